@@ -1,0 +1,23 @@
+"""Every cap on what is read or made, in one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Upper bounds; beyond one, `LimitError` names the value and the bound."""
+
+    file_bytes: int = 4 * 2**30
+    picture_pixels: int = 100_000_000  # 100 megapixels, checked in the header, before decoding
+    video_pixels: int = 4096 * 2304  # pixels a frame
+    video_seconds: float = 3 * 3600.0
+    video_frames: int = 500_000
+    motion_bytes: int = 2 * 2**30
+    csv_bytes: int = 256 * 2**20
+    faces: int = 16
+    output_side: int = 4096  # longest side of what is written
+
+
+LIMITS = Limits()
