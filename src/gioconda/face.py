@@ -139,8 +139,8 @@ class FaceDetector:
     """Boxes of the faces in a picture, by the full-range model, with the short-range one for close-ups."""
 
     def __init__(self) -> None:
-        self._full = _Solution("detection", model_selection=1, min_detection_confidence=FULL_RANGE_SCORE)
-        self._short = _Solution("detection", model_selection=0, min_detection_confidence=SHORT_RANGE_SCORE)
+        self._full = _Solution("detection", model_selection=1)
+        self._short = _Solution("detection", model_selection=0)
 
     def __enter__(self) -> FaceDetector:
         return self
@@ -171,8 +171,10 @@ class FaceDetector:
         if scale < 1:
             tile = cv2.resize(tile, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
         width, height, result = right - left, bottom - top, []
-        for model in (self._full, self._short):
+        for model, least in ((self._full, FULL_RANGE_SCORE), (self._short, SHORT_RANGE_SCORE)):
             for detection in model.process(tile).detections or []:
+                if detection.score[0] < least:  # the models themselves let pass whatever is above 0.5
+                    continue
                 b = detection.location_data.relative_bounding_box
                 x, y = left + b.xmin * width, top + b.ymin * height
                 result.append(((x, y, x + b.width * width, y + b.height * height), detection.score[0]))
