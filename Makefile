@@ -1,0 +1,30 @@
+.PHONY: demo test lint types install dev bench clean
+
+VENV := .venv/bin
+
+demo: install  ## a first video, from nothing
+	@$(VENV)/gioconda demo --out gioconda_demo.mp4
+
+test: lint types  ## everything that CI asks for
+	$(VENV)/pytest -n 2
+
+lint: dev
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/lint-imports
+
+types: dev
+	$(VENV)/mypy
+
+bench: dev  ## the figures of the README
+	$(VENV)/python benchmarks/quality.py
+	$(VENV)/python benchmarks/speed.py
+
+install:
+	@scripts/venv.sh
+
+dev:
+	@scripts/venv.sh dev
+
+clean:
+	rm -rf .venv build dist out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache gioconda_demo.mp4

@@ -1,0 +1,40 @@
+"""Names of the files that the package carries (networks, bases, pictures), and their checks."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from gioconda.errors import WeightsError
+
+_FOLDER = Path(__file__).parent / "assets"
+
+ASSETS: dict[str, str] = {
+    "astronaut.jpg": "9de5c39dfaeb3423b4b3af1fee0f22f0b71c4609a9b265c3aa043becee53a156",
+}
+"""Packaged file name -> SHA-256 in hex, for the files whose content is fixed."""
+
+
+def asset_path(name: str) -> Path:
+    """Path of the packaged file `name`; WeightsError if the installation lacks it."""
+    path = _FOLDER / name
+    if not path.is_file():
+        raise WeightsError(f"{name} is missing from the installation; reinstall gioconda")
+    return path
+
+
+def asset_names() -> list[str]:
+    """Names of all packaged files, and of those that ought to be there, sorted."""
+    there = {p.relative_to(_FOLDER).as_posix() for p in _FOLDER.rglob("*") if p.is_file()}
+    return sorted(there | set(ASSETS))
+
+
+def check_asset(name: str) -> str:
+    """SHA-256 in hex of the packaged file `name`; WeightsError if absent or not as published."""
+    digest = hashlib.sha256(asset_path(name).read_bytes()).hexdigest()
+    expected = ASSETS.get(name, digest)
+    if digest != expected:
+        raise WeightsError(
+            f"{name} is damaged (SHA-256 {digest[:12]}, not {expected[:12]}); reinstall gioconda"
+        )
+    return digest
