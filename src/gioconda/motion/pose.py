@@ -1,0 +1,99 @@
+"""Head pose: angles and rotations, and the robust similarity between landmarks and a head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gioconda.types import FloatArray
+
+# Points that bones hold: eye corners, bridge and sides of the nose, forehead, temples, cheekbones.
+RIGID = np.array(
+    [33, 133, 362, 263, 168, 6, 197, 195, 5, 98, 327, 10, 151, 9, 109, 338, 67, 297, 54, 284]
+    + [127, 356, 234, 454, 162, 389, 116, 345, 143, 372, 227, 447],
+)
+OUTER_EYE_CORNERS = (33, 263)  # viewer's left, viewer's right
+
+
+def rotation_from_euler(yaw: npt.ArrayLike, pitch: npt.ArrayLike, roll: npt.ArrayLike) -> FloatArray:
+    """Rotations (..., 3, 3) from degrees, applied pitch first, roll last.
+
+    yaw > 0 turns the face to the viewer's right, pitch > 0 looks up, roll > 0 tilts clockwise for the viewer.
+    """
+    y, x, z = np.broadcast_arrays(
+        *(np.radians(np.asarray(a, np.float64)) for a in (-np.asarray(yaw), -np.asarray(pitch), roll))
+    )
+    cx, sx, cy, sy, cz, sz = np.cos(x), np.sin(x), np.cos(y), np.sin(y), np.cos(z), np.sin(z)
+    rows = [
+        [cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx],
+        [sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx],
+        [-sy, cy * sx, cy * cx],
+    ]
+    return np.stack([np.stack(row, -1) for row in rows], -2).astype(np.float32)
+
+
+def euler_from_rotation(rotation: npt.NDArray[np.floating]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(yaw, pitch, roll) in degrees of rotations (..., 3, 3); the inverse of `rotation_from_euler`."""
+    r = np.asarray(rotation, np.float64)
+    yaw = np.arcsin(np.clip(r[..., 2, 0], -1, 1))
+    pitch = -np.arctan2(r[..., 2, 1], r[..., 2, 2])
+    roll = np.arctan2(r[..., 1, 0], r[..., 0, 0])
+    return tuple(np.degrees(a).astype(np.float32) for a in (yaw, pitch, roll))  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Weak-perspective pose of one head: pixels = scale * (canonical @ rotation.T) + origin.
+
+    rotation (3, 3); scale in pixels an inter-ocular distance; origin (3,) in pixels.
+    """
+
+    rotation: FloatArray
+    scale: float
+    origin: FloatArray
+
+    def to_picture(self, canonical: FloatArray) -> FloatArray:
+        """Canonical points (N, 3) as pixels of the picture, (N, 3)."""
+        return (self.scale * (canonical @ self.rotation.T) + self.origin).astype(np.float32)
+
+    def to_canonical(self, points: FloatArray) -> FloatArray:
+        """Pixels (N, 3) as canonical points, (N, 3)."""
+        return ((points - self.origin) @ self.rotation / self.scale).astype(np.float32)
+
+
+def fit_pose(landmarks: FloatArray, head: FloatArray) -> Pose:
+    """Pose that lays `head` (478, 3; canonical) on `landmarks` (478, 3; pixels), by its rigid points.
+
+    Procrustes with iteratively re-weighted points (Geman-McClure), so that a raised brow or a
+    wrongly placed temple does not turn the head.
+    """
+    source, target = head[RIGID].astype(np.float64), landmarks[RIGID].astype(np.float64)
+    weights = np.ones(len(RIGID))
+    for _ in range(4):
+        rotation, scale, origin = _procrustes(source, target, weights)
+        error = np.linalg.norm(scale * source @ rotation.T + origin - target, axis=1) / scale
+        spread = max(1.5 * float(np.median(error)), 1e-3)
+        weights = 1 / (1 + (error / spread) ** 2) ** 2
+    return Pose(rotation.astype(np.float32), float(scale), origin.astype(np.float32))
+
+
+def _procrustes(
+    source: npt.NDArray[np.float64], target: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], float, npt.NDArray[np.float64]]:
+    """Least-squares similarity source -> target (Umeyama 1991): rotation, scale, translation."""
+    w = (weights / weights.sum())[:, None]
+    mean_s, mean_t = (w * source).sum(0), (w * target).sum(0)
+    s, t = source - mean_s, target - mean_t
+    u, d, vt = np.linalg.svd((w * t).T @ s)
+    flip = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    rotation = (u * flip) @ vt
+    scale = float((d * flip).sum() / (w * s * s).sum())
+    return rotation, scale, mean_t - scale * rotation @ mean_s
+
+
+def to_unit_head(points: FloatArray) -> FloatArray:
+    """A head's points (478, 3) moved and scaled into the canonical frame's origin and unit; not turned."""
+    left, right = (points[i] for i in OUTER_EYE_CORNERS)
+    return ((points - (left + right) / 2) / np.linalg.norm(right - left)).astype(np.float32)
