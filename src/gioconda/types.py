@@ -149,3 +149,29 @@ class Motion:
     def with_(self, **changes: Any) -> Motion:
         """A copy with some fields changed."""
         return replace(self, **changes)
+
+
+@dataclass(frozen=True, eq=False)
+class Mouth:
+    """A mouth that may be borrowed: image (H, W, 3) uint8 RGB of a driver, landmarks (478, 3) in its pixels."""
+
+    image: Image
+    landmarks: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """One moment of a motion, laid on one portrait: what an engine renders as one frame.
+
+    landmarks: (478, 3) float32, where the portrait's points shall lie, in pixels of its picture.
+    rotation (3, 3), scale, origin (3,): the head's pose there, pixels = scale * canonical @ rotation.T + origin.
+    expression: (52,) ARKit coefficients of the moment, 0..1. mouth: the driver's, where there is one.
+    """
+
+    time: float
+    landmarks: FloatArray
+    rotation: FloatArray
+    scale: float
+    origin: FloatArray
+    expression: FloatArray
+    mouth: Mouth | None = None

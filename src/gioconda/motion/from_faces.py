@@ -1,0 +1,133 @@
+"""Tracked faces of a video -> Motion: pose, the most neutral frame, expression, residual."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from gioconda.motion import smooth
+from gioconda.motion.expression import gaze_from_coefficients, load_basis, offsets, solve
+from gioconda.motion.pose import euler_from_rotation, fit_pose, to_unit_head
+from gioconda.types import Face, FloatArray, Motion
+
+TEMPLATE_FRAMES = 96  # enough for a stable median face
+NEUTRAL_FRAMES = 5  # the most neutral frames, averaged against the tracker's noise
+POSE_SIGMA, SHAPE_SIGMA = 1.0, 0.7  # frames; zero-phase, so nothing lags
+
+# Pairs (above, below) whose distance tells how far lips and lids are apart.
+LIP_PAIRS = np.array([[13, 14], [82, 87], [312, 317], [81, 178], [311, 402]])
+LID_PAIRS = np.array([[159, 145], [158, 153], [160, 144], [386, 374], [385, 380], [387, 373]])
+MOUTH_CORNERS, BROWS = (61, 291), (105, 334, 107, 336)
+
+
+def faces_to_motion(
+    faces: Sequence[Face | None],
+    times: Sequence[float] | npt.NDArray[np.float64],
+    frame_size: tuple[int, int],
+    *,
+    name: str = "motion",
+) -> Motion:
+    """Motion of a tracked face, frames without a face (None) bridged from their neighbours.
+
+    times: seconds, increasing, one a face. frame_size: (width, height) in pixels.
+    ValueError if no frame has a face.
+    """
+    found = np.array([face is not None for face in faces])
+    if not found.any():
+        raise ValueError("no frame has a face")
+    seen = np.stack([face.landmarks for face in faces if face is not None])
+    head = _own_head(seen)
+    rotation, scale, origin, canonical = _unpose(seen, head)
+    angles = np.stack(euler_from_rotation(rotation), -1)
+    chosen = _most_neutral(canonical, angles)
+    neutral = canonical[chosen[:NEUTRAL_FRAMES]].mean(0)
+    canonical -= neutral
+
+    index = np.flatnonzero(found)
+    confidence = found.astype(np.float32)
+    rotation, scale, origin, canonical = (
+        _spread(a, found) for a in (rotation, scale[:, None], origin[:, :2], canonical)
+    )
+    rotation, scale, origin, canonical = smooth.bridge(confidence, rotation, scale, origin, canonical)
+    rotation = smooth.smooth_rotations(rotation, POSE_SIGMA)
+    scale, origin = smooth.gaussian(scale, POSE_SIGMA)[:, 0], smooth.gaussian(origin, POSE_SIGMA)
+    canonical = smooth.gaussian(canonical, SHAPE_SIGMA)
+
+    expression = solve(canonical)
+    unit = float(np.median(scale[found]))
+    return Motion(
+        times=np.asarray(times, np.float64),
+        rotation=rotation,
+        translation=(origin / unit).astype(np.float32),
+        scale=(scale / unit).astype(np.float32),
+        expression=expression,
+        gaze=gaze_from_coefficients(expression),
+        confidence=confidence,
+        residual=_residual(canonical, expression),
+        neutral=neutral.astype(np.float32),
+        unit=unit,
+        frame_size=frame_size,
+        reference=int(index[chosen[0]]),
+        name=name,
+    )
+
+
+def _own_head(seen: FloatArray) -> FloatArray:
+    """The mover's own median face in the canonical frame, from up to TEMPLATE_FRAMES frames."""
+    sample = seen[np.linspace(0, len(seen) - 1, min(len(seen), TEMPLATE_FRAMES)).astype(int)]
+    head = load_basis().neutral
+    for _ in range(2):
+        poses = [fit_pose(points, head) for points in sample]
+        shapes = np.stack([p.to_canonical(q) for p, q in zip(poses, sample, strict=True)])
+        head = to_unit_head(np.median(shapes, axis=0).astype(np.float32))
+    return head
+
+
+def _unpose(seen: FloatArray, head: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Rotation (n, 3, 3), scale (n,), origin (n, 3) and canonical points (n, 478, 3) of each frame."""
+    rotation = np.empty((len(seen), 3, 3), np.float32)
+    scale, origin = np.empty(len(seen), np.float32), np.empty((len(seen), 3), np.float32)
+    canonical = np.empty_like(seen)
+    for i, points in enumerate(seen):
+        pose = fit_pose(points, head)
+        rotation[i], scale[i], origin[i] = pose.rotation, pose.scale, pose.origin
+        canonical[i] = pose.to_canonical(points)
+    return rotation, scale, origin, canonical
+
+
+def _gaps(canonical: FloatArray, pairs: npt.NDArray[np.int_]) -> FloatArray:
+    return np.linalg.norm(canonical[:, pairs[:, 1]] - canonical[:, pairs[:, 0]], axis=2).mean(1)
+
+
+def _most_neutral(canonical: FloatArray, angles: FloatArray) -> npt.NDArray[np.intp]:
+    """Frames from most to least neutral: lips together, lids and brows as mostly, mouth at rest, head straight.
+
+    The lids' median counts, not their maximum: a wide-eyed reference makes every other frame squint.
+    """
+    lids, brows = _gaps(canonical, LID_PAIRS), canonical[:, BROWS, 1].mean(1)
+    width = np.linalg.norm(canonical[:, MOUTH_CORNERS[1]] - canonical[:, MOUTH_CORNERS[0]], axis=1)
+    score = (
+        2.0 * _gaps(canonical, LIP_PAIRS)
+        + 3.0 * np.abs(lids - np.median(lids))
+        + 1.0 * np.abs(brows - np.median(brows))
+        + 1.0 * np.abs(width - np.median(width))
+        + np.abs(angles - np.median(angles, axis=0)).sum(1) / 150
+    )
+    return np.argsort(score)
+
+
+def _spread(values: FloatArray, found: npt.NDArray[np.bool_]) -> FloatArray:
+    """Values of the found frames on the time line of all frames; the others hold zeros."""
+    full = np.zeros((len(found), *values.shape[1:]), np.float32)
+    full[found] = values
+    return full
+
+
+def _residual(canonical: FloatArray, expression: FloatArray) -> npt.NDArray[np.float16]:
+    residual = np.empty(canonical.shape, np.float16)
+    for start in range(0, len(canonical), 512):  # chunks: an hour of offsets would not fit twice
+        part = slice(start, start + 512)
+        residual[part] = canonical[part] - offsets(expression[part])
+    return residual
