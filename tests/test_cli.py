@@ -1,0 +1,272 @@
+"""The command line: what it passes on, what it tells, and how it ends."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+import gioconda
+from gioconda import errors
+from gioconda.cli import run
+from gioconda.types import ARKIT_NAMES
+
+COMMANDS = ("animate", "track", "edit", "verify", "doctor", "demo")
+RESULT = SimpleNamespace(
+    path=Path("out.mp4"),
+    frames=50,
+    seconds=2.0,
+    bridged=0,
+    size=(640, 480),
+    stages={"track": 0.5, "render": 1.5},
+)
+
+
+class FakePipeline(ModuleType):
+    """Stands in for the pipeline: notes its calls, and raises or answers as told."""
+
+    def __init__(self, answer):
+        super().__init__("gioconda.pipeline")
+        self.answer, self.calls = answer, []
+
+    def _call(self, *arguments, **options):
+        self.calls.append((arguments, options))
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+    animate = edit = track = verify = _call
+
+
+@pytest.fixture
+def pipeline(monkeypatch):
+    def install(answer=RESULT):
+        fake = FakePipeline(answer)
+        monkeypatch.setitem(sys.modules, "gioconda.pipeline", fake)
+        monkeypatch.setattr(gioconda, "pipeline", fake, raising=False)
+        return fake
+
+    return install
+
+
+def gioconda_program(*arguments, **environment):
+    """A real run of the installed program: exit code, standard output, standard error."""
+    command = [sys.executable, "-m", "gioconda", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=300, check=False, env={**os.environ, **environment}
+    )
+
+
+def test_animate_passes_every_option_on(pipeline, capsys):
+    fake = pipeline()
+    line = (
+        "animate me.jpg --motion clip.mp4 -o out.mp4 --engine warp --absolute --face 1"
+        " --region lips --strength 0.5 --crop --size 256 --no-audio --label --rights mine --key k.pem --certificate c.pem"
+    )
+    assert run(line.split()) == 0
+    (arguments, options), *_ = fake.calls
+    assert arguments == (Path("me.jpg"), "clip.mp4", Path("out.mp4"))
+    progress = options.pop("progress")
+    assert progress is None, "no progress is drawn where standard error is no terminal"
+    assert options == {
+        "engine": "warp",
+        "absolute": True,
+        "face": 1,
+        "region": "lips",
+        "strength": 0.5,
+        "crop": True,
+        "size": 256,
+        "audio": False,
+        "label": True,
+        "rights": "mine",
+        "key": Path("k.pem"),
+        "certificate": Path("c.pem"),
+    }
+    assert "50 frames, 640x480, in 2.0 s (25.0 frames/s)" in capsys.readouterr().out
+
+
+def test_animate_keeps_sound_and_the_largest_face_by_default(pipeline):
+    fake = pipeline()
+    assert run("animate me.jpg --motion nod -o out.mp4".split()) == 0
+    options = fake.calls[0][1]
+    assert (options["audio"], options["face"], options["region"], options["size"]) == (True, 0, "all", None)
+
+
+def test_all_faces(pipeline):
+    fake = pipeline()
+    run("animate me.jpg --motion nod -o out.mp4 --face all".split())
+    assert fake.calls[0][1]["face"] == "all"
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(1, "1 frame without a face was"), (3, "3 frames without a face were")]
+)
+def test_bridged_frames_are_told(pipeline, capsys, count, words):
+    pipeline(SimpleNamespace(**{**vars(RESULT), "bridged": count}))
+    run("animate me.jpg --motion clip.mp4 -o out.mp4".split())
+    assert f"{words} bridged" in capsys.readouterr().out
+
+
+def test_edit_reads_angles_gaze_and_coefficients(pipeline):
+    fake = pipeline()
+    line = "edit me.jpg -o out.png --yaw 10 --pitch -5 --gaze-x 0.3 --set jawOpen=0.4 --set mouthSmileLeft=.8"
+    assert run(line.split()) == 0
+    options = fake.calls[0][1]
+    assert (options["yaw"], options["pitch"], options["roll"], options["gaze_x"]) == (10, -5, 0, 0.3)
+    assert options["coefficients"] == {"jawOpen": 0.4, "mouthSmileLeft": 0.8}
+
+
+def test_edit_lists_the_names_without_a_portrait(capsys):
+    assert run(["edit", "--list"]) == 0
+    assert capsys.readouterr().out.split() == list(ARKIT_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--set jawOpn=0.4", "did you mean jawOpen"),
+        ("--set MOUTHSMILELEFT=1", "mouthSmileLeft"),
+        ("--set qqq=1", "--list"),
+        ("--set jawOpen", "NAME=VALUE"),
+        ("--set jawOpen=wide", "not a number"),
+        ("--set jawOpen=2", "outside 0 to 1"),
+        ("--yaw 400", "outside -90 to 90 degrees"),
+        ("--pitch nan", "outside -90 to 90 degrees"),
+        ("--gaze-x -3", "outside -1 to 1"),
+        ("--size 5", "outside 64 to 4096 pixels"),
+        ("--yaw left", "--yaw"),
+    ],
+)
+def test_edit_refuses_what_makes_no_sense(pipeline, capsys, options, words):
+    fake = pipeline()
+    assert run(["edit", "me.jpg", "-o", "out.png", *options.split()]) == 2
+    told = capsys.readouterr()
+    assert words in told.err
+    assert not told.out
+    assert not fake.calls
+
+
+@pytest.mark.parametrize(
+    "option", ["--face -1", "--face two", "--strength inf", "--strength 9", "--region nose"]
+)
+def test_animate_refuses_what_makes_no_sense(pipeline, capsys, option):
+    fake = pipeline()
+    assert run(["animate", "me.jpg", "--motion", "nod", "-o", "out.mp4", *option.split()]) == 2
+    assert option.split()[0] in capsys.readouterr().err
+    assert not fake.calls
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.InputError("me.jpg: not a picture"), 2),
+        (errors.MissingFileError("me.jpg does not exist"), 2),
+        (errors.NoFaceError("me.jpg: no face"), 2),
+        (errors.OutputError("out.mp4: the disk is full"), 5),
+        (errors.WeightsError("basis.npz is damaged"), 6),
+    ],
+)
+def test_errors_are_one_line_with_their_exit_code(pipeline, capsys, error, code):
+    pipeline(error)
+    assert run("animate me.jpg --motion clip.mp4 -o out.mp4".split()) == code
+    told = capsys.readouterr()
+    assert told.err == f"gioconda: {error}\n"
+    assert not told.out
+
+
+def test_interrupt_says_stopped(pipeline, capsys):
+    pipeline(KeyboardInterrupt())
+    assert run("animate me.jpg --motion clip.mp4 -o out.mp4".split()) == 130
+    assert capsys.readouterr().err.strip() == "gioconda: stopped"
+
+
+def test_a_defect_is_told_without_a_traceback(pipeline, capsys, monkeypatch):
+    pipeline(ZeroDivisionError("division by zero"))
+    line = "animate me.jpg --motion clip.mp4 -o out.mp4".split()
+    assert run(line) == 1
+    told = capsys.readouterr().err
+    assert "ZeroDivisionError: division by zero" in told
+    assert "report" in told
+    assert "Traceback" not in told
+    monkeypatch.setenv("GIOCONDA_DEBUG", "1")
+    assert run(line) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "line", ["animate", "animate me.jpg -o out.mp4", "edit", "verify", "enliven", "--nonsense"]
+)
+def test_usage_errors_point_to_the_help(capsys, line):
+    assert run(line.split()) == 2
+    told = capsys.readouterr()
+    assert "--help'" in told.err
+    assert len(told.err.splitlines()) == 2
+    assert not told.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(capsys, command):
+    assert run([command, "--help"]) == 0
+    assert f"gioconda {command}" in capsys.readouterr().out
+
+
+def test_without_arguments_the_commands_are_listed(capsys):
+    assert run([]) == 0
+    assert set(COMMANDS) <= set(capsys.readouterr().out.split())
+
+
+def test_version(capsys):
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"gioconda {gioconda.__version__}\n"
+
+
+def test_program_reports_a_missing_file_and_leaves_nothing(tmp_path):
+    out = tmp_path / "out.mp4"
+    done = gioconda_program("animate", tmp_path / "nobody.jpg", "--motion", "nod", "-o", out)
+    assert done.returncode == 2
+    assert "nobody.jpg" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_program_verifies_nothing_in_a_text_file(tmp_path):
+    note = tmp_path / "note.mp4"
+    note.write_text("not a video")
+    done = gioconda_program("verify", note, "--json")
+    assert done.returncode == 2
+    assert "note.mp4" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes end differently on Windows")
+def test_program_ends_quietly_when_its_reader_leaves():
+    command = [sys.executable, "-m", "gioconda", "edit", "--list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        told = process.stderr.read()
+    assert told == b""
+
+
+def test_doctor_finds_a_sound_installation():
+    done = gioconda_program("doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for word in ("mediapipe 0.10.21", "cores:", "GPU:", "certificate:", "astronaut.jpg"):
+        assert word in done.stdout
+
+
+@pytest.mark.slow
+def test_demo_makes_a_signed_video_and_verify_prints_only_json(tmp_path):
+    out = tmp_path / "demo.mp4"
+    done = gioconda_program("demo", "-o", out)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    assert "\x1b" not in done.stdout
+    assert list(tmp_path.iterdir()) == [out]
+    verdict = gioconda_program("verify", out, "--json")
+    assert verdict.returncode == 0
+    assert not verdict.stderr
+    assert isinstance(json.loads(verdict.stdout), dict)
