@@ -114,8 +114,8 @@ def apd(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
 
 def pearson(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     """Pearson's correlation of two series (T,), -1..1; 0 where one of them does not move."""
-    a = np.asarray(first, np.float64) - np.mean(first)
-    b = np.asarray(second, np.float64) - np.mean(second)
+    a, b = (np.asarray(series, np.float64) for series in (first, second))
+    a, b = a - a.mean(), b - b.mean()
     size = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / size if size > 1e-12 else 0.0
 

@@ -1,0 +1,236 @@
+"""Speed and memory of the whole command, `gioconda animate`, from decode to signed file, on two cores.
+
+Each run is a process of its own: start of Python, loading of networks and signing all count. Decode, track
+and encode alone (`baseline.py`) run in turn with it, for comparison. Long drivers are made by repeating a
+clip. Peak memory is read from /proc, so on Linux only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+
+from common import Bar, Clock, arguments, bars_table, cores, markdown, say, two_cores, write_results
+
+# The real command; only the seconds of each stage are read off on its way out.
+ANIMATE = """
+import json, sys
+from gioconda import cli, pipeline
+made = pipeline.animate
+def animate(*args, **options):
+    result = made(*args, **options)
+    print("STAGES " + json.dumps({**result.stages, "frames": result.frames}), flush=True)
+    return result
+pipeline.animate = animate
+sys.argv[0] = "gioconda"
+cli.main()
+"""
+BASELINE = Path(__file__).with_name("baseline.py")
+PASTED = (720, 1280)  # width and height of the picture that is pasted back
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process: seconds of the wall, of processor, its frames, peak memory in MB, seconds by stage."""
+
+    wall: float
+    cpu: float
+    frames: int
+    peak: float
+    stages: dict[str, float]
+
+    @property
+    def rate(self) -> float:
+        """Frames a second of the whole process."""
+        return self.frames / self.wall
+
+
+def memory(pid: int) -> int:
+    """Peak resident kilobytes of a process so far, and of the processes that it started; 0 if unknown."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except OSError:
+        return 0
+    own = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")]
+    return sum(own) + sum(memory(int(child)) for child in children)
+
+
+def run(command: list[str]) -> Run:
+    """Run a command to its end and measure it; leaves the program with its message if it fails."""
+    before, start, peak = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter(), 0
+    with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as complaint:
+        process = subprocess.Popen(command, stdout=told, stderr=complaint)
+        while process.poll() is None:
+            peak = max(peak, memory(process.pid))
+            time.sleep(0.02)
+        wall = time.perf_counter() - start
+        told.seek(0)
+        complaint.seek(0)
+        if process.returncode:
+            sys.exit(f"{' '.join(command[-8:])} failed:\n{complaint.read()[-2000:]}")
+        line = next(line for line in told if line.startswith("STAGES "))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    stages = json.loads(line.removeprefix("STAGES "))
+    return Run(wall, cpu, int(stages.pop("frames")), peak / 1024, stages)
+
+
+def animate(portrait: Path, driver: Path, folder: Path, *options: str) -> Run:
+    """Measure `gioconda animate`."""
+    out = folder / "out.mp4"
+    words = ["animate", str(portrait), "--motion", str(driver), "-o", str(out), *options]
+    return run([sys.executable, "-c", ANIMATE, *words])
+
+
+def baseline(driver: Path, folder: Path, size: int) -> Run:
+    """Measure decode, track and encode alone."""
+    return run([sys.executable, str(BASELINE), str(driver), str(folder / "base.mp4"), str(size)])
+
+
+def repeat_clip(source: Path, target: Path, seconds: float) -> Path:
+    """`source` over and over until `seconds` are full; packets are copied, not encoded again."""
+    with av.open(str(target), "w") as written:
+        streams: dict[int, Any] = {}
+        start = 0.0
+        while start < seconds:
+            with av.open(str(source)) as clip:
+                chosen = [s for s in clip.streams if s.type in ("video", "audio")]
+                for stream in chosen:
+                    if stream.index not in streams:
+                        streams[stream.index] = written.add_stream_from_template(stream)
+                packets = [packet for packet in clip.demux(chosen) if packet.dts is not None]
+                # Decoding begins before time 0 where frames are reordered: a copy must leave room for it.
+                first = min(float(p.dts * p.time_base) for p in packets)
+                length = max(float((p.pts + p.duration) * p.time_base) for p in packets) - first
+                for packet in packets:
+                    if start + float(packet.dts * packet.time_base) < seconds:
+                        shift = round(start / packet.time_base)
+                        packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                        packet.stream = streams[packet.stream.index]
+                        written.mux(packet)
+            start += length
+    return target
+
+
+def material(data: Path, folder: Path) -> tuple[Path, Path, Path]:
+    """A driver of one face, a portrait for the crop, and a picture of 720x1280 to paste into.
+
+    Without the folder of data: the packaged portrait, moved by a template, serves as all three.
+    """
+    if data.is_dir():
+        return (
+            data / "driving" / "d11.mp4",
+            data / "portraits" / "photo_woman.jpg",
+            data / "portraits" / "mona_lisa.jpg",
+        )
+    from gioconda.weights import asset_path
+
+    portrait = asset_path("astronaut.jpg")
+    image = cv2.imread(str(portrait))
+    side = PASTED[0]
+    border = PASTED[1] - side
+    image = cv2.copyMakeBorder(cv2.resize(image, (side, side)), 0, border, 0, 0, cv2.BORDER_REPLICATE)
+    cv2.imwrite(str(folder / "tall.png"), image)
+    words = ["animate", str(portrait), "--motion", "talk", "-o", str(folder / "talk.mp4")]
+    run([sys.executable, "-c", ANIMATE, *words])
+    return folder / "talk.mp4", portrait, folder / "tall.png"
+
+
+def best(runs: list[Run]) -> Run:
+    """The quickest: what else the machine does only adds."""
+    return min(runs, key=lambda r: r.wall)
+
+
+def measure(options: Any, folder: Path) -> dict[str, Run]:
+    """All cases, by name."""
+    clip, portrait, tall = material(options.data, folder)
+    clip = options.driver or clip
+    drivers = {s: repeat_clip(clip, folder / f"{s}.mp4", s) for s in options.seconds}
+    short, cases = drivers[min(drivers)], {}
+    pairs, pasted = [], []
+    size = str(options.size)
+    for _ in range(options.repeats):
+        alone = baseline(short, folder, options.size)
+        pairs.append((alone, animate(portrait, short, folder, "--crop", "--size", size)))
+        pasted.append(animate(tall, short, folder))
+        say(f"baseline {alone.rate:.1f}, crop {pairs[-1][1].rate:.1f}, pasted {pasted[-1].rate:.1f} frames/s")
+    cases["decode, track, encode alone"] = best([alone for alone, _ in pairs])
+    cases[f"crop {size} px"] = best([made for _, made in pairs])
+    cases[f"pasted, {PASTED[0]}x{PASTED[1]}"] = best(pasted)
+    for seconds, driver in sorted(drivers.items()):
+        if driver != short:
+            cases[f"crop {size} px, {seconds} s"] = animate(
+                portrait, driver, folder, "--crop", "--size", size
+            )
+            say(f"{seconds} s: {cases[f'crop {size} px, {seconds} s']}")
+    return cases
+
+
+def bars(cases: dict[str, Run]) -> list[Bar]:
+    """The bounds on speed and memory."""
+    alone, crop, pasted, *_ = cases.values()
+    peaks = [run.peak for name, run in cases.items() if not name.startswith("decode")]
+    return [
+        Bar("frames/s, crop", crop.rate, 30.0),
+        Bar("time against decode, track and encode alone", crop.wall / alone.wall, 2.0, at_most=True),
+        Bar("frames/s, pasted back", pasted.rate, 20.0),
+        Bar("peak memory, MB", max(peaks), 1000.0, at_most=True),
+    ]
+
+
+def report(cases: dict[str, Run], held: list[Bar]) -> str:
+    """The tables in markdown."""
+    names = list(dict.fromkeys(stage for run in cases.values() for stage in run.stages))
+    rows = [[n, r.frames, r.wall, r.rate, r.cpu, f"{r.peak:.0f}"] for n, r in cases.items()]
+    stages = [
+        [name, *(1000 * run.stages.get(s, np.nan) / run.frames for s in names)] for name, run in cases.items()
+    ]
+    return "\n\n".join(
+        (
+            f"Whole process on {cores()} cores, from the start of Python to the signed file.",
+            markdown(("", "frames", "seconds", "frames/s", "processor s", "peak MB"), rows),
+            "Milliseconds a frame by stage; stages overlap, so their sum may exceed the whole.",
+            markdown(("", *names), stages),
+            bars_table(held),
+        )
+    )
+
+
+def main() -> None:
+    """Read the command line, run, and write the tables."""
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--driver", type=Path, help="clip that is repeated (default driving/d11.mp4)")
+    parser.add_argument("--size", type=int, default=512, help="of the crop, in pixels")
+    parser.add_argument("--repeats", type=int, default=2, help="of the short runs; the quickest counts")
+    parser.add_argument("--seconds", type=int, nargs="+", default=[10, 60], help="lengths of driver")
+    parser.add_argument("--long", action="store_true", help="add a driver of 600 s (ten minutes)")
+    options = parser.parse_args()
+    if options.long:
+        options.seconds = [*options.seconds, 600]
+    two_cores()
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        cases = measure(options, Path(folder))
+    held = bars(cases)
+    plain = {name: {**vars(run), "rate": run.rate} for name, run in cases.items()}
+    write_results(
+        options.out, "speed", {"cases": plain, "bars": held, "seconds": clock.seconds}, report(cases, held)
+    )
+
+
+if __name__ == "__main__":
+    main()
