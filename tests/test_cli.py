@@ -64,7 +64,8 @@ def test_animate_passes_every_option_on(pipeline, capsys):
     fake = pipeline()
     line = (
         "animate me.jpg --motion clip.mp4 -o out.mp4 --engine warp --absolute --face 1"
-        " --region lips --strength 0.5 --crop --size 256 --no-audio --label --rights mine --key k.pem --certificate c.pem"
+        " --region lips --strength 0.5 --crop --size 256 --no-audio --label --rights mine"
+        " --key k.pem --certificate c.pem"
     )
     assert run(line.split()) == 0
     (arguments, options), *_ = fake.calls
