@@ -1,0 +1,33 @@
+"""Media in and out: the only place that knows PyAV and PIL. Everything outside sees RGB and seconds."""
+
+from gioconda.media.files import (
+    PICTURE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    check_input,
+    check_output,
+    publish,
+    sha256_file,
+    temp_beside,
+)
+from gioconda.media.pictures import read_picture, write_picture
+from gioconda.media.video_in import VideoInfo, VideoReader, is_video, probe, read_frames
+from gioconda.media.video_out import VideoWriter, open_writer
+
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "VIDEO_SUFFIXES",
+    "VideoInfo",
+    "VideoReader",
+    "VideoWriter",
+    "check_input",
+    "check_output",
+    "is_video",
+    "open_writer",
+    "probe",
+    "publish",
+    "read_frames",
+    "read_picture",
+    "sha256_file",
+    "temp_beside",
+    "write_picture",
+]
