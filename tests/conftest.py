@@ -1,0 +1,46 @@
+"""What all tests share: real media where it lies, a public-domain portrait where it does not."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from media_factory import chart, write_clip
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder of real media beside the repository; tests that need it are skipped without it."""
+    if not SHARED.is_dir():
+        pytest.skip("the real media of ../shared/data is not here")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def astronaut_image():
+    """A public-domain portrait, RGB (512, 512, 3) uint8."""
+    from skimage import data
+
+    return np.ascontiguousarray(data.astronaut())
+
+
+@pytest.fixture(scope="session")
+def astronaut(astronaut_image, tmp_path_factory):
+    """The same portrait as a png file."""
+    path = tmp_path_factory.mktemp("astronaut") / "astronaut.png"
+    assert cv2.imwrite(str(path), astronaut_image[:, :, ::-1])
+    return path
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """A silent mp4 of 30 frames, 64x48, 25 frames a second, in which a bar wanders."""
+    return write_clip(tmp_path / "clip.mp4")
+
+
+@pytest.fixture(scope="session")
+def flat_chart():
+    """Flat patches of 27 colours, RGB (192, 288, 3) uint8."""
+    return chart()
