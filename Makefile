@@ -2,8 +2,9 @@
 
 VENV := .venv/bin
 
-demo: install  ## a first video, from nothing
-	@$(VENV)/gioconda demo --out gioconda_demo.mp4
+demo:  ## a first video, from nothing
+	@start=$$(date +%s); scripts/venv.sh && $(VENV)/gioconda demo --out gioconda_demo.mp4 && \
+	  echo "all together: $$(($$(date +%s) - start)) s"
 
 test: lint types  ## everything that CI asks for
 	$(VENV)/pytest -n 2

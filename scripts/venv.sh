@@ -31,7 +31,7 @@ if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c "$in_range"; then
   fi
 fi
 made=$(date +%s)
-PIP_ROOT_USER_ACTION=ignore .venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check \
+PIP_ROOT_USER_ACTION=ignore .venv/bin/python -m pip install -qq --no-input --disable-pip-version-check \
   --editable ".${extra:+[$extra]}"
 touch "$stamp"
 done=$(date +%s)
