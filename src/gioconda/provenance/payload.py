@@ -1,0 +1,23 @@
+"""What the 32 bits of the watermark say: version, engine, and a hash of the job."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+ENGINES: tuple[str, ...] = ("other", "warp", "fewshot", "lipsync")
+PAYLOAD_VERSION = 1
+
+
+def job_payload(engine: str, *inputs: str) -> int:
+    """32 bits: 4 of version, 4 of engine, 24 of a SHA-256 over the inputs' hashes and settings."""
+    number = ENGINES.index(engine) if engine in ENGINES else 0
+    digest = hashlib.sha256("\n".join((engine, *inputs)).encode()).digest()
+    return PAYLOAD_VERSION << 28 | number << 24 | int.from_bytes(digest[:3], "big")
+
+
+def describe_payload(payload: int) -> dict[str, Any]:
+    """The payload's fields as JSON-ready values: version, engine's name, job hash (24 bits) in hex."""
+    number = payload >> 24 & 15
+    engine = ENGINES[number] if number < len(ENGINES) else ENGINES[0]
+    return {"version": payload >> 28, "engine": engine, "job": f"{payload & 0xFFFFFF:06x}"}
