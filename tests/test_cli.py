@@ -12,6 +12,7 @@ import pytest
 import gioconda
 from gioconda import errors
 from gioconda.cli import run
+from gioconda.provenance import Verdict
 from gioconda.types import ARKIT_NAMES
 
 COMMANDS = ("animate", "track", "edit", "verify", "doctor", "demo")
@@ -50,6 +51,12 @@ def pipeline(monkeypatch):
         return fake
 
     return install
+
+
+@pytest.fixture(autouse=True)
+def own_data_folder(tmp_path_factory, monkeypatch):
+    """Keeps the certificate out of the user's folder."""
+    monkeypatch.setenv("GIOCONDA_HOME", str(tmp_path_factory.mktemp("home")))
 
 
 def gioconda_program(*arguments, **environment):
@@ -178,6 +185,21 @@ def test_errors_are_one_line_with_their_exit_code(pipeline, capsys, error, code)
     assert not told.out
 
 
+VERDICTS = {"ours": 0, "unreadable": 2, "unmarked": 3, "invalid": 4, "altered": 10}
+
+
+@pytest.mark.parametrize("status", VERDICTS)
+def test_verify_ends_with_the_code_of_its_verdict(pipeline, capsys, status):
+    pipeline(Verdict("out.mp4", status, reasons=["so it is"]))
+    assert run(["verify", "out.mp4"]) == VERDICTS[status]
+    told = capsys.readouterr()
+    assert "so it is" in (told.err if status == "unreadable" else told.out)
+    assert run(["verify", "out.mp4", "--json"]) == VERDICTS[status]
+    told = capsys.readouterr()
+    assert json.loads(told.out)["status"] == status
+    assert not told.err
+
+
 def test_interrupt_says_stopped(pipeline, capsys):
     pipeline(KeyboardInterrupt())
     assert run("animate me.jpg --motion clip.mp4 -o out.mp4".split()) == 130
@@ -239,8 +261,8 @@ def test_program_verifies_nothing_in_a_text_file(tmp_path):
     note.write_text("not a video")
     done = gioconda_program("verify", note, "--json")
     assert done.returncode == 2
-    assert "note.mp4" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert not done.stderr
+    assert json.loads(done.stdout)["status"] == "unreadable"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes end differently on Windows")
@@ -270,4 +292,4 @@ def test_demo_makes_a_signed_video_and_verify_prints_only_json(tmp_path):
     verdict = gioconda_program("verify", out, "--json")
     assert verdict.returncode == 0
     assert not verdict.stderr
-    assert isinstance(json.loads(verdict.stdout), dict)
+    assert json.loads(verdict.stdout)["status"] == "ours"

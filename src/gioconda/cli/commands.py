@@ -36,6 +36,7 @@ from gioconda.limits import LIMITS
 
 if TYPE_CHECKING:
     from gioconda.pipeline import Result
+    from gioconda.provenance import Verdict
 
 app = typer.Typer(
     help="Brings a portrait to life: one photo and a motion give a video that says it is synthetic.",
@@ -195,7 +196,11 @@ def verify(
     from gioconda import pipeline
 
     verdict = pipeline.verify(file)
-    typer.echo(json.dumps(verdict.as_dict(), indent=2) if as_json else f"{file}: {verdict.summary}")
+    if as_json:
+        typer.echo(json.dumps(verdict.to_json(), indent=2))
+    else:
+        # Standard error for what could not be read, like any other failure.
+        typer.echo(_told(verdict), err=verdict.status == "unreadable")
     raise typer.Exit(verdict.exit_code)
 
 
@@ -219,8 +224,23 @@ def demo(
     for stage, seconds in result.stages.items():
         typer.echo(f"  {stage:<12} {seconds:6.1f} s")
     verdict = pipeline.verify(result.path)
-    typer.echo(f"verified: {verdict.summary}")
+    typer.echo(f"verified: {_told(verdict)}")
     raise typer.Exit(verdict.exit_code)
+
+
+_VERDICTS = {
+    "ours": "made by gioconda, untouched since",
+    "altered": "made by gioconda, altered since",
+    "unmarked": "no mark of gioconda found",
+    "invalid": "it carries a manifest that does not hold",
+    "unreadable": "it cannot be read",
+}
+
+
+def _told(verdict: Verdict) -> str:
+    """The verdict in a line, and its reasons, one a line."""
+    head = f"{verdict.path}: {_VERDICTS.get(verdict.status, verdict.status)}"
+    return "\n".join([head, *(f"  {reason}" for reason in verdict.reasons)])
 
 
 def _check_size(size: int | None) -> None:

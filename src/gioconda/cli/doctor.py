@@ -86,9 +86,9 @@ def _assets() -> list[str]:
 
 def _certificate() -> list[str]:
     try:
-        from gioconda import provenance
+        from gioconda.provenance.certificate import IDENTITY_NAME, user_folder
 
-        path = provenance.certificate_path()
+        path = user_folder() / IDENTITY_NAME
     except Exception as error:  # a folder that cannot be used must be told, not raised
         return [f"no certificate: {error}"]
     typer.echo(f"certificate: {path} ({'present' if path.exists() else 'made at first use'})")
