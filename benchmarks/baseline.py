@@ -2,8 +2,8 @@
 
     python benchmarks/baseline.py DRIVER.mp4 OUT.mp4 SIZE
 
-A process of its own, so that `speed.py` can compare whole processes. One thing at a time, one pass; prints
-the seconds of each stage as JSON.
+A process of its own, so that `speed.py` can compare whole processes. One pass; the writer encodes in a
+thread of its own, so "encode" is only the time spent waiting for it. Prints the seconds of each stage.
 """
 
 from __future__ import annotations

@@ -34,12 +34,22 @@ from common import (
 )
 from gioconda.types import Face
 
-PORTRAITS = "mona_lisa einstein painting_woman_in_black photo_woman statue_terracotta cartoon_boy churchill_grey half_body"
+PORTRAITS = (
+    "mona_lisa einstein painting_woman_in_black photo_woman "
+    "statue_terracotta cartoon_boy churchill_grey half_body"
+)
 DRIVERS = "d10 d6 d12"
 # What is looked for, and the sign that the channel has there.
 MOMENTS = (
-    ("jawOpen", 1), ("blink", 1), ("smile", 1), ("yaw", 1), ("yaw", -1), ("pitch", 1), ("pitch", -1), ("gaze", 1),
-)  # fmt: skip
+    ("jawOpen", 1),
+    ("blink", 1),
+    ("smile", 1),
+    ("yaw", 1),
+    ("yaw", -1),
+    ("pitch", 1),
+    ("pitch", -1),
+    ("gaze", 1),
+)
 APART = 6  # frames between two moments
 PARTS = {
     "mouth": (61, 291, 0, 17, 37, 267, 84, 314),
