@@ -12,7 +12,7 @@ test: lint types  ## everything that CI asks for
 lint: dev
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
-	$(VENV)/lint-imports
+	$(VENV)/lint-imports --no-logo
 
 types: dev
 	$(VENV)/mypy
