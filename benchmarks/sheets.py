@@ -1,7 +1,7 @@
 """Contact sheets to look at: portraits driven by clips, at the moments in which the driver does most.
 
 One picture for each portrait, a row for each driver; small on top what the driver does, below it the
-result. --full shows the whole picture, --zoom mouth or eyes a part, --diff how much the background moves.
+result. --large makes a picture for each driver. --full shows the whole picture, --zoom mouth or eyes a part, --diff how much the background moves.
 The pictures show real people: look at them, publish none.
 """
 
@@ -211,17 +211,26 @@ def portrait_tile(image: np.ndarray, driver: Driver, height: int, options: Any) 
     return tile
 
 
-def sheet(portrait: Path, drivers: list[Driver], options: Any) -> np.ndarray:
-    """The contact sheet of one portrait."""
+def line(portrait: Path, still: np.ndarray, driver: Driver, options: Any) -> np.ndarray:
+    """All moments of one driver side by side; with --large as two lines without the portrait."""
+    frames = rendered(portrait, driver, options)
+    cells = [cell(driver, moment, frames, options) for moment in driver.moments]
+    if options.large:
+        half = (len(cells) + 1) // 2
+        cells += [np.full_like(cells[0], PAPER)] * (2 * half - len(cells))
+        return np.vstack([np.hstack(cells[:half]), np.hstack(cells[half:])])
+    return np.hstack([portrait_tile(still, driver, cells[0].shape[0], options), *cells])
+
+
+def sheets(portrait: Path, drivers: list[Driver], options: Any) -> dict[str, np.ndarray]:
+    """The contact sheets of one portrait, by the ends of their names."""
     from gioconda.media import read_picture
 
     still, _ = read_picture(portrait)
-    rows = []
-    for driver in drivers:
-        frames = rendered(portrait, driver, options)
-        cells = [cell(driver, moment, frames, options) for moment in driver.moments]
-        rows.append(np.hstack([portrait_tile(still, driver, cells[0].shape[0], options), *cells]))
-    return np.vstack(rows)
+    lines = {driver.name: line(portrait, still, driver, options) for driver in drivers}
+    if options.large:
+        return {f"_{name}": picture for name, picture in lines.items()}
+    return {"": np.vstack(list(lines.values()))}
 
 
 def parse() -> Any:
@@ -231,13 +240,16 @@ def parse() -> Any:
     parser.add_argument("--drivers", default=DRIVERS, help="names without .mp4, by spaces")
     parser.add_argument("--frames", type=int, default=180, help="of each driver, where it moves most; 0: all")
     parser.add_argument("--columns", type=int, default=8, help="moments of each driver")
-    parser.add_argument("--cell", type=int, default=288, help="pixels of a result on the sheet")
+    parser.add_argument("--cell", type=int, help="pixels of a result on the sheet (288; --large: 384)")
     parser.add_argument("--size", type=int, default=512, help="of the rendered crop, in pixels")
     parser.add_argument("--engine", default="warp")
+    parser.add_argument("--large", action="store_true", help="a sheet of two lines for each driver")
     parser.add_argument("--full", action="store_true", help="the whole picture instead of the face")
     parser.add_argument("--zoom", choices=tuple(PARTS), help="a part of the face alone")
     parser.add_argument("--diff", action="store_true", help="the change since frame 0, eight times as strong")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.cell = options.cell or (384 if options.large else 288)
+    return options
 
 
 def main() -> None:
@@ -259,9 +271,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         drivers = [make_driver(clip, options.frames, options.columns, Path(scratch)) for clip in clips]
         for portrait in portraits:
-            path = folder / f"{portrait.stem}{kind}.png"
-            cv2.imwrite(str(path), sheet(portrait, drivers, options)[..., ::-1])
-            say(f"{clock}: {path}")
+            for ending, picture in sheets(portrait, drivers, options).items():
+                path = folder / f"{portrait.stem}{ending}{kind}.png"
+                cv2.imwrite(str(path), picture[..., ::-1])
+                say(f"{clock}: {path}")
 
 
 if __name__ == "__main__":
