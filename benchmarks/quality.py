@@ -228,8 +228,8 @@ def report(clips: list[dict[str, Any]], mean: dict[str, dict[str, float]], held:
         still = "still" if copy["AKD"] < STILL else ""
         each.append([clip["clip"], still, *(f"{npz[f]:.3g} ({copy[f]:.3g})" for f in FIGURES)])
     lead = (
-        f"Self-reenactment from the first frame, {len(clips)} dev clips, 256 px. Flicker is a multiple of the "
-        f"truth's own ({truth:.2f} of 255). AKD, AED and APD are circular: one tracker drives and scores."
+        f"Self-reenactment from the first frame, {len(clips)} dev clips, 256 px. Flicker is a multiple of "
+        f"the truth's own ({truth:.2f} of 255). AKD, AED and APD are circular: one tracker drives and scores."
     )
     return "\n\n".join(
         (

@@ -1,8 +1,9 @@
 """Contact sheets to look at: portraits driven by clips, at the moments in which the driver does most.
 
 One picture for each portrait, a row for each driver; small on top what the driver does, below it the
-result. --large makes a picture for each driver. --full shows the whole picture, --zoom mouth or eyes a part, --diff how much the background moves.
-The pictures show real people: look at them, publish none.
+result. --large makes a picture for each driver, --full shows the whole picture instead of the face, --zoom
+mouth or eyes a part of it, --diff how much the background moves. The pictures show real people: look at
+them, publish none.
 """
 
 from __future__ import annotations

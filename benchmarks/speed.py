@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -70,7 +69,7 @@ def memory(pid: int) -> int:
 
 def run(command: list[str]) -> Run:
     """Run a command to its end and measure it; leaves the program with its message if it fails."""
-    before, start, peak = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter(), 0
+    before, start, peak = os.times(), time.perf_counter(), 0
     with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as complaint:
         process = subprocess.Popen(command, stdout=told, stderr=complaint)
         while process.poll() is None:
@@ -82,8 +81,8 @@ def run(command: list[str]) -> Run:
         if process.returncode:
             sys.exit(f"{' '.join(command[-8:])} failed:\n{complaint.read()[-2000:]}")
         line = next(line for line in told if line.startswith("STAGES "))
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
     stages = json.loads(line.removeprefix("STAGES "))
     return Run(wall, cpu, int(stages.pop("frames")), peak / 1024, stages)
 

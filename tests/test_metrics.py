@@ -140,6 +140,26 @@ def test_an_absent_embedder_is_named(tmp_path: Path) -> None:
         metrics.FaceEmbedder(tmp_path / "absent.onnx")
 
 
+@pytest.mark.slow
+def test_the_embedder_tells_people_apart(shared_data: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    from gioconda.face import FaceTracker
+    from gioconda.media import read_frames
+
+    embedder = metrics.FaceEmbedder(shared_data / "metrics" / "mobilefacenet_112x96.onnx")
+    people = []
+    for identity in ("id02", "id10", "id20"):
+        for clip in sorted((shared_data / "lrw_ar" / identity).glob("*.mp4"))[::20][:2]:
+            with FaceTracker() as tracker:
+                image = next(iter(read_frames(clip))).image
+                people.append((identity, embedder.embed(image, tracker.process(image)[0].landmarks)))
+    pairs = [(a == b, metrics.csim(u, v)) for k, (a, u) in enumerate(people) for b, v in people[:k]]
+    same, other = ([value for alike, value in pairs if alike is wanted] for wanted in (True, False))
+    assert len(same) == 3
+    assert min(same) > 0.5
+    assert min(same) > max(other) + 0.05
+
+
 def test_flicker_of_a_still_picture_is_the_noise_that_was_added(astronaut: np.ndarray) -> None:
     flicker, steady = metrics.Flicker(), metrics.Flicker()
     grey = np.full((64, 64, 3), 120, np.uint8)
