@@ -164,14 +164,28 @@ class Shot:
     """One moment of a motion, laid on one portrait: what an engine renders as one frame.
 
     landmarks: (478, 3) float32, where the portrait's points shall lie, in pixels of its picture.
-    rotation (3, 3), scale, origin (3,): the head's pose there, pixels = scale * canonical @ rotation.T + origin.
+    turn (3, 3), grow, shift (3,): how whatever moves rigidly with the head moves; a point p of the portrait,
+        pixels with depth, goes to grow * p @ turn.T + shift.
     expression: (52,) ARKit coefficients of the moment, 0..1. mouth: the driver's, where there is one.
     """
 
     time: float
     landmarks: FloatArray
-    rotation: FloatArray
-    scale: float
-    origin: FloatArray
+    turn: FloatArray
+    grow: float
+    shift: FloatArray
     expression: FloatArray
     mouth: Mouth | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """A rendered part of a picture: image (h, w, 3) uint8 RGB, its top left corner (x, y) in pixels, time.
+
+    weight: (h, w) float32 in 0..1, where the patch differs from the still picture; for blending several.
+    """
+
+    image: Image
+    corner: tuple[int, int]
+    time: float
+    weight: FloatArray

@@ -1,0 +1,35 @@
+"""What turns a portrait and a motion into pictures: the protocol, and the engines by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
+
+from gioconda.errors import InputError
+from gioconda.types import Patch, Portrait, Shot
+
+
+class Engine(Protocol):
+    """A way to render. Holds no person: what `prepare` learns of one is returned, so that jobs run side by side."""
+
+    name: str
+
+    def prepare(self, portrait: Portrait) -> Any:
+        """Whatever rendering this person needs, made once."""
+        ...
+
+    def render(self, who: Any, shots: Iterable[Shot]) -> Iterator[Patch]:
+        """One patch of the portrait's picture a shot, in order."""
+        ...
+
+
+ENGINES = ("warp",)
+
+
+def get_engine(name: str) -> Engine:
+    """The engine called `name`; InputError if there is none."""
+    if name == "warp":
+        from gioconda.engines.warp.engine import WarpEngine
+
+        return WarpEngine()
+    raise InputError(f"unknown engine {name!r}; available: {', '.join(ENGINES)}")

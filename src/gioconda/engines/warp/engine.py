@@ -1,0 +1,168 @@
+"""The warp engine: the portrait's own pixels, moved by the face's mesh and by a field around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from gioconda.engines.warp.eyes import Eye, build_eyes, paint_eye
+from gioconda.engines.warp.mesh import affines, facing, load_topology, rasterize, source_maps
+from gioconda.engines.warp.mouth import MouthLook, build_mouth, paint_mouth
+from gioconda.engines.warp.surround import (
+    CELL,
+    Surround,
+    backward_offsets,
+    build_surround,
+    displace,
+    forward_field,
+    stage_box,
+)
+from gioconda.types import FloatArray, Image, Patch, Portrait, Shot
+
+POINTS = 468  # the mesh's; the ten iris points move the eyes' insides
+RIM = 0.07  # inter-ocular units; width of the band that joins the mesh to the field
+
+
+@dataclass(frozen=True)
+class WarpIdentity:
+    """All that the warp engine keeps of a person: the picture and what does not change between frames."""
+
+    image: Image
+    points: FloatArray  # (468 + K, 3): the mesh's points and the rim's, pixels of the picture
+    rim: FloatArray  # (K, 2) where the rim's points lie
+    surround: Surround
+    eyes: tuple[Eye, Eye]
+    mouth: MouthLook
+    weight: FloatArray
+    grid: tuple[FloatArray, FloatArray]  # pixel centres of the half-resolution stage, x (w,) and y (h, 1)
+
+
+class WarpEngine:
+    """Geometry alone: needs no training, no GPU, and keeps the picture's own brush strokes."""
+
+    name = "warp"
+
+    def prepare(self, portrait: Portrait) -> WarpIdentity:
+        """Mesh, field and hidden parts of the portrait's face."""
+        topology = load_topology()
+        landmarks = portrait.face.landmarks
+        height, width = portrait.image.shape[:2]
+        oval = landmarks[topology.oval]
+        box = stage_box(landmarks, oval, (width, height))
+        surround = build_surround(portrait, oval, box)
+        rim = _rim(oval, landmarks)
+        w, h = (box[2] - box[0] + 1) // 2, (box[3] - box[1] + 1) // 2
+        xs = (box[0] + 2 * np.arange(w) + 0.5).astype(np.float32)
+        ys = (box[1] + 2 * np.arange(h) + 0.5).astype(np.float32)[:, None]
+        weight = np.clip(2 * surround.travelling, 0, 1)
+        return WarpIdentity(
+            image=portrait.image,
+            points=np.concatenate([landmarks[:POINTS], rim]),
+            rim=rim[:, :2],
+            surround=surround,
+            eyes=build_eyes(portrait.image, landmarks, topology),
+            mouth=build_mouth(portrait.image, landmarks, topology),
+            weight=cv2.resize(weight, (box[2] - box[0], box[3] - box[1])).astype(np.float32),
+            grid=(xs, ys),
+        )
+
+    def render(self, who: WarpIdentity, shots: Iterable[Shot]) -> Iterator[Patch]:
+        """Patches of the portrait's picture, one a shot."""
+        for shot in shots:
+            yield render_shot(who, shot)
+
+
+def render_shot(who: WarpIdentity, shot: Shot) -> Patch:
+    """One frame: maps, the warped picture, then the insides of eyes and mouth."""
+    box = who.surround.box
+    map_x, map_y = target_maps(who, shot)
+    image = np.asarray(
+        cv2.remap(who.image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )
+    corner = np.array(box[:2], np.float32)
+    for eye in who.eyes:
+        paint_eye(image, eye, shot.landmarks[:, :2] - corner)
+    paint_mouth(image, who.mouth, shot, corner)
+    return Patch(image, (box[0], box[1]), shot.time, who.weight)
+
+
+def target_maps(who: WarpIdentity, shot: Shot) -> tuple[FloatArray, FloatArray]:
+    """Source x and y in the picture, (h, w) each, for every pixel of the stage."""
+    topology, surround = load_topology(), who.surround
+    left, top, right, bottom = surround.box
+    field = forward_field(surround, shot, shot.landmarks[topology.oval])
+    xs, ys = who.grid
+    offsets = _to_half(backward_offsets(field), (len(xs), len(ys)))
+    map_x, map_y = offsets[..., 0] + xs, offsets[..., 1] + ys
+    target = np.concatenate([shot.landmarks[:POINTS, :2], displace(surround, field, who.rim)])
+    _lay_mesh(who, target.astype(np.float32), shot.landmarks[:, 2], map_x, map_y)
+    size = (right - left, bottom - top)
+    full = [cv2.resize(m, (2 * len(xs), 2 * len(ys)), interpolation=cv2.INTER_LINEAR) for m in (map_x, map_y)]
+    return full[0][: size[1], : size[0]], full[1][: size[1], : size[0]]
+
+
+def _lay_mesh(who: WarpIdentity, target: FloatArray, depth: FloatArray, map_x: FloatArray, map_y: FloatArray) -> None:
+    """Overwrite the maps, in place, where the face's mesh lies; the nearest triangle wins."""
+    triangles = mesh_triangles()
+    depth = np.concatenate([depth[:POINTS], np.full(len(target) - POINTS, depth[:POINTS].max())])
+    nearness = depth[triangles].mean(1)
+    order = np.argsort(-nearness, kind="stable")
+    order = order[facing(target, triangles)[order] > 0]
+    left, top = who.surround.box[:2]
+    height, width = map_x.shape
+    half = (target - (left + 0.5, top + 0.5)) / 2
+    low = np.maximum(np.floor(half.min(0)).astype(int), 0)
+    high = np.minimum(np.ceil(half.max(0)).astype(int) + 1, (width, height))
+    if (high <= low).any():
+        return
+    size = (int(high[0] - low[0]), int(high[1] - low[1]))
+    index = rasterize(half - low, triangles, order, size)
+    part = (slice(low[1], high[1]), slice(low[0], high[0]))
+    xs, ys = who.grid
+    found = source_maps(index, affines(who.points[:, :2], target, triangles), xs[part[1]], ys[part[0]])
+    covered = index > 0
+    np.copyto(map_x[part], found[0], where=covered)
+    np.copyto(map_y[part], found[1], where=covered)
+
+
+_TRIANGLES: list[np.ndarray] = []  # type: ignore[type-arg]
+
+
+def mesh_triangles() -> np.ndarray:  # type: ignore[type-arg]
+    """The face's triangles and the band that joins its contour to the rim, (N, 3)."""
+    if not _TRIANGLES:
+        oval = load_topology().oval
+        k = np.arange(len(oval))
+        after = (k + 1) % len(oval)
+        outer, outer_after = POINTS + k, POINTS + after
+        band = np.concatenate(
+            [np.stack([oval[k], outer, outer_after], 1), np.stack([oval[k], outer_after, oval[after]], 1)]
+        )
+        if (oval[1] == 109):  # the contour runs anticlockwise, so that a band triangle faces the other way
+            band = band[:, [0, 2, 1]]
+        _TRIANGLES.append(np.concatenate([load_topology().triangles, band]).astype(np.int32))
+    return _TRIANGLES[0]
+
+
+def _rim(oval: FloatArray, landmarks: FloatArray) -> FloatArray:
+    """Points (K, 3) a little outside the face's contour."""
+    unit = float(np.linalg.norm(landmarks[263] - landmarks[33]))
+    middle = oval.mean(0)
+    out = oval - middle
+    out = out / np.linalg.norm(out[:, :2], axis=1, keepdims=True) * (RIM * unit)
+    out[:, 2] = 0
+    return np.asarray(oval + out, np.float32)
+
+
+def _to_half(offsets: FloatArray, size: tuple[int, int]) -> FloatArray:
+    """The grid's offsets at the half-resolution pixels of the stage, (h, w, 2)."""
+    width, height = size
+    scale = 2 / CELL
+    affine = np.array([[scale, 0, 0.5 / CELL], [0, scale, 0.5 / CELL]], np.float32)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(
+        cv2.warpAffine(offsets, affine, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32
+    )

@@ -1,0 +1,127 @@
+"""The insides of the eyes: an eyeball behind the lids, so that irises turn and the white that appears is filled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from gioconda.engines.warp.mesh import IntArray, Topology
+from gioconda.engines.warp.patches import blend, patch_box, polygon_mask
+from gioconda.types import FloatArray, Image
+
+
+@dataclass(frozen=True)
+class Eye:
+    """One eyeball as a picture: texture (h, w, 3) float32 whose pixel (0, 0) lies at `corner` of the portrait.
+
+    ring: indices of the lids' contour, from corner to corner. iris: index of its centre; centre (2,) and
+    radius in pixels of the portrait. ends: (2, 2), the eye's corners there.
+    """
+
+    texture: FloatArray
+    corner: FloatArray
+    ring: IntArray
+    iris: int
+    centre: FloatArray
+    radius: float
+    ends: FloatArray
+    height: float
+
+
+def build_eyes(image: Image, landmarks: FloatArray, topology: Topology) -> tuple[Eye, Eye]:
+    """The viewer's left and right eye of a portrait."""
+    return (
+        _build_eye(image, landmarks, topology.right_eye, 468),
+        _build_eye(image, landmarks, topology.left_eye, 473),
+    )
+
+
+def _build_eye(image: Image, landmarks: FloatArray, ring: IntArray, iris: int) -> Eye:
+    contour = landmarks[ring, :2]
+    width = float(np.linalg.norm(contour[8] - contour[0]))
+    box = patch_box(contour, 0.5 * width, image.shape)
+    if box is None:
+        raise ValueError("an eye lies outside the picture")
+    patch = np.ascontiguousarray(image[box[1] : box[3], box[0] : box[2]])
+    opening = polygon_mask(_shrunk(contour, 0.93), box, 0)
+    radius = float(np.linalg.norm(landmarks[iris + 1 : iris + 5, :2] - landmarks[iris, :2], axis=1).mean())
+    return Eye(
+        texture=_uncovered(patch, opening),
+        corner=np.array(box[:2], np.float32),
+        ring=ring,
+        iris=iris,
+        centre=landmarks[iris, :2].copy(),
+        radius=max(radius, 1.0),
+        ends=contour[[0, 8]].copy(),
+        height=_opening_height(contour),
+    )
+
+
+def _opening_height(contour: FloatArray) -> float:
+    return float(np.linalg.norm(contour[1:8] - contour[:8:-1], axis=1).mean())
+
+
+def _shrunk(contour: FloatArray, factor: float) -> FloatArray:
+    middle = contour.mean(0)
+    return np.asarray(middle + (contour - middle) * factor, np.float32)
+
+
+def _uncovered(patch: Image, opening: FloatArray) -> FloatArray:
+    """The eyeball continued under the lids, and darker there, as in the lids' shadow."""
+    hidden = (opening < 0.9).astype(np.uint8)
+    if hidden.all():
+        return patch.astype(np.float32)
+    filled = cv2.inpaint(patch, hidden, 3, cv2.INPAINT_TELEA)
+    depth = cv2.distanceTransform(hidden, cv2.DIST_L2, 3)
+    shade = 1 - 0.35 * np.clip(depth / (0.15 * patch.shape[1]), 0, 1)
+    return np.asarray(filled * shade[..., None], np.float32)
+
+
+def paint_eye(image: Image, eye: Eye, points: FloatArray) -> None:
+    """Show the eyeball through the target's lids, in place; points (478, 2) in pixels of `image`."""
+    contour = points[eye.ring]
+    open_now = _opening_height(contour)
+    box = patch_box(contour, 2, image.shape)
+    if box is None or open_now < 0.08 * eye.radius:
+        return
+    alpha = polygon_mask(_shrunk(contour, 0.96), box, 0.6)
+    alpha *= np.clip(open_now / (0.35 * eye.radius), 0, 1)
+    moved = np.linalg.norm(_backwards(eye, contour, points[eye.iris]) - eye.centre)
+    if abs(open_now - eye.height) < 0.02 * eye.height and moved < 0.02 * eye.radius:
+        return  # nothing new to see, and the warped picture is the sharper one
+    map_x, map_y = _eyeball_maps(eye, contour, points[eye.iris], box)
+    content = cv2.remap(eye.texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    blend(image, box, np.asarray(content, np.float32), alpha)
+
+
+def _similarity(eye: Eye, contour: FloatArray) -> tuple[complex, complex]:
+    """Target -> portrait as z * a + b over complex points, by the eye's corners."""
+    target = contour[[0, 8], 0] + 1j * contour[[0, 8], 1]
+    source = eye.ends[:, 0] + 1j * eye.ends[:, 1]
+    a = complex((source[1] - source[0]) / (target[1] - target[0] + 1e-9))
+    return a, complex(source[0] - a * target[0])
+
+
+def _backwards(eye: Eye, contour: FloatArray, point: FloatArray) -> FloatArray:
+    a, b = _similarity(eye, contour)
+    z = a * complex(point[0], point[1]) + b
+    return np.array([z.real, z.imag], np.float32)
+
+
+def _eyeball_maps(
+    eye: Eye, contour: FloatArray, iris: FloatArray, box: tuple[int, int, int, int]
+) -> tuple[FloatArray, FloatArray]:
+    """Where in the eyeball's texture each pixel of the box looks: rigid at the iris, still at the corners."""
+    a, b = _similarity(eye, contour)
+    x, y = np.meshgrid(np.arange(box[0], box[2], dtype=np.float32), np.arange(box[1], box[3], dtype=np.float32))
+    source_x, source_y = a.real * x - a.imag * y + b.real, a.imag * x + a.real * y + b.imag
+    seen = _backwards(eye, contour, iris)
+    shift = eye.centre - seen
+    far = np.hypot(source_x - seen[0], source_y - seen[1]) / eye.radius
+    hold = np.clip((2.6 - far) / 1.4, 0, 1)
+    hold = hold * hold * (3 - 2 * hold)
+    map_x = source_x + shift[0] * hold - eye.corner[0]
+    map_y = source_y + shift[1] * hold - eye.corner[1]
+    return map_x.astype(np.float32), map_y.astype(np.float32)

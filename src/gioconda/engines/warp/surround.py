@@ -1,0 +1,162 @@
+"""What moves around the face: hair, ears, neck and shoulders, by a smooth field that leaves the background still."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from gioconda.types import FloatArray, Portrait, Shot
+
+CELL = 8  # pixels between the field's grid points
+SOLVE_STEPS = 6  # of the fixed-point inversion; the field's slope is well below one
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom, pixels
+
+
+def smoothstep(low: float, high: float, x: FloatArray) -> FloatArray:
+    """0 below `low`, 1 above `high`, smooth between."""
+    t = np.clip((x - low) / (high - low), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
+
+
+@dataclass(frozen=True)
+class Surround:
+    """The field's fixed part on a grid of gh x gw points over the stage.
+
+    points: (gh, gw, 3) pixels with depth. turning, travelling: (gh, gw), how much of the head's turn and of its
+    travel a point takes. pull: (gh * gw, K), how the face contour's expression spreads. pivot: (3,), in the neck.
+    """
+
+    box: Box
+    points: FloatArray
+    turning: FloatArray
+    travelling: FloatArray
+    pull: FloatArray
+    contour: FloatArray
+    pivot: FloatArray
+
+
+def stage_box(landmarks: FloatArray, oval: FloatArray, size: tuple[int, int]) -> Box:
+    """The part of a picture of `size` (w, h) that may move with the face: head, hair, neck, shoulders."""
+    low, high = oval[:, :2].min(0), oval[:, :2].max(0)
+    reach = max(high - low)
+    middle = (low[0] + high[0]) / 2
+    left, right = int(middle - 1.35 * reach), int(middle + 1.35 * reach)
+    top, bottom = int(low[1] - 1.0 * reach), int(high[1] + 1.3 * reach)
+    return (max(left, 0), max(top, 0), min(right, size[0]), min(bottom, size[1]))
+
+
+def build_surround(portrait: Portrait, oval: FloatArray, box: Box) -> Surround:
+    """Weights around the face of `portrait`, whose contour is `oval` (K, 3) in pixels."""
+    left, top, right, bottom = box
+    gw, gh = -(-(right - left) // CELL) + 1, -(-(bottom - top) // CELL) + 1
+    xs, ys = np.meshgrid(left + CELL * np.arange(gw), top + CELL * np.arange(gh))
+    flat = np.stack([xs, ys], -1).astype(np.float32)
+    unit = float(np.linalg.norm(portrait.face.landmarks[263] - portrait.face.landmarks[33]))
+
+    apart = np.linalg.norm(flat[:, :, None] - oval[None, None, :, :2], axis=-1) / unit  # (gh, gw, K)
+    inside = _inside(flat, oval)
+    nearest = apart.min(-1)
+    away = np.where(inside, 0, nearest).astype(np.float32)
+    near = np.exp(-(apart**2 - (nearest**2)[..., None]) / (2 * 0.16**2))
+    near /= near.sum(-1, keepdims=True)
+
+    depth = near @ oval[:, 2] + unit * np.minimum(0.35 * away, 0.5)
+    below = _below_chin(flat, portrait.face.landmarks, unit)
+    someone = _someone(portrait, flat, away, unit)
+    frame = _away_from_cut(flat, box, portrait.image.shape, unit)
+    hair = 1 - smoothstep(0.7, 1.7, away)
+    turning = hair * (1 - smoothstep(-0.1, 1.5, below)) * someone * frame
+    travelling = (1 - smoothstep(1.4, 2.6, away)) * (1 - 0.8 * smoothstep(0.1, 2.0, below)) * someone * frame
+    spread = (1 - smoothstep(0.0, 1.0, away)) * someone * frame
+    chin, brow = portrait.face.landmarks[152], portrait.face.landmarks[168]
+    pivot = brow + (chin - brow) * 0.75
+    pivot[2] = oval[:, 2].mean() + 0.3 * unit
+    return Surround(
+        box=box,
+        points=np.concatenate([flat, depth[..., None]], -1).astype(np.float32),
+        turning=turning.astype(np.float32),
+        travelling=travelling.astype(np.float32),
+        pull=(near * spread[..., None]).reshape(gw * gh, -1).astype(np.float32),
+        contour=oval,
+        pivot=pivot.astype(np.float32),
+    )
+
+
+def _inside(points: FloatArray, oval: FloatArray) -> np.ndarray:  # type: ignore[type-arg]
+    contour = np.ascontiguousarray(oval[:, None, :2], np.float32)
+    flat = points.reshape(-1, 2)
+    test = [cv2.pointPolygonTest(contour, (float(x), float(y)), False) >= 0 for x, y in flat]
+    return np.array(test).reshape(points.shape[:2])
+
+
+def _below_chin(points: FloatArray, landmarks: FloatArray, unit: float) -> FloatArray:
+    """How far a point lies below the chin along the face's own axis, in inter-ocular units."""
+    axis = landmarks[152, :2] - landmarks[168, :2]
+    axis = axis / np.linalg.norm(axis)
+    return np.asarray((points - landmarks[152, :2]) @ axis / unit, np.float32)
+
+
+def _someone(portrait: Portrait, points: FloatArray, away: FloatArray, unit: float) -> FloatArray:
+    """1 on the person and close to the face, falling to 0 across a soft band of background."""
+    close = 1 - smoothstep(0.25, 0.8, away)
+    if portrait.person is None:
+        return 1 - smoothstep(0.5, 1.3, away)
+    mask = portrait.person
+    grow = max(1, int(0.12 * unit)) | 1
+    mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (grow, grow)))
+    mask = cv2.GaussianBlur(mask, (0, 0), 0.18 * unit)
+    height, width = mask.shape
+    ix = np.clip(points[..., 0].astype(int), 0, width - 1)
+    iy = np.clip(points[..., 1].astype(int), 0, height - 1)
+    return np.maximum(smoothstep(0.15, 0.75, mask[iy, ix]), close)
+
+
+def _away_from_cut(points: FloatArray, box: Box, shape: tuple[int, ...], unit: float) -> FloatArray:
+    """0 on the stage's edges that cut through the picture, so that no seam shows; 1 away from them."""
+    left, top, right, bottom = box
+    result = np.ones(points.shape[:2], np.float32)
+    x, y = points[..., 0], points[..., 1]
+    for cut, distance in (
+        (left > 0, x - left),
+        (top > 0, y - top),
+        (right < shape[1], right - 1 - x),
+        (bottom < shape[0], bottom - 1 - y),
+    ):
+        if cut:
+            result *= smoothstep(CELL, CELL + 0.8 * unit, distance)
+    return result
+
+
+def forward_field(surround: Surround, shot: Shot, contour: FloatArray) -> FloatArray:
+    """Displacement (gh, gw, 2) in pixels of the grid for one shot; contour: (K, 3), the oval's target."""
+    change = shot.grow * shot.turn - np.eye(3, dtype=np.float32)
+    travel = surround.pivot @ change.T + shot.shift
+    rigid = surround.contour @ (shot.grow * shot.turn).T + shot.shift
+    shape = surround.turning.shape
+    field = ((surround.points - surround.pivot) @ change.T)[..., :2] * surround.turning[..., None]
+    field += travel[:2] * surround.travelling[..., None]
+    field += (surround.pull @ (contour - rigid)[:, :2]).reshape(*shape, 2)
+    return np.asarray(field, np.float32)
+
+
+def displace(surround: Surround, field: FloatArray, points: FloatArray) -> FloatArray:
+    """Where the field carries points (N, 2) of the picture, (N, 2)."""
+    at = ((points - surround.box[:2]) / CELL).astype(np.float32)
+    moved = cv2.remap(field, at[None, :, 0], at[None, :, 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(points + moved[0], np.float32)
+
+
+def backward_offsets(field: FloatArray) -> FloatArray:
+    """The inverse of a forward field on the same grid: q -> q + offset is the source of target q."""
+    gh, gw = field.shape[:2]
+    x, y = np.meshgrid(np.arange(gw, dtype=np.float32), np.arange(gh, dtype=np.float32))
+    offset = -field
+    for _ in range(SOLVE_STEPS):
+        offset = -cv2.remap(
+            field, x + offset[..., 0] / CELL, y + offset[..., 1] / CELL, cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )  # fmt: skip
+    return np.asarray(offset, np.float32)

@@ -1,0 +1,237 @@
+"""Lay a motion on a portrait: its own face shape, the motion's pose and expression -> shots to render."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gioconda.errors import InputError
+from gioconda.motion.expression import load_basis, offsets
+from gioconda.motion.from_faces import LIP_PAIRS
+from gioconda.motion.pose import Pose, euler_from_rotation, fit_pose, rotation_from_euler, to_unit_head
+from gioconda.types import ARKIT_INDEX, FloatArray, Motion, Mouth, Portrait, Shot
+
+REGIONS = ("all", "pose", "expression", "lips", "eyes")
+
+# Upper lid, lower lid and the fold above, corner to corner, viewer's left eye then viewer's right.
+UPPER_LIDS = np.array([[246, 161, 160, 159, 158, 157, 173], [466, 388, 387, 386, 385, 384, 398]])
+LOWER_LIDS = np.array([[7, 163, 144, 145, 153, 154, 155], [249, 390, 373, 374, 380, 381, 382]])
+LID_FOLDS = np.array([[247, 30, 29, 27, 28, 56, 190], [467, 260, 259, 257, 258, 286, 414]])
+UPPER_LIPS = np.array([191, 80, 81, 82, 13, 312, 311, 310, 415])
+LOWER_LIPS = np.array([95, 88, 178, 87, 14, 317, 402, 318, 324])
+IRISES = np.arange(468, 478)
+
+TURN_LIMIT = np.array([34.0, 26.0, 30.0], np.float32)  # yaw, pitch, roll in degrees, softly
+TOTAL_YAW = (26.0, 42.0)  # where a turn begins to be held back, and where it ends, portrait's own turn included
+PIVOT = np.array([0.0, 1.0, 0.9], np.float32)  # the neck about which heads turn, canonical frame
+PIVOT_SHARE, TRAVEL_SHARE, TRAVEL_LIMIT = 0.7, 0.5, 0.45  # of the head's own shift; inter-ocular units
+SCALE_SHARE = 0.6
+OPEN_MOUTH = 0.06  # inter-ocular units; a photo's mouth wider open than this is closed first
+GAZE_GAIN = 1.15  # the tracker's irises move less than real ones
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a motion is applied: absolute pose and expression or relative, which region, how strongly."""
+
+    absolute: bool = False
+    region: str = "all"
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.region not in REGIONS:
+            raise InputError(f"unknown region {self.region!r}; use one of {', '.join(REGIONS)}")
+        if not 0 <= self.strength <= 2:
+            raise InputError(f"strength {self.strength:g} is out of range; use 0 to 2")
+
+
+class Retargeter:
+    """Shots of `motion` for the face of `portrait`; frame by frame, so that memory does not grow."""
+
+    def __init__(self, motion: Motion, portrait: Portrait, style: Style) -> None:
+        self._motion, self._style = motion, style
+        basis = load_basis()
+        mover = basis.neutral if motion.neutral is None else motion.neutral
+        head = mover if style.absolute else basis.neutral
+        if not style.absolute:
+            first = fit_pose(portrait.face.landmarks, head)
+            head = to_unit_head(first.to_canonical(portrait.face.landmarks))
+        self.rest = fit_pose(portrait.face.landmarks, head)
+        self._shape = self.rest.to_canonical(portrait.face.landmarks)
+        self._mover = mover
+        self._weights = _region_weights(basis.neutral, style.region)
+        self._framed = style.absolute and 0 not in motion.frame_size
+        self._reference = motion.reference
+        self._start = np.zeros_like(self._shape)
+        if style.absolute:
+            self._reference = self._most_alike()
+            self._start = self._offsets(self._reference)
+        else:
+            self._shape = _with_mouth_closed(self._shape, basis.offsets, style.region)
+        self._lid_floor = self._lids_shut_at()
+        self._gain = np.ones((1, 3), np.float32) if style.absolute else _proportions(self._shape, mover)
+        self._fit = _frame_fit(motion, portrait)
+
+    def __len__(self) -> int:
+        return len(self._motion)
+
+    def shot(self, index: int, mouth: Mouth | None = None) -> Shot:
+        """Frame `index` of the motion on the portrait."""
+        motion, rest = self._motion, self.rest
+        pose = self._absolute_pose(index) if self._framed else self._relative_pose(index)
+        turn = pose.rotation @ rest.rotation.T
+        grow = pose.scale / rest.scale
+        return Shot(
+            time=float(motion.times[index]),
+            landmarks=pose.to_picture(self._canonical(index)),
+            turn=turn,
+            grow=grow,
+            shift=pose.origin - grow * rest.origin @ turn.T,
+            expression=(motion.expression[index] * self._style.strength).astype(np.float32),
+            mouth=mouth,
+        )
+
+    def _offsets(self, index: int) -> FloatArray:
+        change: FloatArray = offsets(self._motion.expression[index][None])[0]
+        if self._motion.residual is not None:
+            change = change + self._motion.residual[index]
+        return change
+
+    def _canonical(self, index: int) -> FloatArray:
+        """The portrait's points in the canonical frame with the expression of the moment, (478, 3)."""
+        offset = self._offsets(index)
+        change = (offset - self._start) * self._gain
+        if not self._style.absolute:
+            change[IRISES] *= GAZE_GAIN
+        change *= self._style.strength * self._weights[:, None]
+        canonical = self._shape + change
+        if not self._style.absolute and self._style.region != "pose":
+            self._set_lids(canonical, offset)
+        _part_lips(canonical)
+        return canonical
+
+    def _lid_ratio(self, offset: FloatArray) -> FloatArray:
+        """How far the mover's two eyes are open, (2,): 1 as at rest, 0 shut by the tracker's own measure."""
+        now = self._mover + offset
+        gap = np.linalg.norm(now[LOWER_LIDS] - now[UPPER_LIDS], axis=2)[:, 1:6].mean(1)
+        rest = np.linalg.norm(self._mover[LOWER_LIDS] - self._mover[UPPER_LIDS], axis=2)[:, 1:6].mean(1)
+        return (gap / rest).astype(np.float32)
+
+    def _lids_shut_at(self) -> float:
+        """The lid ratio at which the mover's eyes are shut: trackers never quite report zero."""
+        step = max(1, len(self._motion) // 1500)
+        ratios = np.array([self._lid_ratio(self._offsets(i)).min() for i in range(0, len(self._motion), step)])
+        lowest = float(np.percentile(ratios, 0.5))
+        return float(np.clip(lowest, 0.1, 0.4)) if lowest < 0.55 else 0.2
+
+    def _set_lids(self, canonical: FloatArray, offset: FloatArray) -> None:
+        """Open or close the portrait's lids by the mover's ratio: shut is shut on any shape of eye."""
+        ratio = np.clip((self._lid_ratio(offset) - self._lid_floor) / (1 - self._lid_floor), 0, 1.7)
+        for eye in range(2):
+            weight = float(self._weights[UPPER_LIDS[eye, 3]])
+            wanted = max(0.0, 1 + self._style.strength * weight * (float(ratio[eye]) - 1))
+            upper, lower, fold = UPPER_LIDS[eye], LOWER_LIDS[eye], LID_FOLDS[eye]
+            placed = canonical[lower] + (self._shape[upper] - self._shape[lower]) * wanted
+            canonical[fold] += 0.4 * (placed - canonical[upper])
+            canonical[upper] = placed
+
+    def _relative_pose(self, index: int) -> Pose:
+        if self._style.region not in ("all", "pose"):
+            return self.rest
+        motion, ref, k = self._motion, self._reference, self._style.strength
+        turn = motion.rotation[index] @ motion.rotation[ref].T
+        angles = np.array(euler_from_rotation(turn), np.float32) * k
+        angles = TURN_LIMIT * np.tanh(angles / TURN_LIMIT)
+        own = float(euler_from_rotation(self.rest.rotation)[0])
+        angles[0] = _held_back(own + float(angles[0])) - _held_back(own)
+        applied = rotation_from_euler(*angles)
+        shift = motion.translation[index] - motion.translation[ref]
+        swing = -((turn - np.eye(3, dtype=np.float32)) @ (motion.rotation[ref] @ PIVOT))[:2]
+        own_swing = -((applied - np.eye(3, dtype=np.float32)) @ (self.rest.rotation @ PIVOT))[:2]
+        travel = k * TRAVEL_SHARE * (shift - swing)
+        travel *= TRAVEL_LIMIT / np.hypot(TRAVEL_LIMIT, np.hypot(*travel))
+        growth = float(motion.scale[index] / motion.scale[ref]) ** (SCALE_SHARE * k)
+        origin = self.rest.origin.copy()
+        origin[:2] += self.rest.scale * (PIVOT_SHARE * own_swing + travel)
+        scale = self.rest.scale * float(np.clip(growth, 0.8, 1.25))
+        return Pose((applied @ self.rest.rotation).astype(np.float32), scale, origin)
+
+    def _absolute_pose(self, index: int) -> Pose:
+        if self._style.region not in ("all", "pose"):
+            return self.rest
+        motion, (fit, shift) = self._motion, self._fit
+        origin = self.rest.origin.copy()
+        origin[:2] = motion.translation[index] * motion.unit * fit + shift
+        return Pose(motion.rotation[index], float(motion.scale[index]) * motion.unit * fit, origin)
+
+    def _most_alike(self) -> int:
+        """The frame whose eyes and lips are most like the portrait's: the start of absolute expression."""
+        points = np.r_[UPPER_LIDS.ravel(), LOWER_LIDS.ravel(), UPPER_LIPS, LOWER_LIPS, 61, 291, IRISES]
+        own = self._shape[points]
+        step = max(1, len(self._motion) // 3000)
+        far = [
+            float(np.abs(self._mover[points] + self._offsets(i)[points] - own).mean())
+            for i in range(0, len(self._motion), step)
+        ]
+        return int(np.argmin(far)) * step
+
+
+def _held_back(yaw: float) -> float:
+    """A total turn, identity up to TOTAL_YAW[0], then bending toward TOTAL_YAW[1] degrees."""
+    begin, end = TOTAL_YAW
+    over = abs(yaw) - begin
+    if over <= 0:
+        return yaw
+    return float(np.sign(yaw)) * (begin + (end - begin) * float(np.tanh(over / (end - begin))))
+
+
+def _region_weights(neutral: FloatArray, region: str) -> FloatArray:
+    """How much of the motion's expression each point takes, (478,) in 0..1."""
+    nose, eyes = float(neutral[2, 1]), float(neutral[[33, 263], 1].mean())
+    below = np.clip((neutral[:, 1] - (eyes + 0.55 * (nose - eyes))) / (0.4 * (nose - eyes)), 0, 1)
+    weights = {"pose": np.zeros_like(below), "lips": below, "eyes": 1 - below}
+    return weights.get(region, np.ones_like(below)).astype(np.float32)
+
+
+def _proportions(shape: FloatArray, mover: FloatArray) -> FloatArray:
+    """Gain of offsets (478, 3) that suits the portrait's mouth and chin rather than the mover's."""
+
+    def sizes(face: FloatArray) -> tuple[float, float]:
+        return float(np.linalg.norm(face[291] - face[61])), float(np.linalg.norm(face[152] - face[2]))
+
+    (width, height), (width_m, height_m) = sizes(shape), sizes(mover)
+    gain = np.ones((len(shape), 3), np.float32)
+    lower = np.clip((shape[:, 1] - shape[2, 1] + 0.2) / 0.2, 0, 1)
+    gain[:, 0] += lower * (np.clip(width / width_m, 0.7, 1.4) - 1)
+    gain[:, 1] += lower * (np.clip(height / height_m, 0.7, 1.4) - 1)
+    return gain
+
+
+def _with_mouth_closed(shape: FloatArray, basis: FloatArray, region: str) -> FloatArray:
+    """The shape with its jaw raised until the lips meet, if the photo shows the mouth open."""
+    gap = float((shape[LIP_PAIRS[:, 1], 1] - shape[LIP_PAIRS[:, 0], 1]).mean())
+    if gap < OPEN_MOUTH or region in ("pose", "eyes"):
+        return shape
+    jaw = basis[ARKIT_INDEX["jawOpen"]]
+    reach = float((jaw[LIP_PAIRS[:, 1], 1] - jaw[LIP_PAIRS[:, 0], 1]).mean())
+    closed = shape - jaw * (gap / reach)
+    _part_lips(closed)
+    return closed.astype(np.float32)
+
+
+def _part_lips(canonical: FloatArray) -> None:
+    """Where the lower lip would pass through the upper, let both meet midway; in place."""
+    above, below = canonical[UPPER_LIPS, 1], canonical[LOWER_LIPS, 1]
+    over = np.maximum(above - below, 0) / 2
+    canonical[UPPER_LIPS, 1] -= over
+    canonical[LOWER_LIPS, 1] += over
+
+
+def _frame_fit(motion: Motion, portrait: Portrait) -> tuple[float, npt.NDArray[np.float32]]:
+    """Scale and shift in pixels from the tracked frame to the portrait's picture, for absolute motion."""
+    height, width = portrait.image.shape[:2]
+    fit = min(width / max(motion.frame_size[0], 1), height / max(motion.frame_size[1], 1))
+    shift = (np.array([width, height]) - fit * np.array(motion.frame_size)) / 2
+    return fit, shift.astype(np.float32)
