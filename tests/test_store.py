@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
 from pathlib import Path
@@ -113,10 +114,8 @@ def test_damaged_bytes_never_escape_as_other_errors(saved, tmp_path):
         for place in rng.integers(0, len(whole), 4):
             broken[place] ^= int(rng.integers(1, 256))
         (tmp_path / "broken.npz").write_bytes(broken)
-        try:
+        with contextlib.suppress(InputError):
             store.load(tmp_path / "broken.npz")
-        except InputError:
-            pass
 
 
 def changed(**arrays: np.ndarray) -> dict[str, bytes]:
