@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from media_factory import chart, write_clip
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -17,7 +17,8 @@ from av.video.stream import VideoStream
 from gioconda.media.sound import Timed, Warn, open_sound
 from gioconda.types import Image
 
-_X264 = {"preset": "superfast", "crf": "18", "threads": "2", "x264-params": "chromaloc=1"}
+# Without B-frames decoding order is showing order, so that mp4 can hold any frame's true duration.
+_X264 = {"preset": "superfast", "crf": "18", "bf": "0", "threads": "2", "x264-params": "chromaloc=1"}
 _VP9 = {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "crf": "24", "b": "0", "threads": "2"}
 _BT709 = 1  # the number that H.264 gives to BT.709's matrix, primaries and transfer alike
 _VIDEO_RANGE = 1
@@ -100,7 +101,8 @@ class StreamEncoder:
             right, below = self._size[0] - image.shape[1], self._size[1] - image.shape[0]
             border = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
             image = np.asarray(border, np.uint8)
-        frame = VideoFrame.from_numpy_buffer(to_yuv420(image), "yuv420p")
+        # PyAV's copy-free way takes heights that divide by four only.
+        frame = VideoFrame.from_ndarray(to_yuv420(image), "yuv420p")
         frame.colorspace = _BT709
         frame.color_range = _VIDEO_RANGE
         frame.time_base = Fraction(1, self._clock)

@@ -61,9 +61,8 @@ def read_picture(path: PathLike) -> tuple[Image, str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with open_picture(file) as picture:
-                how = _orientation(picture)
-                picture.load()
-                image = turn(_rgb(picture), how)
+                picture.load()  # TIFF is turned already by this, and then asks for no turn
+                image = turn(_rgb(picture), _orientation(picture))
     except InputError:
         raise
     except Exception as error:  # decoders may raise anything on damaged bytes

@@ -42,7 +42,7 @@ def open_sound(source: Path, out: OutputContainer, end: float, warn: Warn) -> It
             return iter(())
         track = container.streams.audio[0]
         zero = _zero(source, container)
-        if out.format.name == "mp4" and track.codec_context.name in _COPIED and _fits(track):
+        if out.format.name == "mp4" and track.codec_context.codec.canonical_name in _COPIED and _fits(track):
             stream = out.add_stream_from_template(track)
             packets = _copied(container, track, stream, zero, end)
         else:
@@ -68,7 +68,7 @@ def _zero(source: Path, container: InputContainer) -> float:
 
 def _fits(track: AudioStream) -> bool:
     """Whether an mp4 header can hold the track as it is; tried in memory, so that no real file fails."""
-    if track.codec_context.name == "aac" and not track.codec_context.extradata:
+    if track.codec_context.codec.canonical_name == "aac" and not track.codec_context.extradata:
         return False
     try:
         with av.open(io.BytesIO(), "w", format="mp4") as trial:

@@ -118,8 +118,11 @@ class VideoReader(Iterator[Frame]):
         self._last = -1.0
         self._shift = 0.0
         try:
-            if is_animation(self.path):
+            moves = is_animation(self.path)
+            if moves:
                 self._open_animation()
+            elif moves is False:
+                raise InputError(f"{self.path} is a still picture; give a video file")
             else:
                 self._open_video()
         except BaseException:
@@ -246,7 +249,7 @@ class VideoReader(Iterator[Frame]):
                 continue
             for frame in frames:
                 try:
-                    yield _picture(frame, stream), _seconds(frame)
+                    yield _picture(frame, stream), _seconds(frame, stream)
                 except (av.error.FFmpegError, ValueError, cv2.error):
                     self.skipped += 1
 
@@ -316,10 +319,9 @@ def _scan(file: Path) -> float:
     return max(last - first, 0.0)
 
 
-def _seconds(frame: VideoFrame) -> float | None:
-    if frame.pts is None or not frame.time_base:
-        return None
-    return float(frame.pts * frame.time_base)
+def _seconds(frame: VideoFrame, stream: VideoStream) -> float | None:
+    base = frame.time_base or stream.time_base  # what the decoder gives at the end bears no unit
+    return float(frame.pts * base) if frame.pts is not None and base else None
 
 
 def _picture(frame: VideoFrame, stream: VideoStream) -> Image:
