@@ -32,6 +32,24 @@ OPEN_MOUTH = 0.06  # inter-ocular units; a photo's mouth wider open than this is
 GAZE_GAIN = 1.15  # the tracker's irises move less than real ones
 
 
+def landmark_offsets(motion: Motion, index: int) -> FloatArray:
+    """How far a frame's landmarks are from the mover's neutral face: (478, 3), canonical frame."""
+    change: FloatArray = offsets(motion.expression[index][None])[0]
+    if motion.residual is not None:
+        change = change + motion.residual[index]
+    return change
+
+
+def picture_points(motion: Motion, index: int) -> FloatArray:
+    """Where the mover's own landmarks lie in the tracked picture, (478, 3) pixels; depth has no origin."""
+    index = min(index, len(motion) - 1)
+    face = load_basis().neutral if motion.neutral is None else motion.neutral
+    origin = np.array([*motion.translation[index], 0.0], np.float32) * motion.unit
+    size = float(motion.scale[index]) * motion.unit
+    canonical = face + landmark_offsets(motion, index)
+    return np.asarray(size * canonical @ motion.rotation[index].T + origin, np.float32)
+
+
 @dataclass(frozen=True)
 class Style:
     """How a motion is applied: absolute pose and expression or relative, which region, how strongly."""
@@ -50,7 +68,9 @@ class Style:
 class Retargeter:
     """Shots of `motion` for the face of `portrait`; frame by frame, so that memory does not grow."""
 
-    def __init__(self, motion: Motion, portrait: Portrait, style: Style) -> None:
+    def __init__(
+        self, motion: Motion, portrait: Portrait, style: Style, *, lid_floor: float | None = None
+    ) -> None:
         self._motion, self._style = motion, style
         basis = load_basis()
         mover = basis.neutral if motion.neutral is None else motion.neutral
@@ -70,7 +90,7 @@ class Retargeter:
             self._start = self._offsets(self._reference)
         else:
             self._shape = _with_mouth_closed(self._shape, basis.offsets, style.region)
-        self._lid_floor = self._lids_shut_at()
+        self._lid_floor = self._lids_shut_at() if lid_floor is None else lid_floor
         self._gain = np.ones((1, 3), np.float32) if style.absolute else _proportions(self._shape, mover)
         self._fit = _frame_fit(motion, portrait)
 
@@ -93,11 +113,12 @@ class Retargeter:
             mouth=mouth,
         )
 
+    def onto(self, portrait: Portrait) -> Retargeter:
+        """The same motion laid on another portrait."""
+        return Retargeter(self._motion, portrait, self._style, lid_floor=self._lid_floor)
+
     def _offsets(self, index: int) -> FloatArray:
-        change: FloatArray = offsets(self._motion.expression[index][None])[0]
-        if self._motion.residual is not None:
-            change = change + self._motion.residual[index]
-        return change
+        return landmark_offsets(self._motion, index)
 
     def _canonical(self, index: int) -> FloatArray:
         """The portrait's points in the canonical frame with the expression of the moment, (478, 3)."""
