@@ -23,6 +23,7 @@ RESULT = SimpleNamespace(
     bridged=0,
     size=(640, 480),
     stages={"track": 0.5, "render": 1.5},
+    warnings=(),
 )
 
 
@@ -116,6 +117,12 @@ def test_bridged_frames_are_told(pipeline, capsys, count, words):
     pipeline(SimpleNamespace(**{**vars(RESULT), "bridged": count}))
     run("animate me.jpg --motion clip.mp4 -o out.mp4".split())
     assert f"{words} bridged" in capsys.readouterr().out
+
+
+def test_warnings_go_to_standard_error(pipeline, capsys):
+    pipeline(SimpleNamespace(**{**vars(RESULT), "warnings": ("the sound was left out",)}))
+    assert run("animate me.jpg --motion clip.mp4 -o out.gif".split()) == 0
+    assert capsys.readouterr().err == "note: the sound was left out\n"
 
 
 def test_edit_reads_angles_gaze_and_coefficients(pipeline):

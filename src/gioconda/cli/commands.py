@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -89,7 +89,7 @@ def animate(
     from gioconda import pipeline
 
     with watch() as progress:
-        result = pipeline.animate(
+        made = pipeline.animate(
             portrait,
             motion,
             out,
@@ -107,7 +107,7 @@ def animate(
             certificate=certificate,
             progress=progress,
         )
-    typer.echo(_summary(result))
+    _report(cast("Result", made))
 
 
 @app.command(short_help="Read the motion off a video.")
@@ -164,7 +164,7 @@ def edit(
     coefficients = values.coefficients(settings or [])
     from gioconda import pipeline
 
-    result = pipeline.edit(
+    made = pipeline.edit(
         portrait,
         out,
         yaw=yaw,
@@ -180,6 +180,7 @@ def edit(
         key=key,
         certificate=certificate,
     )
+    result = cast("Result", made)
     typer.echo(f"{result.path}: {result.size[0]}x{result.size[1]} in {result.seconds:.1f} s")
 
 
@@ -219,10 +220,12 @@ def demo(
     from gioconda import pipeline, weights
 
     with watch() as progress:
-        result = pipeline.animate(weights.asset_path("astronaut.jpg"), motion, out, progress=progress)
-    typer.echo(_summary(result))
+        made = pipeline.animate(weights.asset_path("astronaut.jpg"), motion, out, progress=progress)
+    result = cast("Result", made)
+    _report(result)
+    typer.echo("of which, some at the same time:")
     for stage, seconds in result.stages.items():
-        typer.echo(f"  {stage:<12} {seconds:6.1f} s")
+        typer.echo(f"  {stage:<10} {seconds:6.2f} s")
     verdict = pipeline.verify(result.path)
     typer.echo(f"verified: {_told(verdict)}")
     raise typer.Exit(verdict.exit_code)
@@ -248,10 +251,12 @@ def _check_size(size: int | None) -> None:
         values.number("--size", size, 64, LIMITS.output_side, "pixels")
 
 
-def _summary(result: Result) -> str:
+def _report(result: Result) -> None:
+    for warning in result.warnings:
+        typer.echo(f"note: {warning}", err=True)
     rate = result.frames / result.seconds if result.seconds > 0 else 0.0
     told = f"{result.path}: {plural(result.frames, 'frame')}, {result.size[0]}x{result.size[1]}"
-    return f"{told}, in {result.seconds:.1f} s ({rate:.1f} frames/s){_bridged(result.bridged)}"
+    typer.echo(f"{told}, in {result.seconds:.1f} s ({rate:.1f} frames/s){_bridged(result.bridged)}")
 
 
 def _bridged(count: int) -> str:
