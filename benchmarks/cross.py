@@ -74,7 +74,7 @@ def openings(faces: list[Face | None]) -> dict[str, np.ndarray]:
 def track_images(images: Any, fps: float) -> tuple[Motion, list[Face | None], list[np.ndarray]]:
     """Motion, faces and pictures of a stream of pictures."""
     from gioconda.face import FaceTracker
-    from gioconda.motion import faces_to_motion
+    from gioconda.motion.from_faces import faces_to_motion
 
     faces: list[Face | None] = []
     kept = []
@@ -142,7 +142,7 @@ def make_sitter(path: Path, embedder: metrics.FaceEmbedder | None) -> Sitter:
     """Read a portrait, as the pipeline does, and measure the largest face."""
     from gioconda.face import choose_face, detect_faces
     from gioconda.media import read_picture
-    from gioconda.motion import faces_to_motion
+    from gioconda.motion.from_faces import faces_to_motion
 
     image, _ = read_picture(path)
     face = choose_face(detect_faces(image), 0, path.name)

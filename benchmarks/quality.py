@@ -88,7 +88,7 @@ def rendered(portrait: Path, source: Path, count: int) -> Iterator[np.ndarray]:
 
 def motions(sequences: dict[str, Tracked]) -> dict[str, Any]:
     """Expression and rotation of each sequence, solved together so that they share one neutral face."""
-    from gioconda.motion import faces_to_motion
+    from gioconda.motion.from_faces import faces_to_motion
 
     faces = [face for sequence in sequences.values() for face in sequence.faces]
     size = next(iter(sequences.values())).crops[0].shape[0]
@@ -174,7 +174,7 @@ def run_clip(clip: Clip, count: int, out: Path, embedder: Any) -> dict[str, Any]
     for method, made in crops.items():
         if len(made) != len(true):
             raise RuntimeError(f"{clip.name}: {len(made)} frames made from {method}, {len(true)} in the clip")
-    save_strip(out / "strips" / f"{clip.name.replace('/', '_')}.jpg", [true, crops["npz"], crops["video"]])
+    save_strip(out / "strips" / f"{clip.name.replace('/', '_')}.png", [true, crops["npz"], crops["video"]])
     sequences = {"truth": track_crops(true), **{name: track_crops(made) for name, made in crops.items()}}
     figures = score(sequences, crop.mask(clip), embedder)
     return {"clip": clip.name, "frames": len(true), "side": crop.side, "figures": figures}
@@ -191,7 +191,7 @@ def save_strip(path: Path, rows: list[list[np.ndarray]], columns: int = 8) -> No
     picked = [[row[k] for k in moments] for row in rows]
     picked.append([np.minimum(cv2.absdiff(a, b), 31) * 8 for a, b in zip(picked[0], picked[1], strict=True)])
     sheet = np.vstack([np.hstack(row) for row in picked])
-    cv2.imwrite(str(path), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    cv2.imwrite(str(path), sheet[..., ::-1])
 
 
 def mean_figures(clips: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
