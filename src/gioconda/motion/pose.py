@@ -97,3 +97,12 @@ def to_unit_head(points: FloatArray) -> FloatArray:
     """A head's points (478, 3) moved and scaled into the canonical frame's origin and unit; not turned."""
     left, right = (points[i] for i in OUTER_EYE_CORNERS)
     return ((points - (left + right) / 2) / np.linalg.norm(right - left)).astype(np.float32)
+
+
+NECK = np.array([0.0, 1.0, 0.9], np.float32)  # about which heads turn, canonical frame
+
+
+def neck_swing(rotation: FloatArray) -> FloatArray:
+    """Where turns about the neck (T, 3, 3) carry the canonical origin in the picture, (T, 2), inter-ocular."""
+    swing: FloatArray = -((rotation - np.eye(3, dtype=np.float32)) @ NECK)
+    return swing[:, :2]

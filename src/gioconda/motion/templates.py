@@ -11,7 +11,7 @@ from scipy.interpolate import PchipInterpolator
 
 from gioconda.errors import InputError
 from gioconda.motion.expression import coefficients_from_gaze, gaze_from_coefficients
-from gioconda.motion.pose import rotation_from_euler
+from gioconda.motion.pose import neck_swing, rotation_from_euler
 from gioconda.types import ARKIT_INDEX, ARKIT_NAMES, Motion
 
 Curve = npt.NDArray[np.float64]
@@ -212,7 +212,6 @@ TEMPLATES: tuple[str, ...] = tuple(SCRIPTS)
 
 CLOSE, SHUT, OPEN = 0.12, 0.03, 0.21  # seconds of a blink's three parts
 BREATH_SECONDS = 4.0
-NECK = np.array([0.0, 1.0, 0.9])  # where heads turn about, canonical frame
 FPS = (1.0, 240.0)
 
 
@@ -231,7 +230,7 @@ def template(name: str, fps: float = 25.0) -> Motion:
     channels = _channels(script, moments)
     _drift(channels, script, moments)
     rotation = rotation_from_euler(channels["yaw"], channels["pitch"], channels["roll"])
-    swing = -((rotation - np.eye(3)) @ NECK)[:, :2]
+    swing = neck_swing(rotation)
     gaze = np.stack([channels["look_x"], channels["look_y"]], axis=1)
     expression = coefficients_from_gaze(gaze)
     for channel, index in ARKIT_INDEX.items():
