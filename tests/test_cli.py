@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -14,6 +16,7 @@ from gioconda import errors
 from gioconda.cli import run
 from gioconda.provenance import Verdict
 from gioconda.types import ARKIT_NAMES
+from gioconda.weights import asset_path
 
 COMMANDS = ("animate", "track", "edit", "verify", "doctor", "demo")
 RESULT = SimpleNamespace(
@@ -279,6 +282,31 @@ def test_program_ends_quietly_when_its_reader_leaves():
         process.stdout.close()
         told = process.stderr.read()
     assert told == b""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals differ on Windows")
+@pytest.mark.parametrize("wanted", [signal.SIGINT, signal.SIGTERM])
+def test_program_stopped_midway_leaves_the_old_file_alone(tmp_path, wanted):
+    out = tmp_path / "out.mp4"
+    out.write_text("old")
+    command = [sys.executable, "-m", "gioconda", "animate", str(asset_path("astronaut.jpg"))]
+    with subprocess.Popen(
+        [*command, "--motion", "look-around", "-o", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that runs the tests in the background would hand down an ignored SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    ) as process:
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(wanted)
+        said, told = process.communicate(timeout=60)
+    assert (process.returncode, said, told) == (130, "", "gioconda: stopped\n")
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
+    assert out.read_text() == "old"
 
 
 def test_doctor_finds_a_sound_installation():
