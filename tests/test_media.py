@@ -347,6 +347,13 @@ def test_odd_sizes_and_one_frame(tmp_path):
     assert media.probe(path).frames == 1
 
 
+def test_interlaced_videos(tmp_path):
+    path = write_clip(tmp_path / "i.mkv", [bar(i) for i in range(5)], options={"x264-params": "tff=1"})
+    with av.open(str(path)) as container:
+        assert next(container.decode(video=0)).interlaced_frame
+    assert len(list(media.read_frames(path))) == 5
+
+
 def test_pixels_that_are_not_square_are_made_square(tmp_path):
     path = write_clip(tmp_path / "wide.mp4", [corners(48, 32)] * 3, aspect=Fraction(2, 1))
     assert {f.image.shape for f in media.read_frames(path)} == {(48, 64, 3)}
@@ -712,6 +719,12 @@ def test_sound_of_a_file_of_sound(tmp_path):
         audio_from=tmp_path / "v.wav",
     )
     assert clicks(tmp_path / "o.mp4", 1) == pytest.approx([0.5], abs=0.02)
+
+
+def test_an_animated_picture_has_no_sound(tmp_path):
+    write(tmp_path / "d.gif", [bar(0), bar(20)], [0, 0.1])
+    writer = write(tmp_path / "o.mp4", [bar(0)], [0], audio_from=tmp_path / "d.gif")
+    assert writer.warnings == []
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif"])

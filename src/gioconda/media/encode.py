@@ -95,14 +95,22 @@ class StreamEncoder:
         context.color_range = _VIDEO_RANGE
         return stream
 
-    def add(self, image: Image, time: float) -> None:
-        """Encode one picture, RGB uint8, to be shown at `time` seconds."""
+    def prepare(self, image: Image) -> Image:
+        """The picture as the encoder wants it, in memory of its own; called in the writer's thread.
+
+        Each library call lets go of the interpreter's lock, and a thread that runs beside busy Python
+        waits long to get it back: so few calls as can be are left to the encoder's thread.
+        """
         if image.shape[1::-1] != self._size:
             right, below = self._size[0] - image.shape[1], self._size[1] - image.shape[0]
             border = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
             image = np.asarray(border, np.uint8)
+        return to_yuv420(image)
+
+    def add(self, planes: Image, time: float) -> None:
+        """Encode one prepared picture, to be shown at `time` seconds."""
         # PyAV's copy-free way takes heights that divide by four only.
-        frame = VideoFrame.from_ndarray(to_yuv420(image), "yuv420p")
+        frame = VideoFrame.from_ndarray(planes, "yuv420p")
         frame.colorspace = _BT709
         frame.color_range = _VIDEO_RANGE
         frame.time_base = Fraction(1, self._clock)
@@ -112,7 +120,7 @@ class StreamEncoder:
     def finish(self) -> None:
         """Write what the encoder still holds, the rest of the sound, and the index."""
         self._mux(self._stream.encode(None))
-        self._mux_sound(self._end)
+        self._mux_sound(min(self._end, (self._pts + self._last) / self._clock))
         self._container.close()
 
     def abort(self) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import av
 import av.error
-import numpy as np
 from av.container import OutputContainer
 from av.filter import Graph
 from av.filter.context import FilterContext
@@ -49,9 +48,13 @@ class GifEncoder:
         stream.pix_fmt = "rgb24"
         self._stream = stream
 
+    def prepare(self, image: Image) -> Image:
+        """The picture in memory of its own."""
+        return image.copy()
+
     def add(self, image: Image, time: float) -> None:
         """Keep one picture, RGB uint8, to be shown at `time` seconds."""
-        frame = VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), "rgb24")
+        frame = VideoFrame.from_numpy_buffer(image, "rgb24")
         frame.time_base = Fraction(1, 25)
         frame.pts = len(self._times)
         at = round(time * _CLOCK)

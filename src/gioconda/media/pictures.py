@@ -14,7 +14,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageCms
 
-from gioconda.errors import InputError, LimitError, OutputError
+from gioconda.errors import InputError, LimitError
 from gioconda.limits import LIMITS
 from gioconda.media.files import PICTURE_SUFFIXES, PathLike, check_input, output_error, sha256_file
 from gioconda.types import Image
@@ -178,9 +178,12 @@ def animation_frames(file: Path) -> Iterator[tuple[Image, float]]:
     time = 0.0
     with open_picture(file) as picture:
         for index in range(int(getattr(picture, "n_frames", 1))):
-            picture.seek(index)
-            picture.load()
-            yield np.ascontiguousarray(_rgb(picture)), time
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                picture.seek(index)
+                picture.load()
+                image = _rgb(picture)
+            yield np.ascontiguousarray(image), time
             # Browsers too show frames that ask for no time for a tenth of a second.
             milliseconds = float(picture.info.get("duration") or 0)
             time += (milliseconds if milliseconds > 10 else 100.0) / 1000.0
@@ -197,8 +200,6 @@ def write_picture(path: PathLike, image: Image) -> None:
         options["subsampling"] = 0
     if target.suffix.lower() not in PICTURE_SUFFIXES:
         raise InputError(f"the output {target} must end in one of {', '.join(PICTURE_SUFFIXES)}")
-    if max(image.shape[:2]) > LIMITS.output_side and target.suffix.lower() == ".webp":
-        raise OutputError(f"{target}: WebP pictures of this size are not written; choose .png")
     try:
         PIL.Image.fromarray(image).save(target, **options)
     except (OSError, ValueError) as error:

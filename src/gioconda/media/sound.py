@@ -18,6 +18,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
+from gioconda.media.pictures import is_animation
 from gioconda.media.video_in import VideoReader, open_input, picture_stream
 
 _COPIED = ("aac", "mp3")  # what every player of mp4 knows
@@ -35,6 +36,8 @@ def open_sound(source: Path, out: OutputContainer, end: float, warn: Warn) -> It
     are, anything else is encoded anew. A source without sound gives none; damage is told to `warn`,
     once, and ends the sound, never the job.
     """
+    if is_animation(source) is not None:
+        return iter(())
     try:
         container = open_input(source)
         if not container.streams.audio:

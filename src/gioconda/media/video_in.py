@@ -235,6 +235,7 @@ class VideoReader(Iterator[Frame]):
         self._counted = stream.frames > 0
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = 2
+        stream.codec_context.options = {"max_pixels": str(LIMITS.video_pixels)}  # for a size that grows later
         self._raw = self._decode(self._container, stream)
         height, width = self._take_first().shape[:2]
         has_audio = len(self._container.streams.audio) > 0
@@ -250,6 +251,10 @@ class VideoReader(Iterator[Frame]):
             for frame in frames:
                 try:
                     yield _picture(frame, stream), _seconds(frame, stream)
+                except LimitError:
+                    if self.read == 0:
+                        raise
+                    self.skipped += 1
                 except (av.error.FFmpegError, ValueError, cv2.error):
                     self.skipped += 1
 

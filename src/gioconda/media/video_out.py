@@ -22,6 +22,7 @@ _AHEAD = 8  # frames that may wait for the encoder
 
 
 class _Encoder(Protocol):
+    def prepare(self, image: Image) -> Image: ...
     def add(self, image: Image, time: float) -> None: ...
     def finish(self) -> None: ...
     def abort(self) -> None: ...
@@ -131,7 +132,8 @@ class VideoWriter:
         shape = (self._given[1], self._given[0], 3)
         if image.shape != shape or image.dtype != np.uint8:
             raise ValueError(f"expected uint8 {shape}, got {image.dtype} {image.shape}")
-        self._put((image.copy(), float(time) - self._zero))
+        assert self._encoder is not None, "write in a with-block"
+        self._put((self._encoder.prepare(image), float(time) - self._zero))
         self.frames += 1
 
     def _open(self) -> _Encoder:
