@@ -9,17 +9,13 @@ import numpy.typing as npt
 
 from gioconda.motion import smooth
 from gioconda.motion.expression import gaze_from_coefficients, load_basis, offsets, solve
+from gioconda.motion.neutral import most_neutral
 from gioconda.motion.pose import euler_from_rotation, fit_pose, to_unit_head
 from gioconda.types import Face, FloatArray, Motion
 
 TEMPLATE_FRAMES = 96  # enough for a stable median face
 NEUTRAL_FRAMES = 5  # the most neutral frames, averaged against the tracker's noise
 POSE_SIGMA, SHAPE_SIGMA = 1.0, 0.7  # frames; zero-phase, so nothing lags
-
-# Pairs (above, below) whose distance tells how far lips and lids are apart.
-LIP_PAIRS = np.array([[13, 14], [82, 87], [312, 317], [81, 178], [311, 402]])
-LID_PAIRS = np.array([[159, 145], [158, 153], [160, 144], [386, 374], [385, 380], [387, 373]])
-MOUTH_CORNERS, BROWS = (61, 291), (105, 334, 107, 336)
 
 
 def faces_to_motion(
@@ -41,7 +37,7 @@ def faces_to_motion(
     head = _own_head(seen)
     rotation, scale, origin, canonical = _unpose(seen, head)
     angles = np.stack(euler_from_rotation(rotation), -1)
-    chosen = _most_neutral(canonical, angles)
+    chosen = most_neutral(canonical, angles)
     neutral = canonical[chosen[:NEUTRAL_FRAMES]].mean(0)
     canonical -= neutral
 
@@ -95,27 +91,6 @@ def _unpose(seen: FloatArray, head: FloatArray) -> tuple[FloatArray, FloatArray,
         rotation[i], scale[i], origin[i] = pose.rotation, pose.scale, pose.origin
         canonical[i] = pose.to_canonical(points)
     return rotation, scale, origin, canonical
-
-
-def _gaps(canonical: FloatArray, pairs: npt.NDArray[np.int_]) -> FloatArray:
-    return np.linalg.norm(canonical[:, pairs[:, 1]] - canonical[:, pairs[:, 0]], axis=2).mean(1)
-
-
-def _most_neutral(canonical: FloatArray, angles: FloatArray) -> npt.NDArray[np.intp]:
-    """Frames from most to least neutral: lips together, lids and brows as mostly, mouth at rest, head straight.
-
-    The lids' median counts, not their maximum: a wide-eyed reference makes every other frame squint.
-    """
-    lids, brows = _gaps(canonical, LID_PAIRS), canonical[:, BROWS, 1].mean(1)
-    width = np.linalg.norm(canonical[:, MOUTH_CORNERS[1]] - canonical[:, MOUTH_CORNERS[0]], axis=1)
-    score = (
-        2.0 * _gaps(canonical, LIP_PAIRS)
-        + 3.0 * np.abs(lids - np.median(lids))
-        + 1.0 * np.abs(brows - np.median(brows))
-        + 1.0 * np.abs(width - np.median(width))
-        + np.abs(angles - np.median(angles, axis=0)).sum(1) / 150
-    )
-    return np.argsort(score)
 
 
 def _spread(values: FloatArray, found: npt.NDArray[np.bool_]) -> FloatArray:

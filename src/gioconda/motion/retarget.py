@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from gioconda.errors import InputError
 from gioconda.motion.expression import load_basis, offsets
-from gioconda.motion.from_faces import LIP_PAIRS
+from gioconda.motion.neutral import LIP_PAIRS
 from gioconda.motion.pose import Pose, euler_from_rotation, fit_pose, rotation_from_euler, to_unit_head
 from gioconda.types import ARKIT_INDEX, FloatArray, Motion, Mouth, Portrait, Shot
 
