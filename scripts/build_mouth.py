@@ -6,9 +6,9 @@ Each is rendered from ICT-FaceKit's mesh, straight from the front and without pe
 from above, darker towards the throat and in the gaps. Run `build_expression_basis.py` first: its canonical
 frame is used. Arrays, for NAME of upper, lower, tongue:
 NAME_sprite (h, w, 4) uint8 RGBA, not premultiplied; NAME_box (4,) x0, y0, x1, y1 at rest (jaw closed),
-canonical frame, inter-ocular units; NAME_depth (h, w) float16, canonical z of each pixel (0 where nothing is), at rest;
-NAME_z mean depth; NAME_shift (3,) what jawOpen = 1 adds to the box's centre; NAME_turn radians about x that
-jawOpen = 1 adds (positive: front goes down).
+canonical frame, inter-ocular units; NAME_depth (h, w) float16, canonical z of each pixel at rest, 0 where
+nothing is; NAME_z mean depth; NAME_shift (3,) what jawOpen = 1 adds to the box's centre; NAME_turn radians
+about x that jawOpen = 1 adds (positive: front goes down).
 """
 
 from __future__ import annotations
