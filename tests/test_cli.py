@@ -328,3 +328,18 @@ def test_demo_makes_a_signed_video_and_verify_prints_only_json(tmp_path):
     assert verdict.returncode == 0
     assert not verdict.stderr
     assert json.loads(verdict.stdout)["status"] == "ours"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".npz", ".csv"])
+def test_tracked_motion_moves_a_portrait(tmp_path, suffix):
+    portrait, video, motion = asset_path("astronaut.jpg"), tmp_path / "nod.mp4", tmp_path / f"nod{suffix}"
+    crop = ("--crop", "--size", 256)
+    for line in (
+        ("animate", portrait, "--motion", "nod", "-o", video, *crop),
+        ("track", video, "-o", motion),
+        ("animate", portrait, "--motion", motion, "-o", tmp_path / "again.webm", *crop),
+    ):
+        done = gioconda_program(*line)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert ": 75 frames" in done.stdout
