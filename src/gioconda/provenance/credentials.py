@@ -139,8 +139,8 @@ def sign(
 def _explain(error: Exception, target_name: str, certificate: Path | None) -> None:
     if certificate is not None and "Io" not in type(error).__name__:
         raise InputError(
-            f"the certificate {certificate} is not fit for Content Credentials ({error}); it needs a chain, leaf "
-            "first, with digital signature as key usage and e-mail protection or document signing as purpose"
+            f"the certificate {certificate} is not fit for Content Credentials ({error}); it needs a chain, "
+            "leaf first, with digital signature as key usage and e-mail protection as purpose"
         ) from None
     raise OutputError(f"{target_name} cannot be signed: {error}") from None
 
