@@ -79,7 +79,7 @@ def test_jaw_open_parts_the_lips_by_about_a_third_of_the_eyes_distance():
 def test_single_blendshapes_are_recovered():
     solved = solve(offsets(np.eye(len(ARKIT_NAMES))))
     kept = np.delete(np.diag(solved), ARKIT_INDEX["tongueOut"])
-    assert kept.min() > 0.85
+    assert kept.min() > 0.8
     assert (solved - np.diag(np.diag(solved))).max() < 0.1, "no cross-talk"
     for name in (
         "eyeBlinkLeft",

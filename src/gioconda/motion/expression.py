@@ -76,19 +76,21 @@ def solve(
     offsets: Floats,
     *,
     ridge: float = 2e-3,
-    sparsity: float = 1e-3,
+    sparsity: float = 0.02,
     steps: int = 400,
     tolerance: float = 2e-5,
 ) -> FloatArray:
     """Coefficients (T, 52) in 0..1 whose offsets come nearest to `offsets` (T, 478, 3); each frame alone.
 
     Weighted least squares with box bounds; eyes, lips and brows weigh more than cheeks, depth less than
-    the picture plane. ridge and sparsity (L2 and L1 penalties) are relative to the mean strength of a
-    blendshape and hold down those that the landmarks cannot tell apart. It stops when no coefficient
-    moves by more than `tolerance` in a step, or after so many steps. tongueOut moves no landmark: it stays 0.
+    the picture plane. ridge and sparsity (L2 and L1 penalties, relative to the blendshapes' strength) hold
+    down those that the landmarks cannot tell apart and those that the tracker's noise suggests. It stops when
+    no coefficient moves by more than `tolerance` in a step, or after so many steps. tongueOut moves no
+    landmark: it stays 0.
     """
     normal, project = _normal_matrix(ridge)
-    penalty = np.float32(sparsity * np.trace(normal) / len(normal))
+    strength = np.diag(normal)
+    penalty = (sparsity * np.sqrt(strength * strength.mean())).astype(np.float32)[:, None]
     result = np.empty((len(offsets), len(ARKIT_NAMES)), np.float32)
     for start in range(0, len(offsets), CHUNK):
         part = np.asarray(offsets[start : start + CHUNK], np.float32).reshape(-1, LANDMARKS * 3)
