@@ -51,7 +51,6 @@ def write_clip(
     time_base=Fraction(1, 25),
     codec="libx264",
     pix_fmt="yuv420p",
-    rotation=None,
     options=None,
     container_options=None,
     aspect=None,
@@ -69,8 +68,6 @@ def write_clip(
         stream.codec_context.time_base = time_base
         if aspect:
             stream.codec_context.sample_aspect_ratio = aspect
-        if rotation is not None:
-            stream.set_display_rotation(rotation)
         track = None
         if sound is not None:
             track = out.add_stream(sound_codec, rate=48000, layout="mono")
@@ -85,6 +82,17 @@ def write_clip(
             packets += _sound_packets(track, sound, sound_start)
         for packet in sorted(packets, key=lambda p: float(p.dts * p.time_base)):
             out.mux(packet)
+    return Path(path)
+
+
+def rotate(path, degrees):
+    """Write into an mp4's or mov's header that it is to be shown turned counter-clockwise by `degrees`."""
+    a, b, c, d = {0: (1, 0, 0, 1), 90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), -90: (0, 1, -1, 0)}[degrees]
+    data = Path(path).read_bytes()
+    place = data.index(b"tkhd") + 4 + 40
+    one, last = 1 << 16, 1 << 30
+    matrix = struct.pack(">9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, last)
+    Path(path).write_bytes(data[:place] + matrix + data[place + 36 :])
     return Path(path)
 
 

@@ -30,6 +30,7 @@ from media_factory import (
     cut,
     damage,
     png_header,
+    rotate,
     write_clip,
 )
 
@@ -283,10 +284,10 @@ def test_probe_tells_what_the_frames_are(tmp_path):
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, -90])
-@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
 def test_rotated_videos_come_upright(tmp_path, degrees, suffix):
     turned = np.ascontiguousarray(np.rot90(corners(), k=-degrees // 90))
-    path = write_clip(tmp_path / f"r{suffix}", [turned] * 3, rotation=degrees)
+    path = rotate(write_clip(tmp_path / f"r{suffix}", [turned] * 3), degrees)
     frames = list(media.read_frames(path))
     assert {f.image.shape for f in frames} == {(48, 64, 3)}
     assert {corner_names(f.image) for f in frames} == {"rgwb"}
