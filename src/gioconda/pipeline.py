@@ -318,7 +318,7 @@ def track(video: PathLike, out: PathLike | None = None, *, progress: Progress | 
     if out is not None:
         temp = media.temp_beside(out)
         try:
-            (store.save if out.suffix.lower() == ".npz" else livelink.write_livelink)(motion, temp)
+            store.save(motion, temp) if out.suffix.lower() == ".npz" else livelink.write_livelink(temp, motion)
             media.publish(temp, out)
         finally:
             temp.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from gioconda.motion.pose import euler_from_rotation, fit_pose, to_unit_head
 from gioconda.types import Face, FloatArray, Motion
 
 TEMPLATE_FRAMES = 96  # enough for a stable median face
-NEUTRAL_FRAMES = 5  # the most neutral frames, averaged against the tracker's noise
+NEUTRAL_REACH = 2  # frames to either side of the neutral one, averaged against the tracker's noise
 POSE_SIGMA, SHAPE_SIGMA = 1.0, 0.7  # frames; zero-phase, so nothing lags
 
 
@@ -38,7 +38,8 @@ def faces_to_motion(
     rotation, scale, origin, canonical = _unpose(seen, head)
     angles = np.stack(euler_from_rotation(rotation), -1)
     chosen = most_neutral(canonical, angles)
-    neutral = canonical[chosen[:NEUTRAL_FRAMES]].mean(0)
+    best = int(chosen[0])
+    neutral = canonical[max(0, best - NEUTRAL_REACH) : best + NEUTRAL_REACH + 1].mean(0)
     canonical -= neutral
 
     index = np.flatnonzero(found)
@@ -65,7 +66,7 @@ def faces_to_motion(
         neutral=neutral.astype(np.float32),
         unit=unit,
         frame_size=frame_size,
-        reference=int(index[chosen[0]]),
+        reference=int(index[best]),
         name=name,
     )
 

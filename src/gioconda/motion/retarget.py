@@ -28,7 +28,7 @@ TOTAL_YAW = (26.0, 42.0)  # where a turn begins to be held back, and where it en
 PIVOT = np.array([0.0, 1.0, 0.9], np.float32)  # the neck about which heads turn, canonical frame
 PIVOT_SHARE, TRAVEL_SHARE, TRAVEL_LIMIT = 0.7, 0.5, 0.45  # of the head's own shift; inter-ocular units
 SCALE_SHARE = 0.6
-OPEN_MOUTH = 0.06  # inter-ocular units; a photo's mouth wider open than this is closed first
+OPEN_MOUTH = 0.10  # inter-ocular units; a photo's mouth wider open than this is closed first
 GAZE_GAIN = 1.15  # the tracker's irises move less than real ones
 
 

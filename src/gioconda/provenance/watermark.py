@@ -32,7 +32,7 @@ _SYMBOLS, _DATA = 8, 4
 _PLACES, _STEP = 16, TILE // 16  # of each pattern, both ways, and the pixels between them
 _BAND = (0.04, 0.15)  # cycles a canonical pixel: below, pictures are loud; above, codecs and resizing cut
 _SYNC_WEIGHT = 1.8
-_STRENGTH = 2.1  # grey levels, standard deviation before the local limit
+_STRENGTH = 2.05  # grey levels, standard deviation before the local limit
 _FLAT, _BUSY = 1, 4  # grey levels at most, on plain and on textured ground
 
 
@@ -142,6 +142,7 @@ def _local_limit(image: Image) -> Image:
     """Grey levels that the ground hides, (H, W) uint8, from the texture of every fourth green sample."""
     sparse = np.ascontiguousarray(image[::4, ::4, 1])
     texture = cv2.blur(cv2.absdiff(sparse, cv2.blur(sparse, (5, 5))), (5, 5))
+    texture = cv2.erode(texture, np.ones((5, 5), np.uint8))  # smooth ground beside one edge hides nothing
     limit = np.minimum(np.asarray(texture, np.uint8) // 2 + _FLAT, _BUSY)
     return np.asarray(cv2.resize(limit, image.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from gioconda.engines.warp.eyes import Eye, build_eyes, paint_eye
-from gioconda.engines.warp.mesh import affines, facing, load_topology, rasterize, source_maps
+from gioconda.engines.warp.eyes import Eye, build_eyes, closing, paint_eye
+from gioconda.engines.warp.mesh import IntArray, affines, facing, load_topology, rasterize, source_maps, strip
 from gioconda.engines.warp.mouth import MouthLook, build_mouth, paint_mouth
 from gioconda.engines.warp.surround import (
     CELL,
@@ -31,7 +32,7 @@ class WarpIdentity:
     """All that the warp engine keeps of a person: the picture and what does not change between frames."""
 
     image: Image
-    points: FloatArray  # (468 + K, 3): the mesh's points and the rim's, pixels of the picture
+    points: FloatArray  # (468 + K + 32, 3): the mesh's points, the rim's, the eyes' contours once more; pixels
     rim: FloatArray  # (K, 2) where the rim's points lie
     surround: Surround
     eyes: tuple[Eye, Eye]
@@ -60,7 +61,7 @@ class WarpEngine:
         weight = np.clip(2 * surround.travelling, 0, 1)
         return WarpIdentity(
             image=portrait.image,
-            points=np.concatenate([landmarks[:POINTS], rim]),
+            points=np.concatenate([landmarks[:POINTS], rim, landmarks[topology.right_eye], landmarks[topology.left_eye]]),
             rim=rim[:, :2],
             surround=surround,
             eyes=build_eyes(portrait.image, landmarks, topology),
@@ -97,20 +98,24 @@ def target_maps(who: WarpIdentity, shot: Shot) -> tuple[FloatArray, FloatArray]:
     xs, ys = who.grid
     offsets = _to_half(backward_offsets(field), (len(xs), len(ys)))
     map_x, map_y = offsets[..., 0] + xs, offsets[..., 1] + ys
-    target = np.concatenate([shot.landmarks[:POINTS, :2], displace(surround, field, who.rim)])
-    _lay_mesh(who, target.astype(np.float32), shot.landmarks[:, 2], map_x, map_y)
+    rim = displace(surround, field, who.rim)
+    _lay_mesh(who, shot, rim, map_x, map_y)
     size = (right - left, bottom - top)
     full = [cv2.resize(m, (2 * len(xs), 2 * len(ys)), interpolation=cv2.INTER_LINEAR) for m in (map_x, map_y)]
     return full[0][: size[1], : size[0]], full[1][: size[1], : size[0]]
 
 
-def _lay_mesh(who: WarpIdentity, target: FloatArray, depth: FloatArray, map_x: FloatArray, map_y: FloatArray) -> None:
+def _lay_mesh(who: WarpIdentity, shot: Shot, rim: FloatArray, map_x: FloatArray, map_y: FloatArray) -> None:
     """Overwrite the maps, in place, where the face's mesh lies; the nearest triangle wins."""
-    triangles = mesh_triangles()
-    depth = np.concatenate([depth[:POINTS], np.full(len(target) - POINTS, depth[:POINTS].max())])
-    nearness = depth[triangles].mean(1)
-    order = np.argsort(-nearness, kind="stable")
-    order = order[facing(target, triangles)[order] > 0]
+    triangles, slits = mesh_triangles()
+    face = shot.landmarks[:POINTS]
+    source, lids = _closed_slits(who, shot.landmarks[:, :2])
+    target = np.concatenate([face[:, :2], rim, lids]).astype(np.float32)
+    depth = np.concatenate([face[:, 2], np.full(len(target) - POINTS, face[:, 2].max())])
+    order = np.argsort(-depth[triangles[:slits]].mean(1), kind="stable")
+    front = facing(target, triangles)[order] > 0
+    within = np.arange(slits, len(triangles))
+    order = np.concatenate([order[~front], order[front], within])  # what is seen from behind only closes gaps
     left, top = who.surround.box[:2]
     height, width = map_x.shape
     half = (target - (left + 0.5, top + 0.5)) / 2
@@ -122,29 +127,51 @@ def _lay_mesh(who: WarpIdentity, target: FloatArray, depth: FloatArray, map_x: F
     index = rasterize(half - low, triangles, order, size)
     part = (slice(low[1], high[1]), slice(low[0], high[0]))
     xs, ys = who.grid
-    found = source_maps(index, affines(who.points[:, :2], target, triangles), xs[part[1]], ys[part[0]])
+    found = source_maps(index, affines(source, target, triangles), xs[part[1]], ys[part[0]])
     covered = index > 0
     np.copyto(map_x[part], found[0], where=covered)
     np.copyto(map_y[part], found[1], where=covered)
 
 
-_TRIANGLES: list[np.ndarray] = []  # type: ignore[type-arg]
+def _closed_slits(who: WarpIdentity, points: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Source of all mesh points, and target of the eyes' contours.
+
+    As an eye shuts, what lies between its lids comes from the upper lid's edge: else the whole eye would be
+    squeezed into a bright line.
+    """
+    source = who.points[:, :2].copy()
+    targets, at = [], len(source) - sum(len(eye.ring) for eye in who.eyes)
+    for eye in who.eyes:
+        ring, half = points[eye.ring], len(eye.ring) // 2
+        shut = 1 - closing(eye, points)
+        upper = source[at + len(ring) - 1 : at + half : -1].copy()
+        lower = slice(at + 1, at + half)
+        source[lower] += shut * (upper - source[lower])
+        ring = ring.copy()
+        ring[1:half] += shut * 0.06 * (ring[1:half] - ring[: half : -1]) + (0, shut * 0.04 * eye.height)
+        targets.append(ring)
+        at += len(ring)
+    return source, np.concatenate(targets)
 
 
-def mesh_triangles() -> np.ndarray:  # type: ignore[type-arg]
-    """The face's triangles and the band that joins its contour to the rim, (N, 3)."""
-    if not _TRIANGLES:
-        oval = load_topology().oval
-        k = np.arange(len(oval))
-        after = (k + 1) % len(oval)
-        outer, outer_after = POINTS + k, POINTS + after
-        band = np.concatenate(
-            [np.stack([oval[k], outer, outer_after], 1), np.stack([oval[k], outer_after, oval[after]], 1)]
-        )
-        if (oval[1] == 109):  # the contour runs anticlockwise, so that a band triangle faces the other way
-            band = band[:, [0, 2, 1]]
-        _TRIANGLES.append(np.concatenate([load_topology().triangles, band]).astype(np.int32))
-    return _TRIANGLES[0]
+@lru_cache(maxsize=1)
+def mesh_triangles() -> tuple[IntArray, int]:
+    """Triangles (N, 3) of the face, of the band that joins its contour to the rim, and of the eyes' slits.
+
+    Also the index at which the slits begin.
+    """
+    topology = load_topology()
+    oval, k = topology.oval, np.arange(len(topology.oval))
+    after = (k + 1) % len(oval)
+    outer, outer_after = POINTS + k, POINTS + after
+    # the contour runs anticlockwise in the picture, and outward triangles must face the viewer
+    band = np.concatenate(
+        [np.stack([oval[k], outer_after, outer], 1), np.stack([oval[k], oval[after], outer_after], 1)]
+    )
+    first = POINTS + len(oval)
+    eyes = [strip(first + i * 16 + np.arange(16, dtype=np.int32)) for i in range(2)]
+    body = np.concatenate([topology.triangles, band])
+    return np.concatenate([body, *eyes]).astype(np.int32), len(body)
 
 
 def _rim(oval: FloatArray, landmarks: FloatArray) -> FloatArray:

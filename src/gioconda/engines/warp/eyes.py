@@ -48,14 +48,14 @@ def _build_eye(image: Image, landmarks: FloatArray, ring: IntArray, iris: int) -
     opening = polygon_mask(_shrunk(contour, 0.93), box, 0)
     radius = float(np.linalg.norm(landmarks[iris + 1 : iris + 5, :2] - landmarks[iris, :2], axis=1).mean())
     return Eye(
-        texture=_uncovered(patch, opening),
+        texture=_uncovered(patch, opening, landmarks[iris, :2] - box[:2], max(radius, 1.0)),
         corner=np.array(box[:2], np.float32),
         ring=ring,
         iris=iris,
         centre=landmarks[iris, :2].copy(),
         radius=max(radius, 1.0),
         ends=contour[[0, 8]].copy(),
-        height=_opening_height(contour),
+        height=max(_opening_height(contour), 0.12 * width),
     )
 
 
@@ -68,15 +68,30 @@ def _shrunk(contour: FloatArray, factor: float) -> FloatArray:
     return np.asarray(middle + (contour - middle) * factor, np.float32)
 
 
-def _uncovered(patch: Image, opening: FloatArray) -> FloatArray:
-    """The eyeball continued under the lids, and darker there, as in the lids' shadow."""
-    hidden = (opening < 0.9).astype(np.uint8)
+def _uncovered(patch: Image, opening: FloatArray, centre: FloatArray, radius: float) -> FloatArray:
+    """The eyeball continued under the lids, white and iris apart, and darker there, as in the lids' shadow."""
+    hidden = opening < 0.9
     if hidden.all():
         return patch.astype(np.float32)
-    filled = cv2.inpaint(patch, hidden, 3, cv2.INPAINT_TELEA)
-    depth = cv2.distanceTransform(hidden, cv2.DIST_L2, 3)
-    shade = 1 - 0.35 * np.clip(depth / (0.15 * patch.shape[1]), 0, 1)
-    return np.asarray(filled * shade[..., None], np.float32)
+    y, x = np.indices(opening.shape, dtype=np.float32)
+    dx, dy = x - centre[0], y - centre[1]
+    far = np.hypot(dx, dy)
+    not_white = (hidden | (far < 1.2 * radius)).astype(np.uint8)
+    white = patch if not_white.all() else cv2.inpaint(patch, not_white, 3, cv2.INPAINT_TELEA)
+    iris, seen = patch.astype(np.float32), ~hidden
+    for turn_x, turn_y in ((dx, -dy), (-dx, -dy), (far, 0 * far), (-far, 0 * far)):
+        at = (centre[0] + turn_x, centre[1] + turn_y)
+        other = cv2.remap(patch, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        known = cv2.remap(opening, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT) > 0.9
+        take = known & ~seen
+        iris[take] = other[take]
+        seen |= take
+    inside = np.clip((1.08 * radius - far) / max(0.15 * radius, 1.0), 0, 1)[..., None] * seen[..., None]
+    filled = white + (iris - white) * inside
+    depth = cv2.distanceTransform(hidden.astype(np.uint8), cv2.DIST_L2, 3)
+    shade = 1 - 0.3 * np.clip(depth / (0.15 * patch.shape[1]), 0, 1)
+    seen_now = opening[..., None]
+    return np.asarray(patch * seen_now + filled * shade[..., None] * (1 - seen_now), np.float32)
 
 
 def paint_eye(image: Image, eye: Eye, points: FloatArray) -> None:
@@ -84,16 +99,21 @@ def paint_eye(image: Image, eye: Eye, points: FloatArray) -> None:
     contour = points[eye.ring]
     open_now = _opening_height(contour)
     box = patch_box(contour, 2, image.shape)
-    if box is None or open_now < 0.08 * eye.radius:
+    if box is None or closing(eye, points) <= 0:
         return
     alpha = polygon_mask(_shrunk(contour, 0.96), box, 0.6)
-    alpha *= np.clip(open_now / (0.35 * eye.radius), 0, 1)
+    alpha *= closing(eye, points)
     moved = np.linalg.norm(_backwards(eye, contour, points[eye.iris]) - eye.centre)
     if abs(open_now - eye.height) < 0.02 * eye.height and moved < 0.02 * eye.radius:
         return  # nothing new to see, and the warped picture is the sharper one
     map_x, map_y = _eyeball_maps(eye, contour, points[eye.iris], box)
     content = cv2.remap(eye.texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     blend(image, box, np.asarray(content, np.float32), alpha)
+
+
+def closing(eye: Eye, points: FloatArray) -> float:
+    """1 while the eye is open, falling to 0 as its lids meet; points (478, 2) in pixels."""
+    return float(np.clip((_opening_height(points[eye.ring]) / eye.height - 0.08) / 0.3, 0, 1))
 
 
 def _similarity(eye: Eye, contour: FloatArray) -> tuple[complex, complex]:

@@ -111,7 +111,7 @@ def match_light(content: FloatArray, skin: FloatArray, look: MouthLook) -> Float
     own, theirs = float(look.skin @ LUMA), float(skin @ LUMA)
     gain = np.clip(own / max(theirs, 8.0), 0.3, 2.0)
     tint = (look.skin / max(own, 1.0)) / np.maximum(skin / max(theirs, 1.0), 0.2)
-    lit = content * (gain * np.clip(tint, 0.5, 1.8) ** 0.7)
+    lit = content * (gain * np.clip(tint, 0.6, 1.6) ** 0.35)
     luma = (lit @ LUMA)[..., None]
     knee = 0.8 * own
     tamed = np.where(luma > knee, knee + 0.55 * (luma - knee), luma)

@@ -56,12 +56,9 @@ def build_surround(portrait: Portrait, oval: FloatArray, box: Box) -> Surround:
     flat = np.stack([xs, ys], -1).astype(np.float32)
     unit = float(np.linalg.norm(portrait.face.landmarks[263] - portrait.face.landmarks[33]))
 
-    apart = np.linalg.norm(flat[:, :, None] - oval[None, None, :, :2], axis=-1) / unit  # (gh, gw, K)
-    inside = _inside(flat, oval)
-    nearest = apart.min(-1)
-    away = np.where(inside, 0, nearest).astype(np.float32)
-    near = np.exp(-(apart**2 - (nearest**2)[..., None]) / (2 * 0.16**2))
-    near /= near.sum(-1, keepdims=True)
+    near, distance = _onto_contour(flat.reshape(-1, 2), oval[:, :2])
+    near = near.reshape(gh, gw, -1)
+    away = np.where(_inside(flat, oval), 0, distance.reshape(gh, gw) / unit).astype(np.float32)
 
     depth = near @ oval[:, 2] + unit * np.minimum(0.35 * away, 0.5)
     below = _below_chin(flat, portrait.face.landmarks, unit)
@@ -83,6 +80,21 @@ def build_surround(portrait: Portrait, oval: FloatArray, box: Box) -> Surround:
         contour=oval,
         pivot=pivot.astype(np.float32),
     )
+
+
+def _onto_contour(points: FloatArray, contour: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Weights (N, K) of the contour's corners at the point of it nearest to each point, and the distance (N,)."""
+    start = contour
+    along = np.roll(contour, -1, axis=0) - start
+    share = ((points[:, None] - start) * along).sum(-1) / np.maximum((along**2).sum(-1), 1e-6)
+    share = np.clip(share, 0, 1)
+    distance = np.linalg.norm(points[:, None] - (start + share[..., None] * along), axis=-1)
+    best = distance.argmin(1)
+    rows = np.arange(len(points))
+    weights = np.zeros((len(points), len(contour)), np.float32)
+    weights[rows, best] = 1 - share[rows, best]
+    weights[rows, (best + 1) % len(contour)] += share[rows, best]
+    return weights, distance[rows, best].astype(np.float32)
 
 
 def _inside(points: FloatArray, oval: FloatArray) -> np.ndarray:  # type: ignore[type-arg]
