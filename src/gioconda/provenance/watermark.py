@@ -118,13 +118,12 @@ class Watermarker:
         """size: (width, height) in pixels; payload: of `job_payload`."""
         if payload >> 28 != PAYLOAD_VERSION:
             raise ValueError(f"payload {payload:#x} was not made by job_payload")
-        width, height = size
         scale = max(1.0, min(size) / CANONICAL)
-        repeats = (int(height / scale / TILE) + 2, int(width / scale / TILE) + 2)
+        repeats = tuple(int(side / scale / TILE) + 2 for side in size[::-1])
         to_tile = np.array([[scale, 0, 0], [0, scale, 0]], np.float32)
         tiles = np.tile(_tile(payload) * _STRENGTH, repeats)
         levels = np.rint(cv2.warpAffine(tiles, to_tile, size, flags=cv2.INTER_CUBIC))
-        self.size = (width, height)
+        self.size = size
         self._up = np.clip(levels, 0, 255).astype(np.uint8)
         self._down = np.clip(-levels, 0, 255).astype(np.uint8)
 

@@ -131,6 +131,8 @@ def _lay_mesh(who: WarpIdentity, shot: Shot, rim: FloatArray, map_x: FloatArray,
     covered = index > 0
     np.copyto(map_x[part], found[0], where=covered)
     np.copyto(map_y[part], found[1], where=covered)
+    for target_map in (map_x, map_y):  # straight stretches stay, but edges where skin overlaps skin lose their steps
+        target_map[part] = cv2.blur(target_map[part], (3, 3), borderType=cv2.BORDER_REPLICATE)
 
 
 def _closed_slits(who: WarpIdentity, points: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -148,7 +150,7 @@ def _closed_slits(who: WarpIdentity, points: FloatArray) -> tuple[FloatArray, Fl
         lower = slice(at + 1, at + half)
         source[lower] += shut * (upper - source[lower])
         ring = ring.copy()
-        ring[1:half] += shut * 0.06 * (ring[1:half] - ring[: half : -1]) + (0, shut * 0.04 * eye.height)
+        ring[1:half] += shut * 0.06 * (ring[1:half] - ring[: half : -1]) + (0, shut * 0.14 * eye.height)
         targets.append(ring)
         at += len(ring)
     return source, np.concatenate(targets)

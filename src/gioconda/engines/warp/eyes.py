@@ -113,7 +113,7 @@ def paint_eye(image: Image, eye: Eye, points: FloatArray) -> None:
 
 def closing(eye: Eye, points: FloatArray) -> float:
     """1 while the eye is open, falling to 0 as its lids meet; points (478, 2) in pixels."""
-    return float(np.clip((_opening_height(points[eye.ring]) / eye.height - 0.08) / 0.3, 0, 1))
+    return float(np.clip((_opening_height(points[eye.ring]) / eye.height - 0.15) / 0.3, 0, 1))
 
 
 def _similarity(eye: Eye, contour: FloatArray) -> tuple[complex, complex]:

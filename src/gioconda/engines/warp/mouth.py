@@ -9,7 +9,8 @@ import numpy as np
 
 from gioconda.engines.warp.mesh import Topology, affines, load_topology, rasterize, source_maps, strip
 from gioconda.engines.warp.patches import Box, blend, patch_box, polygon_mask
-from gioconda.engines.warp.teeth import paint_teeth
+from gioconda.engines.warp.teeth import SKIN as SPRITE_SKIN
+from gioconda.engines.warp.teeth import Teeth, build_teeth, paint_teeth
 from gioconda.types import FloatArray, Image, Mouth, Shot
 
 SKIN = np.array([205, 425, 200, 199, 50, 280, 187, 411])  # cheeks and chin: lit as the teeth are
@@ -27,6 +28,7 @@ class MouthLook:
     area: float
     skin: FloatArray
     colour: float
+    teeth: Teeth
 
 
 def build_mouth(image: Image, landmarks: FloatArray, topology: Topology) -> MouthLook:
@@ -41,6 +43,7 @@ def build_mouth(image: Image, landmarks: FloatArray, topology: Topology) -> Mout
         area=_area(landmarks[topology.inner_lips, :2]) / unit**2,
         skin=skin,
         colour=float(np.clip(spread / 0.05, 0, 1)),
+        teeth=build_teeth(landmarks),
     )
 
 
@@ -77,7 +80,7 @@ def paint_mouth(image: Image, look: MouthLook, shot: Shot, corner: FloatArray) -
     if shot.mouth is not None:
         content = _borrowed(look, shot.mouth, ring, box)
     else:
-        content = paint_teeth(look, shot, corner, box)
+        content = match_light(paint_teeth(look.teeth, shot, corner, box), SPRITE_SKIN, look)
     blend(image, box, content * _lip_shade(mask, unit), mask * share)
 
 
