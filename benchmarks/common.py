@@ -24,8 +24,8 @@ EMBEDDER = "metrics/mobilefacenet_112x96.onnx"
 # (column, row) limits of the inset that generated clips carry in the corner: x < 130, y > 446.
 INSET = (130, 446)
 
-CHANNELS = ("jawOpen", "blink", "smile", "yaw", "pitch", "roll")
-MOVES = {"jawOpen": 0.03, "blink": 0.08, "smile": 0.05, "yaw": 2.0, "pitch": 2.0, "roll": 1.5}
+# What people see of a motion, and the spread over time from which a driver is said to move it.
+MOVES = {"jawOpen": 0.05, "blink": 0.08, "smile": 0.08, "yaw": 2.0, "pitch": 2.0, "roll": 1.5, "gaze": 0.1}
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,8 @@ def bars_table(bars: Sequence[Bar]) -> str:
 
 def machine() -> dict[str, Any]:
     """What the figures were taken on."""
-    return {"cores": cores(), "python": platform.python_version(), "system": platform.system()}
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    return {"cores": cores(), "load": load, "python": platform.python_version(), "system": platform.system()}
 
 
 def cores() -> int:
@@ -261,6 +262,6 @@ def liveliest_window(motion: Any, length: int) -> int:
 
     def life(start: int) -> float:
         part = slice(start, start + length)
-        return sum(min(float(series[name][part].std()) / MOVES[name], 3.0) for name in CHANNELS)
+        return sum(min(float(series[name][part].std()) / MOVES[name], 3.0) for name in MOVES)
 
     return max(range(0, total - length + 1, 5), key=life)

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from common import (
-    CHANNELS,
     EMBEDDER,
     MOVES,
     Bar,
@@ -44,7 +43,7 @@ UPPER_LIP, LOWER_LIP = 13, 14  # inner edges
 LIDS = ((159, 145), (386, 374))  # upper and lower, of both eyes
 EYE_CORNERS = (33, 263)  # outer
 OPENINGS = {"lips": 0.02, "lids": 0.01}  # spread, in inter-ocular distances, from which a driver counts
-LEAN = ("lips", "lids")
+NAMES = (*MOVES, *OPENINGS)
 
 
 @dataclass(frozen=True)
@@ -112,20 +111,22 @@ def shape_distance(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.linalg.norm(a @ matrix[:, :2].T + matrix[:, 2] - b, axis=1).mean())
 
 
-def correlations(driver: Driver, output: Motion, faces: list[Face | None]) -> dict[str, float]:
-    """Pearson's correlation of each channel that the driver moves."""
-    wanted, got = channels(driver.motion), channels(output)
+def followed(driver: Driver, output: Motion, faces: list[Face | None]) -> dict[str, tuple[float, float]]:
+    """How the output follows each channel that the driver moves: Pearson's correlation, and the gain.
+
+    The gain is the slope of the output's change over the driver's: below 1, the portrait does less.
+    """
     both = (driver.motion.confidence > 0) & (output.confidence > 0)
-    result = {
-        name: metrics.pearson(wanted[name][both], got[name][both])
-        for name in CHANNELS
-        if wanted[name][both].std() > MOVES[name]
-    }
-    seen = openings(faces)
-    for name, spread in OPENINGS.items():
-        pair = np.stack([driver.openings[name], seen[name]])[:, both]
-        if pair[0].std() > spread:
-            result[name] = metrics.pearson(pair[0], pair[1])
+    wanted, got = (
+        {**channels(motion), **gaps}
+        for motion, gaps in ((driver.motion, driver.openings), (output, openings(faces)))
+    )
+    result = {}
+    for name, spread in {**MOVES, **OPENINGS}.items():
+        a, b = wanted[name][both], got[name][both]
+        if a.std() > spread:
+            gain = float(np.polyfit(a, b, 1)[0])
+            result[name] = (metrics.pearson(a, b), gain)
     return result
 
 
@@ -165,11 +166,13 @@ def run_pair(sitter: Sitter, driver: Driver, size: int, embedder: Any) -> dict[s
         likeness = float(
             np.mean([metrics.csim(embedder.embed(i, f.landmarks), sitter.identity) for i, f in seen])
         )
+    follows = followed(driver, output, faces)
     return {
         "portrait": sitter.path.stem,
         "driver": driver.name,
         "CSIM": likeness,
-        "corr": correlations(driver, output, faces),
+        "corr": {name: value[0] for name, value in follows.items()},
+        "gain": {name: value[1] for name, value in follows.items()},
         "to_portrait": shape_distance(output.neutral, sitter.neutral),
         "to_driver": shape_distance(output.neutral, driver.motion.neutral),
         "apart": shape_distance(driver.motion.neutral, sitter.neutral),
@@ -185,7 +188,7 @@ def _mean(values: Any) -> float:
 def summary(pairs: list[dict[str, Any]]) -> dict[str, float]:
     """Means over pairs; each correlation over the pairs whose driver moves that channel."""
     result = {"CSIM": _mean(p["CSIM"] for p in pairs)}
-    for name in (*CHANNELS, *LEAN):
+    for name in NAMES:
         result[name] = _mean(p["corr"].get(name, np.nan) for p in pairs)
     result["own shape"] = float(np.mean([p["to_portrait"] < p["to_driver"] for p in pairs]))
     result["shape to portrait"] = _mean(p["to_portrait"] for p in pairs)
@@ -217,9 +220,12 @@ def report(pairs: list[dict[str, Any]], mean: dict[str, float], held: list[Bar])
     lead = (
         f"Cross-reenactment, {len(pairs)} pairs. Correlations between the driver and the re-tracked output, "
         "over pairs whose driver moves the channel (lips and lids: openings in pixels, no coefficients). "
-        "Own shape: share of pairs whose face at rest is nearer to the portrait's than to the driver's."
+        "Own shape: share of pairs whose face at rest is nearer to the portrait's than to the driver's. "
+        "Gain: slope of the output's change over the driver's."
     )
-    return "\n\n".join((lead, markdown(names, [list(mean.values())]), bars_table(held), *groups))
+    gains = [[_mean(p["gain"].get(name, np.nan) for p in pairs) for name in NAMES]]
+    tables = (markdown(names, [list(mean.values())]), "Gain:", markdown(NAMES, gains), bars_table(held))
+    return "\n\n".join((lead, *tables, *groups))
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ from gioconda.types import Face
 
 METHODS = ("npz", "video", "copy")
 LABELS = {"npz": "warp, driven by .npz", "video": "warp, driven by the video", "copy": "copy of frame 0"}
-FIGURES = ("PSNR", "SSIM", "L1", "AKD", "AED", "APD", "CSIM", "flicker")
+FIGURES = ("PSNR", "SSIM", "L1", "L1 face", "AKD", "AED", "APD", "CSIM", "flicker")
 STILL = 4.0  # px of 256: a clip whose landmarks stay this near to frame 0, on average, is nearly still
 EDGE = 4  # frames beside a joint of two clips, where smoothing mixes them
 CSIM_STEP = 5  # frames
@@ -117,10 +117,17 @@ def picture_figures(
     return {**named, "flicker": flicker.output, "flicker_truth": flicker.truth}
 
 
+def face_mask(face: Face, shape: tuple[int, ...]) -> np.ndarray:
+    """Which pixels lie on a face, from forehead to chin, (H, W) bool."""
+    hull = cv2.convexHull(face.landmarks[:, :2].round().astype(np.int32))
+    return cv2.fillConvexPoly(np.zeros(shape[:2], np.uint8), hull, 1).astype(bool)
+
+
 def face_figures(made: Tracked, true: Tracked, embedder: metrics.FaceEmbedder | None) -> dict[str, float]:
-    """AKD in pixels, CSIM to the true frame, and how many frames showed no face."""
+    """AKD in pixels, L1 on the true face alone, CSIM to the true frame, frames that showed no face."""
     pairs = [(k, a, b) for k, (a, b) in enumerate(zip(made.faces, true.faces, strict=True)) if k and a and b]
     akd = [metrics.akd(a.landmarks, b.landmarks) for _, a, b in pairs]
+    inside = [metrics.l1(made.crops[k], true.crops[k], face_mask(b, (256, 256))) for k, _, b in pairs]
     likeness = [float("nan")]
     if embedder is not None:
         likeness = [
@@ -130,7 +137,8 @@ def face_figures(made: Tracked, true: Tracked, embedder: metrics.FaceEmbedder | 
             for k, a, b in pairs[::CSIM_STEP]
         ]
     lost = sum(face is None for face in made.faces[1:])
-    return {"AKD": float(np.mean(akd)), "CSIM": float(np.mean(likeness)), "lost": lost}
+    means = {"AKD": akd, "L1 face": inside, "CSIM": likeness}
+    return {**{name: float(np.mean(values)) for name, values in means.items()}, "lost": lost}
 
 
 def score(
@@ -216,7 +224,7 @@ def bars(clips: list[dict[str, Any]], mean: dict[str, dict[str, float]]) -> list
 
 def report(clips: list[dict[str, Any]], mean: dict[str, dict[str, float]], held: list[Bar]) -> str:
     """The tables in markdown: means, bars, and every clip."""
-    header = ("", "PSNR dB", "SSIM", "L1", "AKD px", "AED", "APD deg", "CSIM", "flicker", "lost")
+    header = ("", "PSNR dB", "SSIM", "L1", "L1 face", "AKD px", "AED", "APD deg", "CSIM", "flicker", "lost")
     truth = mean["copy"]["flicker_truth"]
     rows = []
     for method in METHODS:

@@ -21,7 +21,7 @@ import av
 import cv2
 import numpy as np
 
-from common import Bar, Clock, arguments, bars_table, cores, markdown, say, two_cores, write_results
+from common import Bar, Clock, arguments, bars_table, cores, machine, markdown, say, two_cores, write_results
 
 # The real command; only the seconds of each stage are read off on its way out.
 ANIMATE = """
@@ -49,6 +49,11 @@ class Run:
     frames: int
     peak: float
     stages: dict[str, float]
+
+    @property
+    def rest(self) -> float:
+        """Seconds outside of all stages: start of Python, imports, exit."""
+        return max(0.0, self.wall - sum(self.stages.values()))
 
     @property
     def rate(self) -> float:
@@ -195,14 +200,15 @@ def report(cases: dict[str, Run], held: list[Bar]) -> str:
     names = list(dict.fromkeys(stage for run in cases.values() for stage in run.stages))
     rows = [[n, r.frames, r.wall, r.rate, r.cpu, f"{r.peak:.0f}"] for n, r in cases.items()]
     stages = [
-        [name, *(1000 * run.stages.get(s, np.nan) / run.frames for s in names)] for name, run in cases.items()
+        [name, *(1000 * run.stages.get(s, np.nan) / run.frames for s in names), 1000 * run.rest / run.frames]
+        for name, run in cases.items()
     ]
     return "\n\n".join(
         (
             f"Whole process on {cores()} cores, from the start of Python to the signed file.",
             markdown(("", "frames", "seconds", "frames/s", "processor s", "peak MB"), rows),
-            "Milliseconds a frame by stage; stages overlap, so their sum may exceed the whole.",
-            markdown(("", *names), stages),
+            "Milliseconds a frame by stage, as waited for (other threads overlap); rest: start and exit.",
+            markdown(("", *names, "rest"), stages),
             bars_table(held),
         )
     )
@@ -219,6 +225,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.long:
         options.seconds = [*options.seconds, 600]
+    load = machine()["load"]
+    if load > 0.5:
+        say(f"load average {load:.1f}: something else is running, so these figures will be too low")
     two_cores()
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     clock = Clock()
