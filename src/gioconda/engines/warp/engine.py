@@ -58,7 +58,7 @@ class WarpEngine:
         w, h = (box[2] - box[0] + 1) // 2, (box[3] - box[1] + 1) // 2
         xs = (box[0] + 2 * np.arange(w) + 0.5).astype(np.float32)
         ys = (box[1] + 2 * np.arange(h) + 0.5).astype(np.float32)[:, None]
-        weight = np.clip(2 * surround.travelling, 0, 1)
+        weight = np.clip(2 * surround.travelling * surround.edges[1], 0, 1)
         return WarpIdentity(
             image=portrait.image,
             points=np.concatenate([landmarks[:POINTS], rim, landmarks[topology.right_eye], landmarks[topology.left_eye]]),
@@ -81,7 +81,7 @@ def render_shot(who: WarpIdentity, shot: Shot) -> Patch:
     box = who.surround.box
     map_x, map_y = target_maps(who, shot)
     image = np.asarray(
-        cv2.remap(who.image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
+        cv2.remap(who.image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.uint8
     )
     corner = np.array(box[:2], np.float32)
     for eye in who.eyes:

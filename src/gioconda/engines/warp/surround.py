@@ -12,10 +12,38 @@ from gioconda.types import FloatArray, Portrait, Shot
 CELL = 8  # pixels between the field's grid points
 SOLVE_STEPS = 6  # of the fixed-point inversion; the field's slope is well below one
 
+# All in inter-ocular units. (from, to): where a share begins to fall, and where it is gone.
+HAIR = (0.6, 1.5)  # distance from the face's contour, for what turns with the head
+NECK = (0.0, 0.8)  # distance below the chin, for the same
+REACH = (1.4, 2.6)  # distance from the face's contour, for what travels with the head
+CHEST, CHEST_SHARE = (0.0, 1.2), 0.05  # distance below the chin, and how much of the travel is left there
+JAW = 0.7  # distance over which the contour's expression fades out
+DEPTH_SLOPE, DEPTH_MOST = 1.2, 1.2  # how fast, and how far, what surrounds the face lies behind its contour
+
+FAR = (0.06, 0.35)  # way of the face's contour, between the tight edge of a person and the wide one
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Where the person ends and the background begins: share of the person's mask, grown and blurred (units).
+
+    close: distance from the face's contour up to which even background goes along.
+    """
+
+    grow: float
+    blur: float
+    share: tuple[float, float]
+    close: tuple[float, float]
+
+
+# The background should stay, so the edge is tight; but a head that goes far would tear there.
+TIGHT = Edge(0.06, 0.12, (0.3, 0.8), (0.05, 0.3))
+WIDE = Edge(0.15, 0.28, (0.15, 0.75), (0.25, 0.9))
+
 Box = tuple[int, int, int, int]  # left, top, right, bottom, pixels
 
 
-def smoothstep(low: float, high: float, x: FloatArray) -> FloatArray:
+def smoothstep(low: float, high: float, x: FloatArray | np.float32) -> FloatArray:
     """0 below `low`, 1 above `high`, smooth between."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
@@ -25,17 +53,22 @@ def smoothstep(low: float, high: float, x: FloatArray) -> FloatArray:
 class Surround:
     """The field's fixed part on a grid of gh x gw points over the stage.
 
-    points: (gh, gw, 3) pixels with depth. turning, travelling: (gh, gw), how much of the head's turn and of its
-    travel a point takes. pull: (gh * gw, K), how the face contour's expression spreads. pivot: (3,), in the neck.
+    points: (gh, gw, 3) pixels with depth. turning, travelling, spread: (gh, gw, 1), how much of the head's turn,
+    of its travel and of the face contour's expression a point takes, before `edges` (2, gh, gw, 1): how much
+    belongs to the person, tight and wide. near: (gh * gw, K), which part of the contour (K, 3) a point follows.
+    pivot: (3,), in the neck.
     """
 
     box: Box
     points: FloatArray
     turning: FloatArray
     travelling: FloatArray
-    pull: FloatArray
+    spread: FloatArray
+    edges: FloatArray
+    near: FloatArray
     contour: FloatArray
     pivot: FloatArray
+    unit: float
 
 
 def stage_box(landmarks: FloatArray, oval: FloatArray, size: tuple[int, int]) -> Box:
@@ -60,25 +93,27 @@ def build_surround(portrait: Portrait, oval: FloatArray, box: Box) -> Surround:
     near = near.reshape(gh, gw, -1)
     away = np.where(_inside(flat, oval), 0, distance.reshape(gh, gw) / unit).astype(np.float32)
 
-    depth = near @ oval[:, 2] + unit * np.minimum(0.35 * away, 0.5)
+    depth = near @ oval[:, 2] + unit * np.minimum(DEPTH_SLOPE * away, DEPTH_MOST)
     below = _below_chin(flat, portrait.face.landmarks, unit)
-    someone = _someone(portrait, flat, away, unit)
     frame = _away_from_cut(flat, box, portrait.image.shape, unit)
-    hair = 1 - smoothstep(0.7, 1.7, away)
-    turning = hair * (1 - smoothstep(-0.1, 1.5, below)) * someone * frame
-    travelling = (1 - smoothstep(1.4, 2.6, away)) * (1 - 0.8 * smoothstep(0.1, 2.0, below)) * someone * frame
-    spread = (1 - smoothstep(0.0, 1.0, away)) * someone * frame
+    turning = (1 - smoothstep(*HAIR, away)) * (1 - smoothstep(*NECK, below)) * frame
+    chest = 1 - (1 - CHEST_SHARE) * smoothstep(*CHEST, below)
+    travelling = (1 - smoothstep(*REACH, away)) * chest * frame
+    spread = (1 - smoothstep(0.0, JAW, away)) * frame
     chin, brow = portrait.face.landmarks[152], portrait.face.landmarks[168]
     pivot = brow + (chin - brow) * 0.75
     pivot[2] = oval[:, 2].mean() + 0.3 * unit
     return Surround(
         box=box,
         points=np.concatenate([flat, depth[..., None]], -1).astype(np.float32),
-        turning=turning.astype(np.float32),
-        travelling=travelling.astype(np.float32),
-        pull=(near * spread[..., None]).reshape(gw * gh, -1).astype(np.float32),
+        turning=turning[..., None],
+        travelling=travelling[..., None],
+        spread=spread[..., None],
+        edges=np.stack([_someone(portrait, flat, away, unit, edge) for edge in (TIGHT, WIDE)])[..., None],
+        near=near.reshape(gw * gh, -1),
         contour=oval,
         pivot=pivot.astype(np.float32),
+        unit=unit,
     )
 
 
@@ -111,19 +146,20 @@ def _below_chin(points: FloatArray, landmarks: FloatArray, unit: float) -> Float
     return np.asarray((points - landmarks[152, :2]) @ axis / unit, np.float32)
 
 
-def _someone(portrait: Portrait, points: FloatArray, away: FloatArray, unit: float) -> FloatArray:
+def _someone(
+    portrait: Portrait, points: FloatArray, away: FloatArray, unit: float, edge: Edge
+) -> FloatArray:
     """1 on the person and close to the face, falling to 0 across a soft band of background."""
-    close = 1 - smoothstep(0.25, 0.8, away)
+    close = 1 - smoothstep(*edge.close, away)
     if portrait.person is None:
-        return 1 - smoothstep(0.5, 1.3, away)
-    mask = portrait.person
-    grow = max(1, int(0.12 * unit)) | 1
-    mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (grow, grow)))
-    mask = cv2.GaussianBlur(mask, (0, 0), 0.18 * unit)
+        return np.maximum(close, 1 - smoothstep(0.5, 1.3, away))
+    grow = max(1, int(edge.grow * unit)) | 1
+    mask = cv2.dilate(portrait.person, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (grow, grow)))
+    mask = cv2.GaussianBlur(mask, (0, 0), edge.blur * unit)
     height, width = mask.shape
     ix = np.clip(points[..., 0].astype(int), 0, width - 1)
     iy = np.clip(points[..., 1].astype(int), 0, height - 1)
-    return np.maximum(smoothstep(0.15, 0.75, mask[iy, ix]), close)
+    return np.maximum(smoothstep(*edge.share, mask[iy, ix]), close)
 
 
 def _away_from_cut(points: FloatArray, box: Box, shape: tuple[int, ...], unit: float) -> FloatArray:
@@ -147,11 +183,13 @@ def forward_field(surround: Surround, shot: Shot, contour: FloatArray) -> FloatA
     change = shot.grow * shot.turn - np.eye(3, dtype=np.float32)
     travel = surround.pivot @ change.T + shot.shift
     rigid = surround.contour @ (shot.grow * shot.turn).T + shot.shift
-    shape = surround.turning.shape
-    field = ((surround.points - surround.pivot) @ change.T)[..., :2] * surround.turning[..., None]
-    field += travel[:2] * surround.travelling[..., None]
-    field += (surround.pull @ (contour - rigid)[:, :2]).reshape(*shape, 2)
-    return np.asarray(field, np.float32)
+    way = np.linalg.norm((contour - surround.contour)[:, :2], axis=1).max() / surround.unit
+    tight, wide = surround.edges
+    someone = tight + smoothstep(*FAR, np.float32(way)) * (wide - tight)
+    field = ((surround.points - surround.pivot) @ change.T)[..., :2] * surround.turning
+    field += travel[:2] * surround.travelling
+    field += (surround.near @ (contour - rigid)[:, :2]).reshape(field.shape) * surround.spread
+    return np.asarray(field * someone, np.float32)
 
 
 def displace(surround: Surround, field: FloatArray, points: FloatArray) -> FloatArray:
