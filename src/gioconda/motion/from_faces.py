@@ -10,7 +10,7 @@ import numpy.typing as npt
 from gioconda.motion import smooth
 from gioconda.motion.expression import gaze_from_coefficients, load_basis, offsets, solve
 from gioconda.motion.neutral import most_neutral
-from gioconda.motion.pose import euler_from_rotation, fit_pose, to_unit_head
+from gioconda.motion.pose import euler_from_rotation, fit_poses, to_unit_head
 from gioconda.types import Face, FloatArray, Motion
 
 TEMPLATE_FRAMES = 96  # enough for a stable median face
@@ -76,21 +76,15 @@ def _own_head(seen: FloatArray) -> FloatArray:
     sample = seen[np.linspace(0, len(seen) - 1, min(len(seen), TEMPLATE_FRAMES)).astype(int)]
     head = load_basis().neutral
     for _ in range(2):
-        poses = [fit_pose(points, head) for points in sample]
-        shapes = np.stack([p.to_canonical(q) for p, q in zip(poses, sample, strict=True)])
-        head = to_unit_head(np.median(shapes, axis=0).astype(np.float32))
+        head = to_unit_head(np.median(_unpose(sample, head)[3], axis=0).astype(np.float32))
     return head
 
 
 def _unpose(seen: FloatArray, head: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Rotation (n, 3, 3), scale (n,), origin (n, 3) and canonical points (n, 478, 3) of each frame."""
-    rotation = np.empty((len(seen), 3, 3), np.float32)
-    scale, origin = np.empty(len(seen), np.float32), np.empty((len(seen), 3), np.float32)
-    canonical = np.empty_like(seen)
-    for i, points in enumerate(seen):
-        pose = fit_pose(points, head)
-        rotation[i], scale[i], origin[i] = pose.rotation, pose.scale, pose.origin
-        canonical[i] = pose.to_canonical(points)
+    rotation, scale, origin = fit_poses(seen, head)
+    canonical = (seen - origin[:, None]) @ rotation
+    canonical /= scale[:, None, None]
     return rotation, scale, origin, canonical
 
 

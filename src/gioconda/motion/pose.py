@@ -64,33 +64,41 @@ class Pose:
 
 
 def fit_pose(landmarks: FloatArray, head: FloatArray) -> Pose:
-    """Pose that lays `head` (478, 3; canonical) on `landmarks` (478, 3; pixels), by its rigid points.
+    """Pose that lays `head` (478, 3; canonical) on `landmarks` (478, 3; pixels), by its rigid points."""
+    rotation, scale, origin = fit_poses(landmarks[None], head)
+    return Pose(rotation[0], float(scale[0]), origin[0])
+
+
+def fit_poses(landmarks: FloatArray, head: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Rotations (T, 3, 3), scales (T,) and origins (T, 3) that lay `head` on landmarks (T, 478, 3).
 
     Procrustes with iteratively re-weighted points (Geman-McClure), so that a raised brow or a
     wrongly placed temple does not turn the head.
     """
-    source, target = head[RIGID].astype(np.float64), landmarks[RIGID].astype(np.float64)
-    weights = np.ones(len(RIGID))
+    source, target = head[RIGID].astype(np.float64), landmarks[:, RIGID].astype(np.float64)
+    weights = np.ones(target.shape[:2])
     for _ in range(4):
         rotation, scale, origin = _procrustes(source, target, weights)
-        error = np.linalg.norm(scale * source @ rotation.T + origin - target, axis=1) / scale
-        spread = max(1.5 * float(np.median(error)), 1e-3)
+        laid = scale[:, None, None] * (source @ rotation.transpose(0, 2, 1)) + origin[:, None]
+        error = np.linalg.norm(laid - target, axis=2) / scale[:, None]
+        spread = np.maximum(1.5 * np.median(error, axis=1, keepdims=True), 1e-3)
         weights = 1 / (1 + (error / spread) ** 2) ** 2
-    return Pose(rotation.astype(np.float32), float(scale), origin.astype(np.float32))
+    return rotation.astype(np.float32), scale.astype(np.float32), origin.astype(np.float32)
 
 
 def _procrustes(
     source: npt.NDArray[np.float64], target: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], float, npt.NDArray[np.float64]]:
-    """Least-squares similarity source -> target (Umeyama 1991): rotation, scale, translation."""
-    w = (weights / weights.sum())[:, None]
-    mean_s, mean_t = (w * source).sum(0), (w * target).sum(0)
-    s, t = source - mean_s, target - mean_t
-    u, d, vt = np.linalg.svd((w * t).T @ s)
-    flip = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    rotation = (u * flip) @ vt
-    scale = float((d * flip).sum() / (w * s * s).sum())
-    return rotation, scale, mean_t - scale * rotation @ mean_s
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Least-squares similarities source (N, 3) -> target (T, N, 3) (Umeyama 1991): turn, scale, shift."""
+    w = (weights / weights.sum(1, keepdims=True))[..., None]
+    mean_s, mean_t = (w * source).sum(1), (w * target).sum(1)
+    s, t = source - mean_s[:, None], target - mean_t[:, None]
+    u, d, vt = np.linalg.svd((w * t).transpose(0, 2, 1) @ s)
+    flip = np.ones_like(d)
+    flip[:, 2] = np.sign(np.linalg.det(u @ vt))
+    rotation = (u * flip[:, None]) @ vt
+    scale = (d * flip).sum(1) / (w * s * s).sum((1, 2))
+    return rotation, scale, mean_t - scale[:, None] * (rotation @ mean_s[..., None])[..., 0]
 
 
 def to_unit_head(points: FloatArray) -> FloatArray:
