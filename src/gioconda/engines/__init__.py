@@ -10,7 +10,7 @@ from gioconda.types import Patch, Portrait, Shot
 
 
 class Engine(Protocol):
-    """A way to render. Holds no person: what `prepare` learns of one is returned, so that jobs run side by side."""
+    """A way to render. Holds no person: `prepare` returns what it learns, so that jobs run side by side."""
 
     name: str
 

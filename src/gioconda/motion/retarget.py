@@ -28,6 +28,7 @@ TOTAL_YAW = (26.0, 42.0)  # where a turn begins to be held back, and where it en
 PIVOT = np.array([0.0, 1.0, 0.9], np.float32)  # the neck about which heads turn, canonical frame
 PIVOT_SHARE, TRAVEL_SHARE, TRAVEL_LIMIT = 0.7, 0.5, 0.45  # of the head's own shift; inter-ocular units
 SCALE_SHARE = 0.6
+HABIT_FRAMES = 1500
 OPEN_MOUTH = 0.10  # inter-ocular units; a photo's mouth wider open than this is closed first
 GAZE_GAIN = 1.15  # the tracker's irises move less than real ones
 
@@ -65,11 +66,48 @@ class Style:
             raise InputError(f"strength {self.strength:g} is out of range; use 0 to 2")
 
 
+@dataclass(frozen=True)
+class Habits:
+    """What a mover's extremes look like to the tracker, which reports neither shut lids nor met lips as zero.
+
+    lids_shut: opening of the lids when shut, as a share of that at rest. lips_met: gap of the lips when met.
+    """
+
+    lids_shut: float
+    lips_met: float
+
+    @classmethod
+    def of(cls, motion: Motion, mover: FloatArray) -> Habits:
+        """Read off up to HABIT_FRAMES frames of a motion by a mover with the face at rest `mover` (478, 3)."""
+        frames = range(0, len(motion), max(1, len(motion) // HABIT_FRAMES))
+        lids, lips = [], []
+        for index in frames:
+            offset = landmark_offsets(motion, index)
+            lids.append(float(_lid_ratio(mover, offset).min()))
+            lips.append(float(_lip_gap(mover + offset)))
+        lowest = float(np.percentile(lids, 0.5))
+        shut = float(np.clip(lowest, 0.1, 0.4)) if lowest < 0.55 else 0.2
+        return cls(shut, float(np.percentile(lips, 2)))
+
+
+def _lid_ratio(mover: FloatArray, offset: FloatArray) -> FloatArray:
+    """How far the mover's two eyes are open, (2,): 1 as at rest."""
+    now = mover + offset
+    gap = np.linalg.norm(now[LOWER_LIDS] - now[UPPER_LIDS], axis=2)[:, 1:6].mean(1)
+    rest = np.linalg.norm(mover[LOWER_LIDS] - mover[UPPER_LIDS], axis=2)[:, 1:6].mean(1)
+    return np.asarray(gap / rest, np.float32)
+
+
+def _lip_gap(shape: FloatArray) -> np.float32:
+    """How far the lips are apart, inter-ocular units; also for offsets."""
+    return np.float32((shape[LIP_PAIRS[:, 1], 1] - shape[LIP_PAIRS[:, 0], 1]).mean())
+
+
 class Retargeter:
     """Shots of `motion` for the face of `portrait`; frame by frame, so that memory does not grow."""
 
     def __init__(
-        self, motion: Motion, portrait: Portrait, style: Style, *, lid_floor: float | None = None
+        self, motion: Motion, portrait: Portrait, style: Style, *, habits: Habits | None = None
     ) -> None:
         self._motion, self._style = motion, style
         basis = load_basis()
@@ -81,6 +119,7 @@ class Retargeter:
         self.rest = fit_pose(portrait.face.landmarks, head)
         self._shape = self.rest.to_canonical(portrait.face.landmarks)
         self._mover = mover
+        self._habits = habits or Habits.of(motion, mover)
         self._weights = _region_weights(basis.neutral, style.region)
         self._framed = style.absolute and 0 not in motion.frame_size
         self._reference = motion.reference
@@ -89,8 +128,7 @@ class Retargeter:
             self._reference = self._most_alike()
             self._start = self._offsets(self._reference)
         else:
-            self._shape = _with_mouth_closed(self._shape, basis.offsets, style.region)
-        self._lid_floor = self._lids_shut_at() if lid_floor is None else lid_floor
+            self._shape = self._with_lips_at_rest(basis.offsets[ARKIT_INDEX["jawOpen"]])
         self._gain = np.ones((1, 3), np.float32) if style.absolute else _proportions(self._shape, mover)
         self._fit = _frame_fit(motion, portrait)
 
@@ -115,7 +153,7 @@ class Retargeter:
 
     def onto(self, portrait: Portrait) -> Retargeter:
         """The same motion laid on another portrait."""
-        return Retargeter(self._motion, portrait, self._style, lid_floor=self._lid_floor)
+        return Retargeter(self._motion, portrait, self._style, habits=self._habits)
 
     def _offsets(self, index: int) -> FloatArray:
         return landmark_offsets(self._motion, index)
@@ -133,23 +171,24 @@ class Retargeter:
         _part_lips(canonical)
         return canonical
 
-    def _lid_ratio(self, offset: FloatArray) -> FloatArray:
-        """How far the mover's two eyes are open, (2,): 1 as at rest, 0 shut by the tracker's own measure."""
-        now = self._mover + offset
-        gap = np.linalg.norm(now[LOWER_LIDS] - now[UPPER_LIDS], axis=2)[:, 1:6].mean(1)
-        rest = np.linalg.norm(self._mover[LOWER_LIDS] - self._mover[UPPER_LIDS], axis=2)[:, 1:6].mean(1)
-        return (gap / rest).astype(np.float32)
+    def _with_lips_at_rest(self, jaw: FloatArray) -> FloatArray:
+        """The portrait's shape with its jaw where the mover's lips are at rest: met, or parted as theirs.
 
-    def _lids_shut_at(self) -> float:
-        """The lid ratio at which the mover's eyes are shut: trackers never quite report zero."""
-        step = max(1, len(self._motion) // 1500)
-        ratios = np.array([self._lid_ratio(self._offsets(i)).min() for i in range(0, len(self._motion), step)])
-        lowest = float(np.percentile(ratios, 0.5))
-        return float(np.clip(lowest, 0.1, 0.4)) if lowest < 0.55 else 0.2
+        A mouth that the photo shows wide open is closed first, else it could never close.
+        """
+        if self._style.region in ("pose", "eyes"):
+            return self._shape
+        own = float(_lip_gap(self._shape))
+        parted = float(np.clip(_lip_gap(self._mover) - self._habits.lips_met, 0, 0.12))
+        wanted = parted if own > OPEN_MOUTH else max(own, parted)
+        shape = self._shape + jaw * ((wanted - own) / float(_lip_gap(jaw)))
+        _part_lips(shape)
+        return shape.astype(np.float32)
 
     def _set_lids(self, canonical: FloatArray, offset: FloatArray) -> None:
         """Open or close the portrait's lids by the mover's ratio: shut is shut on any shape of eye."""
-        ratio = np.clip((self._lid_ratio(offset) - self._lid_floor) / (1 - self._lid_floor), 0, 1.7)
+        floor = self._habits.lids_shut
+        ratio = np.clip((_lid_ratio(self._mover, offset) - floor) / (1 - floor), 0, 1.7)
         for eye in range(2):
             weight = float(self._weights[UPPER_LIDS[eye, 3]])
             wanted = max(0.0, 1 + self._style.strength * weight * (float(ratio[eye]) - 1))
@@ -228,18 +267,6 @@ def _proportions(shape: FloatArray, mover: FloatArray) -> FloatArray:
     gain[:, 0] += lower * (np.clip(width / width_m, 0.7, 1.4) - 1)
     gain[:, 1] += lower * (np.clip(height / height_m, 0.7, 1.4) - 1)
     return gain
-
-
-def _with_mouth_closed(shape: FloatArray, basis: FloatArray, region: str) -> FloatArray:
-    """The shape with its jaw raised until the lips meet, if the photo shows the mouth open."""
-    gap = float((shape[LIP_PAIRS[:, 1], 1] - shape[LIP_PAIRS[:, 0], 1]).mean())
-    if gap < OPEN_MOUTH or region in ("pose", "eyes"):
-        return shape
-    jaw = basis[ARKIT_INDEX["jawOpen"]]
-    reach = float((jaw[LIP_PAIRS[:, 1], 1] - jaw[LIP_PAIRS[:, 0], 1]).mean())
-    closed = shape - jaw * (gap / reach)
-    _part_lips(closed)
-    return closed.astype(np.float32)
 
 
 def _part_lips(canonical: FloatArray) -> None:

@@ -24,6 +24,7 @@ from gioconda.engines.warp.surround import (
 from gioconda.types import FloatArray, Image, Patch, Portrait, Shot
 
 POINTS = 468  # the mesh's; the ten iris points move the eyes' insides
+FLAT = 1.5  # square pixels; a triangle this thin says nothing reliable of the pixels beside it
 RIM = 0.07  # inter-ocular units; width of the band that joins the mesh to the field
 
 
@@ -113,7 +114,8 @@ def _lay_mesh(who: WarpIdentity, shot: Shot, rim: FloatArray, map_x: FloatArray,
     target = np.concatenate([face[:, :2], rim, lids]).astype(np.float32)
     depth = np.concatenate([face[:, 2], np.full(len(target) - POINTS, face[:, 2].max())])
     order = np.argsort(-depth[triangles[:slits]].mean(1), kind="stable")
-    front = facing(target, triangles)[order] > 0
+    area = facing(target, triangles)[order]
+    order, front = order[np.abs(area) > FLAT], (area > 0)[np.abs(area) > FLAT]
     within = np.arange(slits, len(triangles))
     order = np.concatenate([order[~front], order[front], within])  # what is seen from behind only closes gaps
     left, top = who.surround.box[:2]

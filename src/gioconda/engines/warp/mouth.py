@@ -114,7 +114,9 @@ def match_light(content: FloatArray, skin: FloatArray, look: MouthLook) -> Float
     own, theirs = float(look.skin @ LUMA), float(skin @ LUMA)
     gain = np.clip(own / max(theirs, 8.0), 0.3, 2.0)
     tint = (look.skin / max(own, 1.0)) / np.maximum(skin / max(theirs, 1.0), 0.2)
-    lit = content * (gain * np.clip(tint, 0.6, 1.6) ** 0.35)
+    # skin is darker or paler by itself too: only warm light, such as varnish gives, is taken from it
+    tint = np.clip(tint, (1.0, 0.8, 0.5), (1.4, 1.1, 1.0)) ** 0.8
+    lit = content * (gain * tint)
     luma = (lit @ LUMA)[..., None]
     knee = 0.8 * own
     tamed = np.where(luma > knee, knee + 0.55 * (luma - knee), luma)

@@ -15,7 +15,10 @@ from gioconda.weights import asset_path
 PARTS = ("tongue", "lower", "upper")  # from the back to the front
 SKIN = np.array([205, 165, 145], np.float32)  # the skin beside which the sprites look natural
 CAVITY = np.array([52, 22, 22], np.float32)
-BEHIND_LIP = 0.12  # inter-ocular units that the lower sprite's top rises above the lower lip
+# Inter-ocular units along the face. Lips, not the skull, say where teeth show: people differ too much.
+UPPER_EDGE = 0.05  # how far the upper teeth reach below the lips' line at rest
+LOWER_RIM = 0.035  # how much of the lower teeth rises above the lower lip
+INCISOR = 0.37  # share of the lower sprite's height above the front teeth, where molars stand
 LIPS, CORNERS, CHIN = (13, 14), (61, 291), 152
 
 
@@ -58,13 +61,8 @@ def _basis() -> tuple[FloatArray, FloatArray]:
 def build_teeth(landmarks: FloatArray) -> Teeth:
     """Teeth that suit the mouth of a portrait with landmarks (478, 3)."""
     neutral, jaw = _basis()
-    right = landmarks[263] - landmarks[33]
-    unit = float(np.linalg.norm(right))
-    right = right / unit
-    down = landmarks[CHIN] - landmarks[168]
-    down = down - (down @ right) * right
-    down /= np.linalg.norm(down)
-    axes = np.stack([right, down, np.cross(right, down)]) * unit
+    unit = float(np.linalg.norm(landmarks[263] - landmarks[33]))
+    axes = _axes(neutral).T @ _axes(landmarks) * unit
     wide = np.linalg.norm(landmarks[CORNERS[1]] - landmarks[CORNERS[0]]) / unit
     scale = float(np.clip(wide / np.linalg.norm(neutral[CORNERS[1]] - neutral[CORNERS[0]]), 0.75, 1.2))
     return Teeth(
@@ -74,6 +72,16 @@ def build_teeth(landmarks: FloatArray) -> Teeth:
         axes=axes.astype(np.float32),
         drop=float(jaw[CHIN, 1]),
     )
+
+
+def _axes(face: FloatArray) -> FloatArray:
+    """Rows right, down (along the line from brow to chin) and away of a face's points, unit vectors (3, 3)."""
+    right = face[263] - face[33]
+    right = right / np.linalg.norm(right)
+    down = face[CHIN] - face[168]
+    down = down - (down @ right) * right
+    down = down / np.linalg.norm(down)
+    return np.stack([right, down, np.cross(right, down)]).astype(np.float32)
 
 
 def _sprite(part: str, lips: FloatArray, scale: float, unit: float) -> Sprite:
@@ -103,10 +111,14 @@ def paint_teeth(teeth: Teeth, shot: Shot, corner: FloatArray, box: Box) -> Float
     size = (box[2] - box[0], box[3] - box[1])
     canvas = np.broadcast_to(CAVITY, (size[1], size[0], 3)).astype(np.float32)
     for part, sprite in zip(PARTS, teeth.sprites, strict=True):
-        at = sprite.corner.copy() + (0 if part == "upper" else open_) * sprite.shift
-        if part == "lower":
-            at[1] = max(at[1], lip - BEHIND_LIP)  # a lip that is drawn down does not bare the teeth to the gum
-        origin = (middle + at @ axes)[:2] - corner - box[:2]
+        at = sprite.corner + open_ * sprite.shift
+        height = sprite.cell[1] * len(sprite.image)
+        if part == "upper":
+            at[1] = UPPER_EDGE - height
+        elif part == "lower":
+            at[1] = lip - LOWER_RIM - INCISOR * height
+        # depth shifts teeth sideways as the head turns; up and down they stay with the lips
+        origin = middle[:2] + at[:2] @ axes[:2, :2] + (at[2] * axes[2, 0], 0) - corner - box[:2]
         affine = np.stack([axes[0, :2] * sprite.cell[0], axes[1, :2] * sprite.cell[1], origin], 1)
         layer = cv2.warpAffine(sprite.image, affine.astype(np.float32), size, flags=cv2.INTER_LINEAR)
         canvas = canvas * (1 - layer[..., 3:]) + layer[..., :3]
