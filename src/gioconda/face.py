@@ -23,6 +23,7 @@ FULL_RANGE_SCORE = 0.5  # the full-range detector hardly ever fires on animals
 SHORT_RANGE_SCORE = 0.8  # the short-range one does: a dog scores 0.72, paintings 0.78 and more
 LARGEST_IN_TILE = 0.3  # of the longer side; a larger face shows in the whole picture, if it is one
 WINDOW = 2.4  # side of the tracked window, in face widths
+NETWORK_SIDE = 640  # the detectors and the person's mask see 256 px and less
 MESH_SIDE = 480  # the mesh network sees 192 px of face, so a larger window only costs time
 
 BLANK: Image = np.zeros((64, 64, 3), np.uint8)
@@ -92,18 +93,26 @@ class _Solution:
         self._inner.close()
 
 
-def _square(image: Image, box: Box) -> tuple[Image, float]:
-    """The square `box` of the picture, edge pixels repeated outside it, at most MESH_SIDE px; and its scale."""
+def _square(image: Image, box: Box) -> Image:
+    """The square `box` of the picture, its edge repeated outside, at most MESH_SIDE px."""
     height, width = image.shape[:2]
     left, top, right, bottom = (round(v) for v in box)
     inner = image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
-    pads = [max(0, -top), max(0, bottom - height), max(0, -left), max(0, right - width)]
-    if any(pads):
-        inner = cv2.copyMakeBorder(inner, *pads, cv2.BORDER_REPLICATE)  # type: ignore[assignment]
-    scale = MESH_SIDE / max(right - left, 1)
-    if scale < 1:
-        inner = cv2.resize(inner, (MESH_SIDE, MESH_SIDE), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    return np.ascontiguousarray(inner), min(scale, 1.0)
+    above, below, before, after = max(0, -top), max(0, bottom - height), max(0, -left), max(0, right - width)
+    if above or below or before or after:
+        padded = cv2.copyMakeBorder(inner, above, below, before, after, cv2.BORDER_REPLICATE)
+        inner = np.asarray(padded, np.uint8)
+    return _at_most(inner, MESH_SIDE)
+
+
+def _at_most(image: Image, longest: int) -> Image:
+    """The picture, contiguous, shrunk to a longest side where it is larger."""
+    height, width = image.shape[:2]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return np.ascontiguousarray(image)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _landmarks(raw: Any, side: float, origin: tuple[float, float]) -> FloatArray:
@@ -166,10 +175,7 @@ class FaceDetector:
 
     def _boxes_of(self, image: Image, region: Box) -> list[tuple[Box, float]]:
         left, top, right, bottom = (int(v) for v in region)
-        tile = np.ascontiguousarray(image[top:bottom, left:right])
-        scale = 640 / max(tile.shape[:2])
-        if scale < 1:
-            tile = cv2.resize(tile, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        tile = _at_most(image[top:bottom, left:right], NETWORK_SIDE)
         width, height, result = right - left, bottom - top, []
         for model, least in ((self._full, FULL_RANGE_SCORE), (self._short, SHORT_RANGE_SCORE)):
             for detection in model.process(tile).detections or []:
@@ -183,7 +189,7 @@ class FaceDetector:
 
 def _tiles(width: int, height: int) -> list[Box]:
     """Overlapping squares of half the longer side, in which small faces are looked for."""
-    side = max(width, height) // 2
+    side = -(-max(width, height) // 2)
     tops = sorted({0, max(0, (height - side) // 2), max(0, height - side)})
     lefts = sorted({0, max(0, (width - side) // 2), max(0, width - side)})
     return [(x, y, min(x + side, width), min(y + side, height)) for y in tops for x in lefts]
@@ -241,8 +247,7 @@ class FaceTracker:
 
     def _look(self, image: Image) -> Face | None:
         assert self._box is not None
-        crop, _ = _square(image, self._box)
-        result = self._mesh.process(crop).multi_face_landmarks
+        result = self._mesh.process(_square(image, self._box)).multi_face_landmarks
         if not result:
             return None
         side = self._box[2] - self._box[0]
@@ -269,7 +274,7 @@ def _mesh(*, static: bool) -> _Solution:
 
 
 def detect_faces(image: Image) -> list[Face]:
-    """All faces of a still picture (H, W, 3) RGB uint8, largest first, landmarks averaged over several looks."""
+    """All faces of a still picture (H, W, 3) RGB uint8, largest first; landmarks are medians of looks."""
     with FaceDetector() as detector:
         boxes = detector.boxes(image) or detector.boxes(image, thorough=True)
         if boxes and boxes[0][0][2] - boxes[0][0][0] < 0.12 * max(image.shape[:2]):
@@ -287,7 +292,7 @@ def _still_face(mesh: _Solution, image: Image, box: Box, score: float) -> Face |
     looks = []
     for factor in (1.7, 2.0, 2.3, 2.7):
         window = _window(box, factor)
-        result = mesh.process(_square(image, window)[0]).multi_face_landmarks
+        result = mesh.process(_square(image, window)).multi_face_landmarks
         if result:
             looks.append(_landmarks(result[0], window[2] - window[0], (window[0], window[1])))
     if not looks:
@@ -301,7 +306,9 @@ def _still_face(mesh: _Solution, image: Image, box: Box, score: float) -> Face |
 def choose_face(faces: Sequence[Face], index: int, name: str) -> Face:
     """Face `index` (0 = largest) or NoFaceError that says what there is in file `name`."""
     if not faces:
-        raise NoFaceError(f"{name}: no human face found. Use a picture that shows the face, eyes and mouth visible.")
+        raise NoFaceError(
+            f"{name}: no human face found. Use a picture that shows the face, eyes and mouth visible."
+        )
     if not 0 <= index < len(faces):
         last = len(faces) - 1
         raise NoFaceError(f"{name}: face {index} asked for, but {len(faces)} found; use --face 0 to {last}.")
@@ -312,9 +319,7 @@ def person_mask(image: Image) -> FloatArray:
     """How surely each pixel belongs to a person: (H, W) float32 in 0..1 for (H, W, 3) RGB uint8."""
     model = _Solution("person", model_selection=0)
     try:
-        scale = min(1.0, 640 / max(image.shape[:2]))
-        small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
-        mask = model.process(np.ascontiguousarray(small)).segmentation_mask
+        mask = model.process(_at_most(image, NETWORK_SIDE)).segmentation_mask
     finally:
         model.close()
     return np.asarray(cv2.resize(mask, (image.shape[1], image.shape[0])), np.float32)

@@ -153,7 +153,7 @@ class Motion:
 
 @dataclass(frozen=True, eq=False)
 class Mouth:
-    """A mouth that may be borrowed: image (H, W, 3) uint8 RGB of a driver, landmarks (478, 3) in its pixels."""
+    """A mouth to borrow: image (H, W, 3) uint8 RGB of a driver, landmarks (478, 3) in its pixels."""
 
     image: Image
     landmarks: FloatArray
