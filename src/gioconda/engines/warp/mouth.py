@@ -21,13 +21,14 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 @dataclass(frozen=True)
 class MouthLook:
     """What a portrait's mouth must match: its points (478, 3), unit in pixels, area of the opening in units
-    squared, mean skin colour (3,) and how far from grey the picture is, 0..1."""
+    squared, mean skin colour (3,), how far from grey the picture is, 0..1, and its blue as a share of its luma."""
 
     landmarks: FloatArray
     unit: float
     area: float
     skin: FloatArray
     colour: float
+    blue: float
     teeth: Teeth
 
 
@@ -43,6 +44,7 @@ def build_mouth(image: Image, landmarks: FloatArray, topology: Topology) -> Mout
         area=_area(landmarks[topology.inner_lips, :2]) / unit**2,
         skin=skin,
         colour=float(np.clip(spread / 0.05, 0, 1)),
+        blue=float(np.clip(small[..., 2].mean() / max(float((small @ LUMA).mean()), 1.0), 0.4, 1.0)),
         teeth=build_teeth(landmarks),
     )
 
@@ -113,10 +115,10 @@ def match_light(content: FloatArray, skin: FloatArray, look: MouthLook) -> Float
     """Content lit for skin of one colour, as it would look beside the portrait's skin; teeth stay below glare."""
     own, theirs = float(look.skin @ LUMA), float(skin @ LUMA)
     gain = np.clip(own / max(theirs, 8.0), 0.3, 2.0)
-    tint = (look.skin / max(own, 1.0)) / np.maximum(skin / max(theirs, 1.0), 0.2)
-    # skin is darker or paler by itself too: only warm light, such as varnish gives, is taken from it
-    tint = np.clip(tint, (1.0, 0.8, 0.5), (1.4, 1.1, 1.0)) ** 0.8
-    lit = content * (gain * tint)
+    # skin is darker or paler by itself too: only the warmth of the light, such as varnish gives, is taken from it
+    blue = (look.skin[2] / max(own, 1.0)) / max(float(skin[2]) / max(theirs, 1.0), 0.2)
+    warm = float(np.clip((blue + look.blue) / 2, 0.55, 1.0))
+    lit = content * (gain * np.array([1.0 + 0.1 * (1 - warm), 1 - 0.3 * (1 - warm), warm], np.float32))
     luma = (lit @ LUMA)[..., None]
     knee = 0.8 * own
     tamed = np.where(luma > knee, knee + 0.55 * (luma - knee), luma)
