@@ -11,6 +11,14 @@ from media_factory import chart, write_clip
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_data_folder(tmp_path_factory):
+    """Keeps the certificate that signs out of the user's own folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIOCONDA_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """The folder of real media beside the repository; tests that need it are skipped without it."""

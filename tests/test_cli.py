@@ -57,12 +57,6 @@ def pipeline(monkeypatch):
     return install
 
 
-@pytest.fixture(autouse=True)
-def own_data_folder(tmp_path_factory, monkeypatch):
-    """Keeps the certificate out of the user's folder."""
-    monkeypatch.setenv("GIOCONDA_HOME", str(tmp_path_factory.mktemp("home")))
-
-
 def gioconda_program(*arguments, **environment):
     """A real run of the installed program: exit code, standard output, standard error."""
     command = [sys.executable, "-m", "gioconda", *map(str, arguments)]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def run_ahead(items: Iterable[T], depth: int = 4) -> Iterator[T]:
+def run_ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
     """The same items in the same order; errors come where they would have come.
 
-    When the consumer stops early, the thread ends at its next item.
+    When the consumer stops early, the thread ends at its next item. `items` is closed if it can be.
     """
     ready: queue.Queue[tuple[bool, object]] = queue.Queue(depth)
     stop = threading.Event()
@@ -35,6 +35,10 @@ def run_ahead(items: Iterable[T], depth: int = 4) -> Iterator[T]:
             offer((False, None))
         except BaseException as error:  # handed over to the consumer's thread
             offer((False, error))
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
 
     thread = threading.Thread(target=work, name="gioconda-ahead", daemon=True)
     thread.start()

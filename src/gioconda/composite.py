@@ -25,9 +25,9 @@ def crop_box(landmarks: FloatArray, shape: tuple[int, ...]) -> Box:
 
 
 def resize(image: Image, size: tuple[int, int]) -> Image:
-    """The picture at (width, height); areas averaged when it shrinks."""
+    """The picture at (width, height), contiguous; areas averaged when it shrinks."""
     if size == (image.shape[1], image.shape[0]):
-        return image
+        return np.ascontiguousarray(image)
     shrinks = size[0] < image.shape[1]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
@@ -35,7 +35,7 @@ def resize(image: Image, size: tuple[int, int]) -> Image:
 
 def cut(image: Image, box: Box, side: int) -> Image:
     """The square box of a picture at `side` x `side` pixels."""
-    return resize(np.ascontiguousarray(image[box[1] : box[3], box[0] : box[2]]), (side, side))
+    return resize(image[box[1] : box[3], box[0] : box[2]], (side, side))
 
 
 def fit_longest(size: tuple[int, int], longest: int) -> tuple[int, int]:

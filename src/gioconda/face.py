@@ -43,18 +43,26 @@ class _Quiet:
         with self._lock:
             self._depth += 1
             if self._depth == 1:
-                sys.stderr.flush()
-                self._saved = os.dup(2)
-                null = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(null, 2)
-                os.close(null)
+                self._mute()
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._depth -= 1
-            if self._depth == 0:
+            if self._depth == 0 and self._saved >= 0:
                 os.dup2(self._saved, 2)
                 os.close(self._saved)
+
+    def _mute(self) -> None:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+        try:
+            self._saved = os.dup(2)
+        except OSError:  # services may run without any standard error
+            self._saved = -1
+            return
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        os.close(null)
 
 
 _QUIET = _Quiet()
@@ -313,6 +321,12 @@ def choose_face(faces: Sequence[Face], index: int, name: str) -> Face:
         last = len(faces) - 1
         raise NoFaceError(f"{name}: face {index} asked for, but {len(faces)} found; use --face 0 to {last}.")
     return faces[index]
+
+
+def shows_both_eyes(face: Face, shape: tuple[int, ...]) -> bool:
+    """Whether both irises lie within a picture of shape (H, W, ...); the tracker guesses beyond its edges."""
+    irises = face.landmarks[[468, 473], :2]
+    return bool(((irises >= 0) & (irises < (shape[1], shape[0]))).all())
 
 
 def person_mask(image: Image) -> FloatArray:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
@@ -15,9 +16,11 @@ import gioconda
 from gioconda import composite, media, provenance
 from gioconda.ahead import run_ahead
 from gioconda.engines import Engine, get_engine
+from gioconda.errors import GiocondaError
 from gioconda.motion.edit import still_motion
 from gioconda.motion.retarget import Retargeter, Style, picture_points
 from gioconda.provenance import Claim, Ingredient, Verdict, Watermarker, job_payload
+from gioconda.provenance.certificate import signing_identity
 from gioconda.sources import (
     MotionSource,
     PathLike,
@@ -30,7 +33,6 @@ from gioconda.sources import (
 )
 from gioconda.types import Frame, Image, Motion, Mouth, Patch, Portrait, Shot
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 MOTIONS = (".npz", ".csv")
 VERIFY_SECONDS = 4.0  # of video that are looked through for the watermark
 
@@ -83,6 +85,46 @@ def _silent(stage: str, done: int, total: int) -> None:
     pass
 
 
+@overload
+def animate(
+    portrait: PathLike | Portrait | Image,
+    motion: PathLike | Motion,
+    out: None = None,
+    *,
+    engine: str = ...,
+    absolute: bool = ...,
+    face: int | str = ...,
+    region: str = ...,
+    strength: float = ...,
+    crop: bool = ...,
+    size: int | None = ...,
+    audio: bool = ...,
+    label: bool = ...,
+    rights: str | None = ...,
+    key: PathLike | None = ...,
+    certificate: PathLike | None = ...,
+    progress: Progress | None = ...,
+) -> Iterator[Frame]: ...
+@overload
+def animate(
+    portrait: PathLike | Portrait | Image,
+    motion: PathLike | Motion,
+    out: PathLike,
+    *,
+    engine: str = ...,
+    absolute: bool = ...,
+    face: int | str = ...,
+    region: str = ...,
+    strength: float = ...,
+    crop: bool = ...,
+    size: int | None = ...,
+    audio: bool = ...,
+    label: bool = ...,
+    rights: str | None = ...,
+    key: PathLike | None = ...,
+    certificate: PathLike | None = ...,
+    progress: Progress | None = ...,
+) -> Result: ...
 def animate(
     portrait: PathLike | Portrait | Image,
     motion: PathLike | Motion,
@@ -113,7 +155,7 @@ def animate(
     """
     report = progress or _silent
     if out is not None:
-        out = media.check_output(out)
+        out = _ready_to_write(out, media.VIDEO_SUFFIXES, key, certificate)
     clock = _Clock()
     chosen = get_engine(engine)
     style = Style(absolute, region, strength)
@@ -141,23 +183,33 @@ def animate(
     return _write(job, out, sound, rights, key, certificate, report)
 
 
-def _frames(job: _Job) -> Iterator[Frame]:
+def _ready_to_write(
+    out: PathLike, suffixes: tuple[str, ...], key: PathLike | None, certificate: PathLike | None
+) -> Path:
+    """The output's path if it can be written and signed: better told now than at the end."""
+    target = media.check_output(out, suffixes)
+    signing_identity(_path(key), _path(certificate))
+    return target
+
+
+def _frames(job: _Job) -> Generator[Frame, None, None]:
     """Finished frames: rendered, laid into the picture, labelled, watermarked."""
     mark = Watermarker(job.size, job.payload)
-    for picture, patches in _rendered(job):
-        since = time.perf_counter()
-        image = composite.compose(picture, patches)
-        if job.crop is not None:
-            image = composite.cut(image, job.crop, job.size[0])
-        if job.label:
-            image = composite.put_label(image, job.who.portraits)
-        since = job.clock.add("composite", since)
-        image = mark.apply(image)
-        job.clock.add("watermark", since)
-        yield Frame(image, patches[0].time)
+    with closing(_rendered(job)) as moments:
+        for picture, patches in moments:
+            since = time.perf_counter()
+            image = composite.compose(picture, patches)
+            if job.crop is not None:
+                image = composite.cut(image, job.crop, job.size[0])
+            if job.label:
+                image = composite.put_label(image, job.who.portraits)
+            since = job.clock.add("composite", since)
+            image = mark.apply(image)
+            job.clock.add("watermark", since)
+            yield Frame(image, patches[0].time)
 
 
-def _rendered(job: _Job) -> Iterator[tuple[Image, list[Patch]]]:
+def _rendered(job: _Job) -> Generator[tuple[Image, list[Patch]], None, None]:
     """The picture of the moment and the patches that move in it."""
     if job.who.video is not None:
         yield from _rendered_video(job, job.who.video)
@@ -176,11 +228,10 @@ def _rendered(job: _Job) -> Iterator[tuple[Image, list[Patch]]]:
             since = time.perf_counter()
 
 
-def _rendered_video(job: _Job, video: Path) -> Iterator[tuple[Image, list[Patch]]]:
+def _rendered_video(job: _Job, video: Path) -> Generator[tuple[Image, list[Patch]], None, None]:
     """As `_rendered`, for a portrait that moves by itself: each of its frames is retargeted."""
-    side = job.size[0] if job.who.image.shape[0] == job.who.image.shape[1] == job.size[0] else None
     laid = Retargeter(job.what.motion, job.who.portraits[0], job.style)
-    with closing(_mouths(job.what)) as mouths, closing(tracked_portraits(video, job.who, side)) as portraits:
+    with closing(_mouths(job.what)) as mouths, closing(tracked_portraits(video, job.who)) as portraits:
         for i, mouth, portrait in zip(range(len(job.what.motion)), mouths, portraits, strict=False):
             since = time.perf_counter()
             shot = laid.onto(portrait).shot(i, mouth)
@@ -193,15 +244,18 @@ def _one(engine: Engine, who: object, shot: Shot) -> Patch:
     return next(iter(engine.render(who, (shot,))))
 
 
-def _mouths(what: MotionSource) -> Iterator[Mouth | None]:
-    """The driver's mouth frame by frame, or None where there is no driver to look at."""
-    if what.driver is None:
-        while True:
-            yield None
-    with closing(run_ahead(media.read_frames(what.driver))) as frames:
-        for i, frame in enumerate(frames):
-            seen = what.motion.confidence[min(i, len(what.motion) - 1)] > 0
-            yield Mouth(frame.image, picture_points(what.motion, i)) if seen else None
+def _mouths(what: MotionSource) -> Generator[Mouth | None, None, None]:
+    """The driver's mouth frame by frame, None where there is no driver to look at; never ends.
+
+    A second reading of a damaged driver may give fewer frames than the first: the motion's count holds.
+    """
+    if what.driver is not None:
+        with closing(run_ahead(media.read_frames(what.driver))) as frames:
+            for i, frame in enumerate(frames):
+                seen = what.motion.confidence[min(i, len(what.motion) - 1)] > 0
+                yield Mouth(frame.image, picture_points(what.motion, i)) if seen else None
+    while True:
+        yield None
 
 
 def _write(
@@ -216,8 +270,8 @@ def _write(
     """Render into a file beside `out`, sign it, and put it in place."""
     motion, clock = job.what.motion, job.clock
     writer = media.open_writer(out, job.size, times=motion.times.tolist(), audio_from=sound)
-    with writer:
-        for done, frame in enumerate(_frames(job), 1):
+    with writer, closing(_frames(job)) as frames:
+        for done, frame in enumerate(frames, 1):
             since = time.perf_counter()
             writer.write(frame.image, frame.time)
             clock.add("encode", since)
@@ -242,15 +296,11 @@ def _claim(engine: str, inputs: tuple[Ingredient, ...], payload: int, rights: st
     return Claim(engine=engine, version=gioconda.__version__, inputs=inputs, payload=payload, rights=rights)
 
 
-def _publish(
-    temp: Path, out: Path, claim: Claim, key: PathLike | None, certificate: PathLike | None
-) -> None:
+def _publish(temp: Path, out: Path, claim: Claim, key: PathLike | None, certificate: PathLike | None) -> None:
     """Sign the finished file and move it, and its sidecar if it needs one, into place."""
     beside: Path | None = None
     try:
-        beside = provenance.sign(
-            temp, out.name, claim, key=_path(key), certificate=_path(certificate)
-        )
+        beside = provenance.sign(temp, out.name, claim, key=_path(key), certificate=_path(certificate))
         if beside is not None:
             media.publish(beside, provenance.sidecar_path(out))
         media.publish(temp, out)
@@ -264,6 +314,44 @@ def _path(value: PathLike | None) -> Path | None:
     return None if value is None else Path(value)
 
 
+@overload
+def edit(
+    portrait: PathLike | Portrait | Image,
+    out: None = None,
+    *,
+    yaw: float = ...,
+    pitch: float = ...,
+    roll: float = ...,
+    gaze_x: float = ...,
+    gaze_y: float = ...,
+    coefficients: dict[str, float] | None = ...,
+    face: int = ...,
+    crop: bool = ...,
+    size: int | None = ...,
+    label: bool = ...,
+    rights: str | None = ...,
+    key: PathLike | None = ...,
+    certificate: PathLike | None = ...,
+) -> Image: ...
+@overload
+def edit(
+    portrait: PathLike | Portrait | Image,
+    out: PathLike,
+    *,
+    yaw: float = ...,
+    pitch: float = ...,
+    roll: float = ...,
+    gaze_x: float = ...,
+    gaze_y: float = ...,
+    coefficients: dict[str, float] | None = ...,
+    face: int = ...,
+    crop: bool = ...,
+    size: int | None = ...,
+    label: bool = ...,
+    rights: str | None = ...,
+    key: PathLike | None = ...,
+    certificate: PathLike | None = ...,
+) -> Result: ...
 def edit(
     portrait: PathLike | Portrait | Image,
     out: PathLike | None = None,
@@ -287,7 +375,7 @@ def edit(
     Returns (H, W, 3) uint8 RGB, or writes a signed .png, .jpg or .webp. Always carries the watermark.
     """
     if out is not None:
-        out = media.check_output(out, PICTURES)
+        out = _ready_to_write(out, media.PICTURE_SUFFIXES, key, certificate)
     motion = still_motion(yaw, pitch, roll, gaze_x, gaze_y, coefficients or {})
     clock = _Clock()
     who = load_portraits(portrait, chosen=face, crop=crop, size=size)
@@ -296,20 +384,22 @@ def edit(
     image_size = (who.image.shape[1], who.image.shape[0])
     payload = job_payload("warp", who.ingredient.sha256, digest, str(image_size))
     job = _Job(who, what, get_engine("warp"), Style(), None, image_size, label, payload, clock)
-    image = next(iter(_frames(job))).image
+    with closing(_frames(job)) as frames:
+        image = next(frames).image
     if out is None:
         return image
     temp = media.temp_beside(out)
+    claim = _claim("warp", (who.ingredient, what.ingredient), payload, rights)
     try:
         media.write_picture(temp, image)
-        _publish(temp, out, _claim("warp", (who.ingredient, what.ingredient), payload, rights), key, certificate)
+        _publish(temp, out, claim, key, certificate)
     finally:
         temp.unlink(missing_ok=True)
     return Result(out, 1, time.perf_counter() - clock.start, 0, image_size, clock.stages)
 
 
 def track(video: PathLike, out: PathLike | None = None, *, progress: Progress | None = None) -> Motion:
-    """The motion of the largest face of a video; also written as `.npz`, or `.csv` with Live Link's columns."""
+    """The motion of a video's largest face; also written as `.npz`, or `.csv` with Live Link's columns."""
     from gioconda.motion import livelink, store
 
     if out is not None:
@@ -318,8 +408,15 @@ def track(video: PathLike, out: PathLike | None = None, *, progress: Progress | 
     if out is not None:
         temp = media.temp_beside(out)
         try:
-            store.save(motion, temp) if out.suffix.lower() == ".npz" else livelink.write_livelink(temp, motion)
+            if out.suffix.lower() == ".npz":
+                store.save(motion, temp)
+            else:
+                livelink.write_livelink(temp, motion)
             media.publish(temp, out)
+        except OSError as error:
+            if isinstance(error, GiocondaError):
+                raise
+            raise media.output_error(error, out) from None
         finally:
             temp.unlink(missing_ok=True)
     return motion

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,16 +14,19 @@ import numpy as np
 
 from gioconda import composite, face, media
 from gioconda.ahead import run_ahead
-from gioconda.errors import InputError, MissingFileError, NoFaceError
+from gioconda.errors import InputError, LimitError, MissingFileError, NoFaceError
+from gioconda.limits import LIMITS
 from gioconda.motion.from_faces import faces_to_motion
 from gioconda.provenance import Ingredient
-from gioconda.types import Face, FloatArray, Frame, Image, Motion, Portrait
+from gioconda.types import Face, FloatArray, Image, Motion, Portrait
 
 PathLike: TypeAlias = str | Path
 Progress: TypeAlias = Callable[[str, int, int], None]
 
 WHOLE_SIDE = 1280  # longest side of a whole picture unless the user asks for another
 CROP_SIDE = 512
+SMALLEST_SIDE = 64  # below, no face can be told from noise
+FACE_LOOKS = 60  # how many frames of a video portrait, every fifth, are searched for a first face
 PERSON_REACH = 2.2  # the person is told from the background this many face heights around the face
 
 
@@ -36,11 +41,15 @@ class MotionSource:
 
 @dataclass(frozen=True)
 class PortraitSource:
-    """A picture at output size, its faces to animate, the video it comes from (None if a still)."""
+    """A picture at output size, its faces to animate, and the video it comes from (None if a still).
+
+    box: the part of the source's picture, in its pixels, that `image` shows.
+    """
 
     image: Image
     portraits: tuple[Portrait, ...]
     ingredient: Ingredient
+    box: composite.Box
     video: Path | None = None
 
 
@@ -64,13 +73,17 @@ def load_motion(source: PathLike | Motion, progress: Progress) -> MotionSource:
     digest = media.sha256_file(path)
     suffix = path.suffix.lower()
     if suffix == ".npz":
-        return MotionSource(store.load(path), None, Ingredient(path.name, digest, "motion", "application/x-npz"))
+        ingredient = Ingredient(path.name, digest, "motion", "application/x-npz")
+        return MotionSource(store.load(path), None, ingredient)
     if suffix == ".csv":
         from gioconda.motion import livelink
 
-        return MotionSource(livelink.read_livelink(path), None, Ingredient(path.name, digest, "motion", "text/csv"))
+        ingredient = Ingredient(path.name, digest, "motion", "text/csv")
+        return MotionSource(livelink.read_livelink(path), None, ingredient)
     if not media.is_video(path):
-        raise InputError(f"{path}: a motion is a video, a .npz, a Live Link Face .csv or a template, not a picture")
+        raise InputError(
+            f"{path}: a motion is a video, a .npz, a Live Link Face .csv or a template, not a picture"
+        )
     motion = track_video(path, progress)
     return MotionSource(motion, path, Ingredient(path.name, digest, "motion", _mime(path)))
 
@@ -82,8 +95,8 @@ def track_video(path: PathLike, progress: Progress) -> Motion:
     faces: list[Face | None] = []
     size = (0, 0)
     total = media.probe(path).frames
-    with face.FaceTracker() as tracker:
-        for frame in run_ahead(media.read_frames(path)):
+    with face.FaceTracker() as tracker, closing(run_ahead(media.read_frames(path))) as frames:
+        for frame in frames:
             found = tracker.process(frame.image)
             faces.append(found[0] if found else None)
             times.append(frame.time)
@@ -99,51 +112,103 @@ def load_portraits(
 ) -> PortraitSource:
     """The picture at output size with the chosen face (0 = largest) or all of them.
 
-    crop: the square around the face instead of the whole picture, `size` pixels a side.
+    crop: the square around the face instead of the whole picture, `size` pixels a side. Of a video, the
+    first frame that shows a face. Raises NoFaceError, InputError or LimitError.
     """
+    _check_size(size)
+    video = _video_of(source)
     if isinstance(source, Portrait):
         image, name, digest, faces = source.image, source.name, source.sha256, [source.face]
+    elif video is not None:
+        if chosen != 0:
+            raise InputError(f"{video}: of a video only the largest face can be moved; leave --face at 0")
+        image, faces = _first_face(video)
+        name, digest = video.name, media.sha256_file(video)
     else:
         image, name, digest = _read_still(source)
         faces = face.detect_faces(image)
-    if chosen == "all":
-        face.choose_face(faces, 0, name)
-    else:
-        faces = [face.choose_face(faces, int(chosen), name)]
+    faces = _chosen_faces(faces, chosen, name, image.shape)
+    box = (0, 0, image.shape[1], image.shape[0])
     if crop:
-        image, faces = _cropped(image, faces, size or CROP_SIDE)
+        image, faces, box = _cropped(image, faces, size or CROP_SIDE)
     else:
         image, faces = _scaled(image, faces, size or WHOLE_SIDE)
     portraits = tuple(Portrait(image, one, name, digest, person_around(image, one)) for one in faces)
-    video = Path(source) if isinstance(source, (str, Path)) and media.is_video(source) else None
     mime = "image/*" if isinstance(source, (Portrait, np.ndarray)) else _mime(Path(source))
-    return PortraitSource(image, portraits, Ingredient(name, digest, "portrait", mime), video)
+    return PortraitSource(image, portraits, Ingredient(name, digest, "portrait", mime), box, video)
+
+
+def _check_size(size: int | None) -> None:
+    if size is None:
+        return
+    if size > LIMITS.output_side:
+        raise LimitError(f"a size of {size} pixels is beyond the limit; choose {LIMITS.output_side} or less")
+    if size < SMALLEST_SIDE:
+        raise InputError(f"a size of {size} pixels is too small; choose {SMALLEST_SIDE} or more")
+
+
+def _video_of(source: PathLike | Portrait | Image) -> Path | None:
+    """The path if it is a video's."""
+    if isinstance(source, (Portrait, np.ndarray)):
+        return None
+    path = media.check_input(source)
+    return path if media.is_video(path) else None
+
+
+def _chosen_faces(faces: list[Face], chosen: int | str, name: str, shape: tuple[int, ...]) -> list[Face]:
+    """The faces to animate, all with both eyes in the picture of that shape."""
+    if chosen == "all":
+        whole = [one for one in faces if face.shows_both_eyes(one, shape)]
+        faces = whole or [face.choose_face(faces, 0, name)]
+    elif isinstance(chosen, str):
+        raise InputError(f"face {chosen!r}: give 0 for the largest, 1 for the next, or all")
+    else:
+        faces = [face.choose_face(faces, chosen, name)]
+    if not face.shows_both_eyes(faces[0], shape):
+        raise NoFaceError(f"{name}: its edge cuts through the face; use a picture that shows both eyes.")
+    return faces
 
 
 def _read_still(source: PathLike | Image) -> tuple[Image, str, str]:
-    """Picture, name and hash; of a video, its first frame."""
+    """Picture, name and hash."""
     if isinstance(source, np.ndarray):
-        if source.ndim != 3 or source.shape[2] != 3 or source.dtype != np.uint8:
-            raise InputError(f"a portrait array must be (H, W, 3) uint8 RGB, not {source.shape} {source.dtype}")
+        if source.ndim != 3 or source.shape[2] != 3 or source.dtype != np.uint8 or not source.size:
+            raise InputError(
+                f"a portrait array must be (H, W, 3) uint8 RGB, not {source.shape} {source.dtype}"
+            )
         return source, "array", hashlib.sha256(np.ascontiguousarray(source).tobytes()).hexdigest()
-    path = media.check_input(source)
-    if media.is_video(path):
-        with media.read_frames(path) as frames:
-            return next(frames).image, path.name, media.sha256_file(path)
-    image, digest = media.read_picture(path)
-    return image, path.name, digest
+    image, digest = media.read_picture(source)
+    return image, Path(source).name, digest
 
 
-def _cropped(image: Image, faces: Sequence[Face], side: int) -> tuple[Image, list[Face]]:
-    box = composite.crop_box(np.concatenate([f.landmarks for f in faces]), image.shape)
-    scale = side / (box[2] - box[0])
-    moved = [composite.move_face(f, box[:2], (scale, scale)) for f in faces]
-    return composite.cut(image, box, side), moved
+def _first_face(video: Path) -> tuple[Image, list[Face]]:
+    """The first frame of a video that shows a face, and its faces; none where no frame does."""
+    with media.read_frames(video) as frames:
+        first = next(frames).image
+        for image in islice(chain([first], (frame.image for frame in frames)), 0, FACE_LOOKS * 5, 5):
+            if faces := face.detect_faces(image):
+                return image, faces
+    return first, []
+
+
+def _cropped(image: Image, faces: Sequence[Face], side: int) -> tuple[Image, list[Face], composite.Box]:
+    """The square around the faces; where they lie too far apart, around the largest alone."""
+    box, shape = (0, 0, 0, 0), (side, side)
+    for wanted in (faces, faces[:1]):
+        box = composite.crop_box(np.concatenate([f.landmarks for f in wanted]), image.shape)
+        scale = side / (box[2] - box[0])
+        moved = [composite.move_face(f, box[:2], (scale, scale)) for f in faces]
+        inside = [one for one in moved if face.shows_both_eyes(one, shape)]
+        if len(inside) >= len(wanted):
+            break
+    return composite.cut(image, box, side), inside, box
 
 
 def _scaled(image: Image, faces: Sequence[Face], longest: int) -> tuple[Image, list[Face]]:
     height, width = image.shape[:2]
-    size = composite.fit_longest((width, height), longest) if max(width, height) > longest else (width, height)
+    size = (width, height)
+    if max(size) > longest:
+        size = composite.fit_longest(size, longest)
     scale = (size[0] / width, size[1] / height)
     return composite.resize(image, size), [composite.move_face(f, (0, 0), scale) for f in faces]
 
@@ -159,40 +224,31 @@ def person_around(image: Image, one: Face) -> FloatArray:
     return mask
 
 
-def tracked_portraits(path: Path, first: PortraitSource, crop_to: int | None) -> Iterator[Portrait]:
-    """A moving portrait: one portrait a frame, the last one held; frames without a face keep the one before."""
-    last = first.portraits[0]
+def tracked_portraits(path: Path, first: PortraitSource) -> Generator[Portrait, None, None]:
+    """A moving portrait: one portrait a frame, the last one held.
+
+    A frame without a face, or with one that leaves the picture, keeps the face before.
+    """
+    last, box = first.portraits[0], first.box
     size = (first.image.shape[1], first.image.shape[0])
-    box = None
-    with face.FaceTracker() as tracker:
-        for frame in run_ahead(media.read_frames(path)):
+    scale = (size[0] / (box[2] - box[0]), size[1] / (box[3] - box[1]))
+    with face.FaceTracker() as tracker, closing(run_ahead(media.read_frames(path))) as frames:
+        for frame in frames:
             found = tracker.process(frame.image)
-            image, box = _framed(frame, found, size, box, crop_to)
-            height, width = frame.image.shape[:2]
+            image = composite.resize(frame.image[box[1] : box[3], box[0] : box[2]], size)
+            one, person = last.face, last.person
             if found:
-                scale = (size[0] / (box[2] - box[0]), size[1] / (box[3] - box[1]))
                 moved = composite.move_face(found[0], box[:2], scale)
-                last = Portrait(image, moved, last.name, last.sha256, person_around(image, moved))
-            else:
-                last = Portrait(image, last.face, last.name, last.sha256, last.person)
+                if face.shows_both_eyes(moved, image.shape):
+                    one, person = moved, person_around(image, moved)
+            last = Portrait(image, one, last.name, last.sha256, person)
             yield last
     while True:
         yield last
 
 
-def _framed(
-    frame: Frame, found: Sequence[Face], size: tuple[int, int], box: composite.Box | None, crop_to: int | None
-) -> tuple[Image, composite.Box]:
-    height, width = frame.image.shape[:2]
-    if box is None:
-        box = (0, 0, width, height)
-        if crop_to is not None and found:
-            box = composite.crop_box(found[0].landmarks, frame.image.shape)
-    part = np.ascontiguousarray(frame.image[box[1] : box[3], box[0] : box[2]])
-    return composite.resize(part, size), box
-
-
 def _mime(path: Path) -> str:
-    kinds = {".mp4": "video/mp4", ".mov": "video/quicktime", ".webm": "video/webm", ".mkv": "video/x-matroska"}
+    kinds = {".mp4": "video/mp4", ".mov": "video/quicktime", ".webm": "video/webm"}
+    kinds |= {".mkv": "video/x-matroska", ".gif": "image/gif"}
     kinds |= {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
     return kinds.get(path.suffix.lower(), "application/octet-stream")

@@ -11,6 +11,9 @@ _FOLDER = Path(__file__).parent / "assets"
 
 ASSETS: dict[str, str] = {
     "astronaut.jpg": "9de5c39dfaeb3423b4b3af1fee0f22f0b71c4609a9b265c3aa043becee53a156",
+    "expression_basis.npz": "b82d07364df82d3748816806b1c97299390601dece090d377adb3b21d34442de",
+    "face_mesh.npz": "9b5a4e5dd5517df74676d146f319e0c3442b63fd68ec3fc19a87117d27a3c586",
+    "mouth.npz": "423779e178b01ce89258b98ce3663514d7c569ef6fcff61c7d2567acc4497976",
 }
 """Packaged file name -> SHA-256 in hex, for the files whose content is fixed."""
 

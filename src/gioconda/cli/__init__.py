@@ -56,6 +56,8 @@ _REPORT = "This is a defect of gioconda: please report it, with GIOCONDA_DEBUG=1
 
 def _tell(message: str, code: int, error: BaseException | None = None) -> int:
     """Write a message on standard error, with the traceback if GIOCONDA_DEBUG asks for it."""
+    if sys.stderr is None:  # a service may run without
+        return code
     if error is not None and os.environ.get("GIOCONDA_DEBUG", "0") not in ("", "0"):
         traceback.print_exception(error)
     sys.stderr.write(f"gioconda: {message}\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -107,7 +107,7 @@ def animate(
             certificate=certificate,
             progress=progress,
         )
-    _report(cast("Result", made))
+    _report(made)
 
 
 @app.command(short_help="Read the motion off a video.")
@@ -164,7 +164,7 @@ def edit(
     coefficients = values.coefficients(settings or [])
     from gioconda import pipeline
 
-    made = pipeline.edit(
+    result = pipeline.edit(
         portrait,
         out,
         yaw=yaw,
@@ -180,7 +180,6 @@ def edit(
         key=key,
         certificate=certificate,
     )
-    result = cast("Result", made)
     typer.echo(f"{result.path}: {result.size[0]}x{result.size[1]} in {result.seconds:.1f} s")
 
 
@@ -220,8 +219,7 @@ def demo(
     from gioconda import pipeline, weights
 
     with watch() as progress:
-        made = pipeline.animate(weights.asset_path("astronaut.jpg"), motion, out, progress=progress)
-    result = cast("Result", made)
+        result = pipeline.animate(weights.asset_path("astronaut.jpg"), motion, out, progress=progress)
     _report(result)
     typer.echo("of which, some at the same time:")
     for stage, seconds in result.stages.items():
