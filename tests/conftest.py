@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from media_factory import chart, write_clip
+from media_factory import chart, clip_of, write_clip
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -41,6 +41,29 @@ def astronaut(astronaut_image, tmp_path_factory):
     path = tmp_path_factory.mktemp("astronaut") / "astronaut.png"
     assert cv2.imwrite(str(path), astronaut_image[:, :, ::-1])
     return path
+
+
+@pytest.fixture(scope="session")
+def talking_astronaut(astronaut, tmp_path_factory):
+    """The astronaut who talks and turns for 1.6 s, 256x256, made by ourselves and so free to use."""
+    from gioconda import animate
+    from gioconda.motion.templates import template
+
+    whole = template("talk")
+    fields = ("times", "rotation", "translation", "scale", "expression", "gaze", "confidence")
+    part = whole.with_(**{name: getattr(whole, name)[:40] for name in fields})
+    path = tmp_path_factory.mktemp("driver") / "talking_astronaut.mp4"
+    animate(astronaut, part, path, crop=True, size=256)
+    return path
+
+
+@pytest.fixture(scope="session")
+def driver(request, tmp_path_factory):
+    """A video of somebody who talks and turns, 256x256, with sound: real where there is one, else ours."""
+    real = SHARED / "driving" / "tps.mp4"
+    if not real.is_file():
+        return request.getfixturevalue("talking_astronaut")
+    return clip_of(real, tmp_path_factory.mktemp("driver") / "driver.mp4", 64, 44, (256, 256))
 
 
 @pytest.fixture

@@ -147,6 +147,26 @@ def clicks(path, count):
     return found
 
 
+def clip_of(source, target, start, count, size, *, sound=True):
+    """`count` frames of a video from frame `start` on, scaled to `size` (w, h), with their sound, as mp4."""
+    images, moments, tones, first = [], [], [], 0.0
+    with av.open(str(source)) as container:
+        for i, frame in enumerate(container.decode(video=0)):
+            if start <= i < start + count:
+                images.append(frame.to_ndarray(format="rgb24", width=size[0], height=size[1]))
+                moments.append(float(frame.pts * frame.time_base))
+    if sound:
+        resampler = av.AudioResampler("fltp", "mono", 48000)
+        with av.open(str(source)) as container:
+            for frame in container.decode(audio=0):
+                tones += [part.to_ndarray()[0] for part in resampler.resample(frame)]
+        step = (moments[-1] - moments[0]) / (count - 1)
+        first, last = round(moments[0] * 48000), round((moments[-1] + step) * 48000)
+        tones = np.concatenate(tones)[first:last]
+    pts = [round((moment - moments[0]) * 90_000) for moment in moments]
+    return write_clip(target, images, pts=pts, time_base=Fraction(1, 90_000), sound=tones if sound else None)
+
+
 def png_header(width, height):
     """A png that claims a size and holds no picture."""
 
