@@ -31,6 +31,19 @@ OUTLINE = [
 ]  # fmt: skip
 IRISES = list(range(468, LANDMARKS))
 
+# What opens the mouth or narrows the eyes a little in ways that the landmarks cannot tell from a jaw or a lid.
+OPENERS = (
+    *("mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight", "mouthRollLower"),
+    *("mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthFunnel", "mouthClose", "jawForward"),
+)  # fmt: skip
+NARROWERS = ("eyeSquintLeft", "eyeSquintRight", "cheekSquintLeft", "cheekSquintRight")
+LIP_GAPS = ((191, 95), (80, 88), (81, 178), (82, 87), (13, 14), (312, 317), (311, 402), (310, 318), (415, 324))
+LID_GAPS = (
+    *((161, 163), (160, 144), (159, 145), (158, 153), (157, 154)),
+    *((388, 390), (387, 373), (386, 374), (385, 380), (384, 381)),
+)
+LIP_WEIGHT, LID_WEIGHT = 50.0, 30.0  # of a gap's height, beside single landmarks
+
 CHUNK = 512  # frames solved together: 52 x 512 floats stay in the processor's cache
 
 
@@ -76,21 +89,22 @@ def solve(
     offsets: Floats,
     *,
     ridge: float = 2e-3,
-    sparsity: float = 0.02,
+    sparsity: float = 0.03,
     steps: int = 400,
     tolerance: float = 2e-5,
 ) -> FloatArray:
     """Coefficients (T, 52) in 0..1 whose offsets come nearest to `offsets` (T, 478, 3); each frame alone.
 
     Weighted least squares with box bounds; eyes, lips and brows weigh more than cheeks, depth less than
-    the picture plane. ridge and sparsity (L2 and L1 penalties, relative to the blendshapes' strength) hold
+    the picture plane, and the heights of the gaps between lips and lids most. An open mouth is put down to
+    the jaw, a narrow eye to its lid, before anything subtler. ridge and sparsity (L2 and L1 penalties, relative to the blendshapes' strength) hold
     down those that the landmarks cannot tell apart and those that the tracker's noise suggests. It stops when
     no coefficient moves by more than `tolerance` in a step, or after so many steps. tongueOut moves no
     landmark: it stays 0.
     """
-    normal, project = _normal_matrix(ridge)
-    strength = np.diag(normal)
+    normal, project, strength = _normal_matrix(ridge)
     penalty = (sparsity * np.sqrt(strength * strength.mean())).astype(np.float32)[:, None]
+    penalty[[ARKIT_INDEX[name] for name in OPENERS]] *= 6
     result = np.empty((len(offsets), len(ARKIT_NAMES)), np.float32)
     for start in range(0, len(offsets), CHUNK):
         part = np.asarray(offsets[start : start + CHUNK], np.float32).reshape(-1, LANDMARKS * 3)
@@ -126,21 +140,33 @@ def _bounded(normal: FloatArray, target: FloatArray, steps: int, tolerance: floa
 
 
 @lru_cache(maxsize=4)
-def _normal_matrix(ridge: float) -> tuple[FloatArray, FloatArray]:
-    """B'WB plus ridge (52, 52), and WB (1434, 52), for weights W of the landmarks' coordinates."""
+def _normal_matrix(ridge: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """B'WB plus ridge (52, 52), WB (1434, 52) for weights W of landmarks and gaps, and each column's strength."""
     basis = load_basis().offsets.reshape(len(ARKIT_NAMES), -1).astype(np.float64)
     weighted = basis * _weights().ravel()
-    normal = weighted @ basis.T
-    normal += ridge * np.trace(normal) / len(normal) * np.eye(len(normal))
-    return normal.astype(np.float32), np.ascontiguousarray(weighted.T, np.float32)
+    strength = np.einsum("ij,ij->i", weighted, basis)
+    mean = strength.mean()
+    for pairs, weight in ((LIP_GAPS, LIP_WEIGHT), (LID_GAPS, LID_WEIGHT)):
+        for above, below in pairs:
+            height = basis[:, 3 * below + 1] - basis[:, 3 * above + 1]
+            weighted[:, 3 * below + 1] += weight * height
+            weighted[:, 3 * above + 1] -= weight * height
+    hold = np.full(len(basis), ridge * mean)
+    hold[[ARKIT_INDEX[name] for name in NARROWERS]] += 20 * ridge * mean
+    normal = weighted @ basis.T + np.diag(hold)
+    return (
+        normal.astype(np.float32),
+        np.ascontiguousarray(weighted.T, np.float32),
+        (strength + ridge * mean).astype(np.float32),
+    )
 
 
 def _weights() -> npt.NDArray[np.float64]:
     """Weight (478, 3) of each landmark's coordinates in the fit."""
     weights = np.ones((LANDMARKS, 3))
-    weights[EYES], weights[LIPS], weights[BROWS], weights[IRISES] = 6.0, 3.0, 2.0, 8.0
-    weights[OUTLINE] = 0.5  # the outline slides along the silhouette as the head turns
-    weights[:, 2] *= 0.2  # the tracker guesses depth
+    weights[EYES], weights[LIPS], weights[BROWS], weights[IRISES] = 6.0, 3.0, 2.0, 16.0
+    weights[OUTLINE] = 0.1  # the outline slides along the silhouette as the head turns
+    weights[:, 2] *= 0.05  # the tracker guesses depth
     weights[IRISES, 2] = 0  # and gives the irises that of the lids
     return weights
 
