@@ -130,6 +130,17 @@ def followed(driver: Driver, output: Motion, faces: list[Face | None]) -> dict[s
     return result
 
 
+def rest_at(motion: Motion, index: int) -> Motion:
+    """The same motion with the face of frame `index` taken as the face at rest.
+
+    Coefficients count from rest and stop at 0: two clips are comparable only if both rest at one moment.
+    """
+    from gioconda.motion.expression import offsets, solve
+
+    moved = offsets(motion.expression) + np.asarray(motion.residual, np.float32)
+    return motion.with_(expression=solve((moved - moved[index]).astype(np.float32)))
+
+
 @dataclass(frozen=True)
 class Sitter:
     """A portrait: its face at rest, and who it shows to the embedder (or None)."""
@@ -166,12 +177,14 @@ def run_pair(sitter: Sitter, driver: Driver, size: int, embedder: Any) -> dict[s
         likeness = float(
             np.mean([metrics.csim(embedder.embed(i, f.landmarks), sitter.identity) for i, f in seen])
         )
-    follows = followed(driver, output, faces)
+    aligned = rest_at(output, driver.motion.reference)
+    follows, alone = followed(driver, aligned, faces), followed(driver, output, faces)
     return {
         "portrait": sitter.path.stem,
         "driver": driver.name,
         "CSIM": likeness,
         "corr": {name: value[0] for name, value in follows.items()},
+        "corr_own_rest": {name: value[0] for name, value in alone.items()},
         "gain": {name: value[1] for name, value in follows.items()},
         "to_portrait": shape_distance(output.neutral, sitter.neutral),
         "to_driver": shape_distance(output.neutral, driver.motion.neutral),
@@ -221,10 +234,15 @@ def report(pairs: list[dict[str, Any]], mean: dict[str, float], held: list[Bar])
         f"Cross-reenactment, {len(pairs)} pairs. Correlations between the driver and the re-tracked output, "
         "over pairs whose driver moves the channel (lips and lids: openings in pixels, no coefficients). "
         "Own shape: share of pairs whose face at rest is nearer to the portrait's than to the driver's. "
-        "Gain: slope of the output's change over the driver's."
+        "Gain: slope of the output's change over the driver's. The output's coefficients count from the "
+        "moment at which the driver rests; own rest: from its own most neutral frame, as if tracked alone."
     )
-    gains = [[_mean(p["gain"].get(name, np.nan) for p in pairs) for name in NAMES]]
-    tables = (markdown(names, [list(mean.values())]), "Gain:", markdown(NAMES, gains), bars_table(held))
+    kinds = {"correlation": "corr", "gain": "gain", "correlation, own rest": "corr_own_rest"}
+    rows = [
+        [title, *(_mean(p[kind].get(name, np.nan) for p in pairs) for name in NAMES)]
+        for title, kind in kinds.items()
+    ]
+    tables = (markdown(names, [list(mean.values())]), markdown(("", *NAMES), rows), bars_table(held))
     return "\n\n".join((lead, *tables, *groups))
 
 
