@@ -89,7 +89,7 @@ def solve(
     offsets: Floats,
     *,
     ridge: float = 2e-3,
-    sparsity: float = 0.03,
+    sparsity: float = 0.027,
     steps: int = 400,
     tolerance: float = 2e-5,
 ) -> FloatArray:
