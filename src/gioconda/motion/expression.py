@@ -89,7 +89,7 @@ def solve(
     offsets: Floats,
     *,
     ridge: float = 2e-3,
-    sparsity: float = 0.027,
+    sparsity: float = 0.02,
     steps: int = 400,
     tolerance: float = 2e-5,
 ) -> FloatArray:
@@ -104,7 +104,7 @@ def solve(
     """
     normal, project, strength = _normal_matrix(ridge)
     penalty = (sparsity * np.sqrt(strength * strength.mean())).astype(np.float32)[:, None]
-    penalty[[ARKIT_INDEX[name] for name in OPENERS]] *= 6
+    penalty[[ARKIT_INDEX[name] for name in OPENERS]] *= 9
     result = np.empty((len(offsets), len(ARKIT_NAMES)), np.float32)
     for start in range(0, len(offsets), CHUNK):
         part = np.asarray(offsets[start : start + CHUNK], np.float32).reshape(-1, LANDMARKS * 3)
