@@ -9,8 +9,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from gioconda.engines.warp.eyes import Eye, build_eyes, closing, paint_eye
-from gioconda.engines.warp.mesh import IntArray, affines, facing, load_topology, rasterize, source_maps, strip
+from gioconda.engines.warp.eyes import Eye, build_eyes, paint_eye, shut_eye
+from gioconda.engines.warp.mesh import IntArray, affines, facing, load_topology, rasterize, source_maps
 from gioconda.engines.warp.mouth import MouthLook, build_mouth, paint_mouth
 from gioconda.engines.warp.surround import (
     CELL,
@@ -33,7 +33,7 @@ class WarpIdentity:
     """All that the warp engine keeps of a person: the picture and what does not change between frames."""
 
     image: Image
-    points: FloatArray  # (468 + K + 32, 3): the mesh's points, the rim's, the eyes' contours once more; pixels
+    points: FloatArray  # (468 + K, 3): the mesh's points and the rim's, pixels of the picture
     rim: FloatArray  # (K, 2) where the rim's points lie
     surround: Surround
     eyes: tuple[Eye, Eye]
@@ -62,7 +62,7 @@ class WarpEngine:
         weight = np.clip(2 * surround.travelling * surround.edges[1], 0, 1)
         return WarpIdentity(
             image=portrait.image,
-            points=np.concatenate([landmarks[:POINTS], rim, landmarks[topology.right_eye], landmarks[topology.left_eye]]),
+            points=np.concatenate([landmarks[:POINTS], rim]),
             rim=rim[:, :2],
             surround=surround,
             eyes=build_eyes(portrait.image, landmarks, topology),
@@ -86,6 +86,7 @@ def render_shot(who: WarpIdentity, shot: Shot) -> Patch:
     )
     corner = np.array(box[:2], np.float32)
     for eye in who.eyes:
+        shut_eye(image, eye, shot.landmarks[:, :2] - corner, map_x, map_y)
         paint_eye(image, eye, shot.landmarks[:, :2] - corner)
     paint_mouth(image, who.mouth, shot, corner)
     return Patch(image, (box[0], box[1]), shot.time, who.weight)
@@ -108,16 +109,14 @@ def target_maps(who: WarpIdentity, shot: Shot) -> tuple[FloatArray, FloatArray]:
 
 def _lay_mesh(who: WarpIdentity, shot: Shot, rim: FloatArray, map_x: FloatArray, map_y: FloatArray) -> None:
     """Overwrite the maps, in place, where the face's mesh lies; the nearest triangle wins."""
-    triangles, slits = mesh_triangles()
+    triangles = mesh_triangles()
     face = shot.landmarks[:POINTS]
-    source, lids = _closed_slits(who, shot.landmarks[:, :2])
-    target = np.concatenate([face[:, :2], rim, lids]).astype(np.float32)
-    depth = np.concatenate([face[:, 2], np.full(len(target) - POINTS, face[:, 2].max())])
-    order = np.argsort(-depth[triangles[:slits]].mean(1), kind="stable")
+    target = np.concatenate([face[:, :2], rim]).astype(np.float32)
+    depth = np.concatenate([face[:, 2], np.full(len(rim), face[:, 2].max())])
+    order = np.argsort(-depth[triangles].mean(1), kind="stable")
     area = facing(target, triangles)[order]
-    order, front = order[np.abs(area) > FLAT], (area > 0)[np.abs(area) > FLAT]
-    within = np.arange(slits, len(triangles))
-    order = np.concatenate([order[~front], order[front], within])  # what is seen from behind only closes gaps
+    order, area = order[np.abs(area) > FLAT], area[np.abs(area) > FLAT]
+    order = np.concatenate([order[area < 0], order[area > 0]])  # what is seen from behind only closes gaps
     left, top = who.surround.box[:2]
     height, width = map_x.shape
     half = (target - (left + 0.5, top + 0.5)) / 2
@@ -129,7 +128,7 @@ def _lay_mesh(who: WarpIdentity, shot: Shot, rim: FloatArray, map_x: FloatArray,
     index = rasterize(half - low, triangles, order, size)
     part = (slice(low[1], high[1]), slice(low[0], high[0]))
     xs, ys = who.grid
-    found = source_maps(index, affines(source, target, triangles), xs[part[1]], ys[part[0]])
+    found = source_maps(index, affines(who.points[:, :2], target, triangles), xs[part[1]], ys[part[0]])
     covered = index > 0
     np.copyto(map_x[part], found[0], where=covered)
     np.copyto(map_y[part], found[1], where=covered)
@@ -137,33 +136,9 @@ def _lay_mesh(who: WarpIdentity, shot: Shot, rim: FloatArray, map_x: FloatArray,
         target_map[part] = cv2.blur(target_map[part], (3, 3), borderType=cv2.BORDER_REPLICATE)
 
 
-def _closed_slits(who: WarpIdentity, points: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Source of all mesh points, and target of the eyes' contours.
-
-    As an eye shuts, what lies between its lids comes from the upper lid's edge: else the whole eye would be
-    squeezed into a bright line.
-    """
-    source = who.points[:, :2].copy()
-    targets, at = [], len(source) - sum(len(eye.ring) for eye in who.eyes)
-    for eye in who.eyes:
-        ring, half = points[eye.ring], len(eye.ring) // 2
-        shut = 1 - closing(eye, points)
-        upper = source[at + len(ring) - 1 : at + half : -1].copy()
-        lower = slice(at + 1, at + half)
-        source[lower] += shut * (upper - source[lower])
-        ring = ring.copy()
-        ring[1:half] += shut * 0.06 * (ring[1:half] - ring[: half : -1]) + (0, shut * 0.14 * eye.height)
-        targets.append(ring)
-        at += len(ring)
-    return source, np.concatenate(targets)
-
-
 @lru_cache(maxsize=1)
-def mesh_triangles() -> tuple[IntArray, int]:
-    """Triangles (N, 3) of the face, of the band that joins its contour to the rim, and of the eyes' slits.
-
-    Also the index at which the slits begin.
-    """
+def mesh_triangles() -> IntArray:
+    """Triangles (N, 3) of the face and of the band that joins its contour to the rim."""
     topology = load_topology()
     oval, k = topology.oval, np.arange(len(topology.oval))
     after = (k + 1) % len(oval)
@@ -172,10 +147,7 @@ def mesh_triangles() -> tuple[IntArray, int]:
     band = np.concatenate(
         [np.stack([oval[k], outer_after, outer], 1), np.stack([oval[k], oval[after], outer_after], 1)]
     )
-    first = POINTS + len(oval)
-    eyes = [strip(first + i * 16 + np.arange(16, dtype=np.int32)) for i in range(2)]
-    body = np.concatenate([topology.triangles, band])
-    return np.concatenate([body, *eyes]).astype(np.int32), len(body)
+    return np.concatenate([topology.triangles, band]).astype(np.int32)
 
 
 def _rim(oval: FloatArray, landmarks: FloatArray) -> FloatArray:

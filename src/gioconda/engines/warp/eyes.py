@@ -12,15 +12,21 @@ from gioconda.engines.warp.patches import blend, patch_box, polygon_mask
 from gioconda.types import FloatArray, Image
 
 
+LASH_AT, LASH_REACH = 0.55, 0.45  # of the opening's height: where a shut eye's lashes lie, and how thick they are
+
+
 @dataclass(frozen=True)
 class Eye:
     """One eyeball as a picture: texture (h, w, 3) float32 whose pixel (0, 0) lies at `corner` of the portrait.
+
+    lashes: (h, w, 3) uint8, the same part of the portrait with the opening in the colour of the lashes.
 
     ring: indices of the lids' contour, from corner to corner. iris: index of its centre; centre (2,) and
     radius in pixels of the portrait. ends: (2, 2), the eye's corners there.
     """
 
     texture: FloatArray
+    lashes: Image
     corner: FloatArray
     ring: IntArray
     iris: int
@@ -49,6 +55,7 @@ def _build_eye(image: Image, landmarks: FloatArray, ring: IntArray, iris: int) -
     radius = float(np.linalg.norm(landmarks[iris + 1 : iris + 5, :2] - landmarks[iris, :2], axis=1).mean())
     return Eye(
         texture=_uncovered(patch, opening, landmarks[iris, :2] - box[:2], max(radius, 1.0)),
+        lashes=_lashes(patch, contour - box[:2], width),
         corner=np.array(box[:2], np.float32),
         ring=ring,
         iris=iris,
@@ -92,6 +99,51 @@ def _uncovered(patch: Image, opening: FloatArray, centre: FloatArray, radius: fl
     shade = 1 - 0.3 * np.clip(depth / (0.15 * patch.shape[1]), 0, 1)
     seen_now = opening[..., None]
     return np.asarray(patch * seen_now + filled * shade[..., None] * (1 - seen_now), np.float32)
+
+
+def _lashes(patch: Image, contour: FloatArray, width: float) -> Image:
+    """The patch with its eye painted over: skin of the upper lid, a line of lashes, skin of the lower lid."""
+    upper, lower = contour[9:][::-1], contour[1:8]
+    if upper[0, 0] > upper[-1, 0]:
+        upper, lower = upper[::-1], lower[::-1]
+    height, wide = patch.shape[:2]
+    columns = np.arange(wide, dtype=np.float32)
+    top, bottom = (np.interp(columns, *part.T).astype(np.float32) for part in (upper, lower))
+    opening = np.maximum(bottom - top, 0.1 * width)
+
+    def row(y: FloatArray) -> FloatArray:
+        at = np.clip(y, 0, height - 1)[None].astype(np.float32)
+        return np.asarray(cv2.remap(patch, columns[None], at, cv2.INTER_LINEAR), np.float32)
+
+    edge = row(top)[0]
+    dark = edge[np.argsort(edge.sum(1))[: max(1, wide // 3)]].mean(0)
+    down = (np.arange(height, dtype=np.float32)[:, None] - top) / opening
+    line = np.clip(1 - np.abs(down - LASH_AT) / LASH_REACH, 0, 1)[..., None]
+    skin = np.where((down < LASH_AT)[..., None], row(top - 0.4 * opening), row(bottom + 0.3 * opening))
+    painted = skin + (dark - skin) * line
+    cover = polygon_mask(_shrunk(contour, 1.2), (0, 0, wide, height), max(0.5, 0.04 * width))
+    return np.asarray(patch + (painted - patch) * cover[..., None], np.uint8)
+
+
+def shut_eye(image: Image, eye: Eye, points: FloatArray, map_x: FloatArray, map_y: FloatArray) -> None:
+    """Let the lids of a shutting eye meet in a line of lashes, in place.
+
+    Between two lids that touch, the warp's maps jump over the whole eye, and pixels there would show it.
+    map_x, map_y: the source of each pixel of `image`.
+    """
+    shut = 1 - closing(eye, points)
+    contour = points[eye.ring]
+    width = float(np.linalg.norm(contour[8] - contour[0]))
+    box = patch_box(contour, 0.25 * width, image.shape)
+    if shut <= 0 or box is None:
+        return
+    part = (slice(box[1], box[3]), slice(box[0], box[2]))
+    at = (map_x[part] - eye.corner[0], map_y[part] - eye.corner[1])
+    lids = cv2.remap(eye.lashes, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    y, x = np.indices(lids.shape[:2], dtype=np.float32)
+    ends = (contour[0] + contour[8]) / 2 - box[:2]
+    near = np.hypot((x - ends[0]) / (0.75 * width), (y - ends[1]) / (0.5 * width))
+    blend(image, box, np.asarray(lids, np.float32), shut * np.clip((1 - near) / 0.25, 0, 1))
 
 
 def paint_eye(image: Image, eye: Eye, points: FloatArray) -> None:

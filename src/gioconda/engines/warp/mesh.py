@@ -18,7 +18,7 @@ SUBPIXEL = 4  # fractional bits of polygon corners
 
 @dataclass(frozen=True)
 class Topology:
-    """Face Mesh's triangles (N, 3) with the mouth closed by a strip, and its contours as point indices.
+    """Face Mesh's triangles (N, 3) with eyes and mouth closed by strips, and its contours as point indices.
 
     A triangle's area by `facing` is positive where the picture shows its outer side.
 
@@ -38,7 +38,8 @@ def load_topology() -> Topology:
     """The packaged topology of 468 points."""
     with np.load(asset_path("face_mesh.npz"), allow_pickle=False) as data:
         rings = {name: data[name].astype(np.int32) for name in data.files if name != "triangles"}
-        triangles = np.concatenate([data["triangles"].astype(np.int32), strip(rings["inner_lips"])])
+        strips = [strip(rings[name]) for name in ("inner_lips", "right_eye", "left_eye")]
+        triangles = np.concatenate([data["triangles"].astype(np.int32), *strips])
     with np.load(asset_path("expression_basis.npz"), allow_pickle=False) as data:
         frontal = np.asarray(data["neutral"][:, :2], np.float32)
     back = facing(frontal, triangles) < 0
