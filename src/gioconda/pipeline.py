@@ -391,7 +391,7 @@ def edit(
     temp = media.temp_beside(out)
     claim = _claim("warp", (who.ingredient, what.ingredient), payload, rights)
     try:
-        media.write_picture(temp, image)
+        media.write_picture(temp, image, final=out)
         _publish(temp, out, claim, key, certificate)
     finally:
         temp.unlink(missing_ok=True)

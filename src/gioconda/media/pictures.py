@@ -189,10 +189,11 @@ def animation_frames(file: Path) -> Iterator[tuple[Image, float]]:
             time += (milliseconds if milliseconds > 10 else 100.0) / 1000.0
 
 
-def write_picture(path: PathLike, image: Image) -> None:
+def write_picture(path: PathLike, image: Image, *, final: PathLike | None = None) -> None:
     """Write RGB (H, W, 3) uint8 as PNG, JPEG or WebP by the suffix of `path`; raises OutputError.
 
-    Nothing is made atomic here: give the name of `temp_beside`, then `publish` it.
+    Nothing is made atomic here: give the name of `temp_beside`, then `publish` it. final: the name that
+    errors tell, where `path` is a temporary one.
     """
     target = Path(path)
     options: dict[str, Any] = {".png": {"compress_level": 4}}.get(target.suffix.lower(), {"quality": 95})
@@ -203,4 +204,4 @@ def write_picture(path: PathLike, image: Image) -> None:
     try:
         PIL.Image.fromarray(image).save(target, **options)
     except (OSError, ValueError) as error:
-        raise output_error(error, target) from None
+        raise output_error(error, Path(final or target)) from None

@@ -44,10 +44,12 @@ def faces_to_motion(
 
     index = np.flatnonzero(found)
     confidence = found.astype(np.float32)
-    rotation, scale, origin, canonical = (
-        _spread(a, found) for a in (rotation, scale[:, None], origin[:, :2], canonical)
-    )
-    rotation, scale, origin, canonical = smooth.bridge(confidence, rotation, scale, origin, canonical)
+    scale, origin = scale[:, None], origin[:, :2]
+    del seen  # an hour of landmarks need not be held twice
+    if not found.all():
+        rotation, scale, origin, canonical = smooth.bridge(
+            confidence, *(_spread(a, found) for a in (rotation, scale, origin, canonical))
+        )
     rotation = smooth.smooth_rotations(rotation, POSE_SIGMA)
     scale, origin = smooth.gaussian(scale, POSE_SIGMA)[:, 0], smooth.gaussian(origin, POSE_SIGMA)
     canonical = smooth.gaussian(canonical, SHAPE_SIGMA)

@@ -46,8 +46,11 @@ def save(motion: Motion, path: str | os.PathLike[str]) -> None:
         value = getattr(motion, name, None)
         if value is not None:
             arrays[name] = np.asarray(value, kind)
-    with Path(path).open("wb") as file:  # a file, since numpy would add .npz to a name
-        np.savez_compressed(file, **arrays)
+    # Not by np.savez: where the disk is full, that leaves an archive open, which complains on the terminal.
+    with zipfile.ZipFile(Path(path), "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                _npy.write_array(member, array, allow_pickle=False)
 
 
 def load(path: str | os.PathLike[str]) -> Motion:
