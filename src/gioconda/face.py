@@ -329,11 +329,25 @@ def shows_both_eyes(face: Face, shape: tuple[int, ...]) -> bool:
     return bool(((irises >= 0) & (irises < (shape[1], shape[0]))).all())
 
 
+class PersonMasker:
+    """Tells people from the background, picture after picture."""
+
+    def __init__(self) -> None:
+        self._model = _Solution("person", model_selection=0)
+
+    def __enter__(self) -> PersonMasker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._model.close()
+
+    def mask(self, image: Image) -> FloatArray:
+        """How surely each pixel belongs to a person: (H, W) float32 in 0..1 for (H, W, 3) RGB uint8."""
+        mask = self._model.process(_at_most(image, NETWORK_SIDE)).segmentation_mask
+        return np.asarray(cv2.resize(mask, (image.shape[1], image.shape[0])), np.float32)
+
+
 def person_mask(image: Image) -> FloatArray:
-    """How surely each pixel belongs to a person: (H, W) float32 in 0..1 for (H, W, 3) RGB uint8."""
-    model = _Solution("person", model_selection=0)
-    try:
-        mask = model.process(_at_most(image, NETWORK_SIDE)).segmentation_mask
-    finally:
-        model.close()
-    return np.asarray(cv2.resize(mask, (image.shape[1], image.shape[0])), np.float32)
+    """`PersonMasker.mask` of one picture."""
+    with PersonMasker() as masker:
+        return masker.mask(image)

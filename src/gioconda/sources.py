@@ -133,7 +133,10 @@ def load_portraits(
         image, faces, box = _cropped(image, faces, size or CROP_SIDE)
     else:
         image, faces = _scaled(image, faces, size or WHOLE_SIDE)
-    portraits = tuple(Portrait(image, one, name, digest, person_around(image, one)) for one in faces)
+    with face.PersonMasker() as masker:
+        portraits = tuple(
+            Portrait(image, one, name, digest, person_around(masker, image, one)) for one in faces
+        )
     mime = "image/*" if isinstance(source, (Portrait, np.ndarray)) else _mime(Path(source))
     return PortraitSource(image, portraits, Ingredient(name, digest, "portrait", mime), box, video)
 
@@ -213,14 +216,14 @@ def _scaled(image: Image, faces: Sequence[Face], longest: int) -> tuple[Image, l
     return composite.resize(image, size), [composite.move_face(f, (0, 0), scale) for f in faces]
 
 
-def person_around(image: Image, one: Face) -> FloatArray:
+def person_around(masker: face.PersonMasker, image: Image, one: Face) -> FloatArray:
     """The person's mask of the whole picture, looked at closely around the face: (H, W) float32."""
     low, high = one.landmarks[:, :2].min(0), one.landmarks[:, :2].max(0)
     reach = PERSON_REACH * float(max(high - low))
     left, top = (np.maximum((low + high) / 2 - reach, 0)).astype(int)
     right, bottom = (int(v) for v in (low + high) / 2 + reach)
     mask = np.zeros(image.shape[:2], np.float32)
-    mask[top:bottom, left:right] = face.person_mask(image[top:bottom, left:right])
+    mask[top:bottom, left:right] = masker.mask(image[top:bottom, left:right])
     return mask
 
 
@@ -232,7 +235,11 @@ def tracked_portraits(path: Path, first: PortraitSource) -> Generator[Portrait, 
     last, box = first.portraits[0], first.box
     size = (first.image.shape[1], first.image.shape[0])
     scale = (size[0] / (box[2] - box[0]), size[1] / (box[3] - box[1]))
-    with face.FaceTracker() as tracker, closing(run_ahead(media.read_frames(path))) as frames:
+    with (
+        face.FaceTracker() as tracker,
+        face.PersonMasker() as masker,
+        closing(run_ahead(media.read_frames(path))) as frames,
+    ):
         for frame in frames:
             found = tracker.process(frame.image)
             image = composite.resize(frame.image[box[1] : box[3], box[0] : box[2]], size)
@@ -240,7 +247,7 @@ def tracked_portraits(path: Path, first: PortraitSource) -> Generator[Portrait, 
             if found:
                 moved = composite.move_face(found[0], box[:2], scale)
                 if face.shows_both_eyes(moved, image.shape):
-                    one, person = moved, person_around(image, moved)
+                    one, person = moved, person_around(masker, image, moved)
             last = Portrait(image, one, last.name, last.sha256, person)
             yield last
     while True:

@@ -37,7 +37,17 @@ OPENERS = (
     *("mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthFunnel", "mouthClose", "jawForward"),
 )  # fmt: skip
 NARROWERS = ("eyeSquintLeft", "eyeSquintRight", "cheekSquintLeft", "cheekSquintRight")
-LIP_GAPS = ((191, 95), (80, 88), (81, 178), (82, 87), (13, 14), (312, 317), (311, 402), (310, 318), (415, 324))
+LIP_GAPS = (
+    (191, 95),
+    (80, 88),
+    (81, 178),
+    (82, 87),
+    (13, 14),
+    (312, 317),
+    (311, 402),
+    (310, 318),
+    (415, 324),
+)
 LID_GAPS = (
     *((161, 163), (160, 144), (159, 145), (158, 153), (157, 154)),
     *((388, 390), (387, 373), (386, 374), (385, 380), (384, 381)),
@@ -97,10 +107,10 @@ def solve(
 
     Weighted least squares with box bounds; eyes, lips and brows weigh more than cheeks, depth less than
     the picture plane, and the heights of the gaps between lips and lids most. An open mouth is put down to
-    the jaw, a narrow eye to its lid, before anything subtler. ridge and sparsity (L2 and L1 penalties, relative to the blendshapes' strength) hold
-    down those that the landmarks cannot tell apart and those that the tracker's noise suggests. It stops when
-    no coefficient moves by more than `tolerance` in a step, or after so many steps. tongueOut moves no
-    landmark: it stays 0.
+    the jaw, a narrow eye to its lid, before anything subtler. ridge and sparsity (L2 and L1 penalties,
+    relative to the blendshapes' strength) hold down those that the landmarks cannot tell apart and those
+    that the tracker's noise suggests. It stops when no coefficient moves by more than `tolerance` in a
+    step, or after so many steps. tongueOut moves no landmark: it stays 0.
     """
     normal, project, strength = _normal_matrix(ridge)
     penalty = (sparsity * np.sqrt(strength * strength.mean())).astype(np.float32)[:, None]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda.motion.expression import load_basis, offsets, solve
-from gioconda.types import ARKIT_INDEX, ARKIT_NAMES, FloatArray
+from gioconda.types import ARKIT_NAMES, FloatArray
 
 SAMPLE = 64  # frames that tell the identity
 IDENTITY_RIDGE = 0.1  # the modes have unit variance; a strong smile must not become a wide face
@@ -64,4 +64,5 @@ def most_neutral(canonical: FloatArray, angles: FloatArray) -> npt.NDArray[np.in
 
 def gaps(canonical: FloatArray, pairs: npt.NDArray[np.int_]) -> FloatArray:
     """Mean distance (T,) of pairs of points, inter-ocular units."""
-    return np.linalg.norm(canonical[:, pairs[:, 1]] - canonical[:, pairs[:, 0]], axis=2).mean(1)
+    apart = np.linalg.norm(canonical[:, pairs[:, 1]] - canonical[:, pairs[:, 0]], axis=2)
+    return np.asarray(apart.mean(1), np.float32)

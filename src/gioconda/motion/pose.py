@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,10 @@ from gioconda.types import FloatArray
 
 # Points that bones hold: eye corners, bridge and sides of the nose, forehead, temples, cheekbones.
 RIGID = np.array(
-    [33, 133, 362, 263, 168, 6, 197, 195, 5, 98, 327, 10, 151, 9, 109, 338, 67, 297, 54, 284]
-    + [127, 356, 234, 454, 162, 389, 116, 345, 143, 372, 227, 447],
+    [
+        *[33, 133, 362, 263, 168, 6, 197, 195, 5, 98, 327, 10, 151, 9, 109, 338, 67, 297, 54, 284],
+        *[127, 356, 234, 454, 162, 389, 116, 345, 143, 372, 227, 447],
+    ]
 )
 OUTER_EYE_CORNERS = (33, 263)  # viewer's left, viewer's right
 
@@ -31,16 +34,20 @@ def rotation_from_euler(yaw: npt.ArrayLike, pitch: npt.ArrayLike, roll: npt.Arra
         [sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx],
         [-sy, cy * sx, cy * cx],
     ]
-    return np.stack([np.stack(row, -1) for row in rows], -2).astype(np.float32)
+    return np.asarray(np.stack([np.stack(row, -1) for row in rows], -2), np.float32)
 
 
-def euler_from_rotation(rotation: npt.NDArray[np.floating]) -> tuple[FloatArray, FloatArray, FloatArray]:
+def euler_from_rotation(rotation: npt.NDArray[np.floating[Any]]) -> tuple[FloatArray, FloatArray, FloatArray]:
     """(yaw, pitch, roll) in degrees of rotations (..., 3, 3); the inverse of `rotation_from_euler`."""
     r = np.asarray(rotation, np.float64)
     yaw = np.arcsin(np.clip(r[..., 2, 0], -1, 1))
     pitch = -np.arctan2(r[..., 2, 1], r[..., 2, 2])
     roll = np.arctan2(r[..., 1, 0], r[..., 0, 0])
-    return tuple(np.degrees(a).astype(np.float32) for a in (yaw, pitch, roll))  # type: ignore[return-value]
+    return (_degrees(yaw), _degrees(pitch), _degrees(roll))
+
+
+def _degrees(radians: npt.NDArray[np.float64]) -> FloatArray:
+    return np.degrees(radians).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ def _procrustes(
 def to_unit_head(points: FloatArray) -> FloatArray:
     """A head's points (478, 3) moved and scaled into the canonical frame's origin and unit; not turned."""
     left, right = (points[i] for i in OUTER_EYE_CORNERS)
-    return ((points - (left + right) / 2) / np.linalg.norm(right - left)).astype(np.float32)
+    return np.asarray((points - (left + right) / 2) / np.linalg.norm(right - left), np.float32)
 
 
 NECK = np.array([0.0, 1.0, 0.9], np.float32)  # about which heads turn, canonical frame

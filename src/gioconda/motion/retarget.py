@@ -24,7 +24,7 @@ LOWER_LIPS = np.array([95, 88, 178, 87, 14, 317, 402, 318, 324])
 IRISES = np.arange(468, 478)
 
 TURN_LIMIT = np.array([34.0, 26.0, 30.0], np.float32)  # yaw, pitch, roll in degrees, softly
-TOTAL_YAW = (26.0, 42.0)  # where a turn begins to be held back, and where it ends, portrait's own turn included
+TOTAL_YAW = (26.0, 42.0)  # where a turn, the portrait's own included, begins to be held back, and its end
 PIVOT = np.array([0.0, 1.0, 0.9], np.float32)  # the neck about which heads turn, canonical frame
 PIVOT_SHARE, TRAVEL_SHARE, TRAVEL_LIMIT = 0.7, 0.5, 0.45  # of the head's own shift; inter-ocular units
 SCALE_SHARE = 0.6

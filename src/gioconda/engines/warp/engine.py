@@ -104,7 +104,8 @@ def target_maps(who: WarpIdentity, shot: Shot) -> tuple[FloatArray, FloatArray]:
     _lay_mesh(who, shot, rim, map_x, map_y)
     size = (right - left, bottom - top)
     full = [cv2.resize(m, (2 * len(xs), 2 * len(ys)), interpolation=cv2.INTER_LINEAR) for m in (map_x, map_y)]
-    return full[0][: size[1], : size[0]], full[1][: size[1], : size[0]]
+    part = (slice(size[1]), slice(size[0]))
+    return np.asarray(full[0][part], np.float32), np.asarray(full[1][part], np.float32)
 
 
 def _lay_mesh(who: WarpIdentity, shot: Shot, rim: FloatArray, map_x: FloatArray, map_y: FloatArray) -> None:
@@ -132,7 +133,10 @@ def _lay_mesh(who: WarpIdentity, shot: Shot, rim: FloatArray, map_x: FloatArray,
     covered = index > 0
     np.copyto(map_x[part], found[0], where=covered)
     np.copyto(map_y[part], found[1], where=covered)
-    for target_map in (map_x, map_y):  # straight stretches stay, but edges where skin overlaps skin lose their steps
+    for target_map in (
+        map_x,
+        map_y,
+    ):  # straight stretches stay, but edges where skin overlaps skin lose their steps
         target_map[part] = cv2.blur(target_map[part], (3, 3), borderType=cv2.BORDER_REPLICATE)
 
 
@@ -147,7 +151,7 @@ def mesh_triangles() -> IntArray:
     band = np.concatenate(
         [np.stack([oval[k], outer_after, outer], 1), np.stack([oval[k], oval[after], outer_after], 1)]
     )
-    return np.concatenate([topology.triangles, band]).astype(np.int32)
+    return np.asarray(np.concatenate([topology.triangles, band]), np.int32)
 
 
 def _rim(oval: FloatArray, landmarks: FloatArray) -> FloatArray:
@@ -167,5 +171,6 @@ def _to_half(offsets: FloatArray, size: tuple[int, int]) -> FloatArray:
     affine = np.array([[scale, 0, 0.5 / CELL], [0, scale, 0.5 / CELL]], np.float32)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(
-        cv2.warpAffine(offsets, affine, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32
+        cv2.warpAffine(offsets, affine, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE),
+        np.float32,
     )

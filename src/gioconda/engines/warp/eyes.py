@@ -11,8 +11,10 @@ from gioconda.engines.warp.mesh import IntArray, Topology
 from gioconda.engines.warp.patches import blend, patch_box, polygon_mask
 from gioconda.types import FloatArray, Image
 
-
-LASH_AT, LASH_REACH = 0.55, 0.45  # of the opening's height: where a shut eye's lashes lie, and how thick they are
+LASH_AT, LASH_REACH = (
+    0.55,
+    0.45,
+)  # of the opening's height: where a shut eye's lashes lie, and how thick they are
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,9 @@ def _eyeball_maps(
 ) -> tuple[FloatArray, FloatArray]:
     """Where in the eyeball's texture each pixel of the box looks: rigid at the iris, still at the corners."""
     a, b = _similarity(eye, contour)
-    x, y = np.meshgrid(np.arange(box[0], box[2], dtype=np.float32), np.arange(box[1], box[3], dtype=np.float32))
+    x, y = np.meshgrid(
+        np.arange(box[0], box[2], dtype=np.float32), np.arange(box[1], box[3], dtype=np.float32)
+    )
     source_x, source_y = a.real * x - a.imag * y + b.real, a.imag * x + a.real * y + b.imag
     seen = _backwards(eye, contour, iris)
     shift = eye.centre - seen

@@ -74,7 +74,7 @@ def affines(source: FloatArray, target: FloatArray, triangles: IntArray) -> Floa
         p, q = s[:, 1, axis] - s[:, 0, axis], s[:, 2, axis] - s[:, 0, axis]
         a, b = (p * vy - q * uy) * inverse, (q * ux - p * vx) * inverse
         rows += [a, b, s[:, 0, axis] - a * t[:, 0, 0] - b * t[:, 0, 1]]
-    return np.stack(rows).astype(np.float32)
+    return np.asarray(np.stack(rows), np.float32)
 
 
 def facing(points: FloatArray, triangles: IntArray) -> npt.NDArray[np.float32]:

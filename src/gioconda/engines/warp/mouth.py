@@ -21,7 +21,8 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 @dataclass(frozen=True)
 class MouthLook:
     """What a portrait's mouth must match: its points (478, 3), unit in pixels, area of the opening in units
-    squared, mean skin colour (3,), how far from grey the picture is, 0..1, and its blue as a share of its luma."""
+    squared, mean skin colour (3,), how far from grey the picture is, 0..1, and its blue as a share of its luma.
+    """
 
     landmarks: FloatArray
     unit: float

@@ -24,10 +24,9 @@ def polygon_mask(ring: FloatArray, box: Box, soft: float) -> FloatArray:
     left, top, right, bottom = box
     mask = np.zeros((bottom - top, right - left), np.uint8)
     corners = np.rint((ring - (left, top)) * 16).astype(np.int32)
-    cv2.fillPoly(mask, [corners], 255, cv2.LINE_AA, 4)
-    if soft > 0.3:
-        mask = cv2.GaussianBlur(mask, (0, 0), soft)
-    return mask.astype(np.float32) / 255
+    cv2.fillPoly(mask, [corners], (255,), cv2.LINE_AA, 4)
+    soft_mask = cv2.GaussianBlur(mask, (0, 0), soft) if soft > 0.3 else mask
+    return np.asarray(soft_mask, np.float32) / 255
 
 
 def blend(image: Image, box: Box, content: FloatArray, alpha: FloatArray) -> None:

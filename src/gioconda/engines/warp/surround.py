@@ -146,9 +146,7 @@ def _below_chin(points: FloatArray, landmarks: FloatArray, unit: float) -> Float
     return np.asarray((points - landmarks[152, :2]) @ axis / unit, np.float32)
 
 
-def _someone(
-    portrait: Portrait, points: FloatArray, away: FloatArray, unit: float, edge: Edge
-) -> FloatArray:
+def _someone(portrait: Portrait, points: FloatArray, away: FloatArray, unit: float, edge: Edge) -> FloatArray:
     """1 on the person and close to the face, falling to 0 across a soft band of background."""
     close = 1 - smoothstep(*edge.close, away)
     if portrait.person is None:
@@ -195,7 +193,9 @@ def forward_field(surround: Surround, shot: Shot, contour: FloatArray) -> FloatA
 def displace(surround: Surround, field: FloatArray, points: FloatArray) -> FloatArray:
     """Where the field carries points (N, 2) of the picture, (N, 2)."""
     at = ((points - surround.box[:2]) / CELL).astype(np.float32)
-    moved = cv2.remap(field, at[None, :, 0], at[None, :, 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.remap(
+        field, at[None, :, 0], at[None, :, 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     return np.asarray(points + moved[0], np.float32)
 
 
@@ -203,10 +203,9 @@ def backward_offsets(field: FloatArray) -> FloatArray:
     """The inverse of a forward field on the same grid: q -> q + offset is the source of target q."""
     gh, gw = field.shape[:2]
     x, y = np.meshgrid(np.arange(gw, dtype=np.float32), np.arange(gh, dtype=np.float32))
-    offset = -field
+    offset: FloatArray = -field
     for _ in range(SOLVE_STEPS):
-        offset = -cv2.remap(
-            field, x + offset[..., 0] / CELL, y + offset[..., 1] / CELL, cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )  # fmt: skip
-    return np.asarray(offset, np.float32)
+        at = (x + offset[..., 0] / CELL, y + offset[..., 1] / CELL)
+        there = cv2.remap(field, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        offset = -np.asarray(there, np.float32)
+    return offset

@@ -81,7 +81,7 @@ def _axes(face: FloatArray) -> FloatArray:
     down = face[CHIN] - face[168]
     down = down - (down @ right) * right
     down = down / np.linalg.norm(down)
-    return np.stack([right, down, np.cross(right, down)]).astype(np.float32)
+    return np.asarray(np.stack([right, down, np.cross(right, down)]), np.float32)
 
 
 def _sprite(part: str, lips: FloatArray, scale: float, unit: float) -> Sprite:
@@ -93,7 +93,9 @@ def _sprite(part: str, lips: FloatArray, scale: float, unit: float) -> Sprite:
     pixels = int(np.clip(1.3 * width * unit, 16, image.shape[1]))
     size = (pixels, max(4, round(image.shape[0] * pixels / image.shape[1])))
     alpha = image[..., 3:] / 255
-    image = cv2.resize(np.concatenate([image[..., :3] * alpha, alpha], -1), size, interpolation=cv2.INTER_AREA)
+    image = cv2.resize(
+        np.concatenate([image[..., :3] * alpha, alpha], -1), size, interpolation=cv2.INTER_AREA
+    )
     corner = (np.array([box[0], box[1], depth], np.float32) - lips) * scale
     cell = (float(width / size[0]), float((box[3] - box[1]) * scale / size[1]))
     return Sprite(np.asarray(image, np.float32), corner.astype(np.float32), cell, shift * scale)
