@@ -1,14 +1,15 @@
-"""Renders docs/astronaut.jpg: the packaged portrait and frames of it in motion, side by side.
+"""Renders docs/astronaut.jpg: the packaged portrait at rest and in six other moments, side by side.
 
-    python scripts/make_readme_picture.py [--motion smile] [--frames 6] [--out docs/astronaut.jpg]
+    python scripts/make_readme_picture.py [--out docs/astronaut.jpg]
 
-The strip is made from the frames that the public interface yields, watermark included.
+Each tile comes from `gioconda.edit`, watermark included.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,27 +18,34 @@ import gioconda
 from gioconda.weights import asset_path
 
 ROOT = Path(__file__).resolve().parents[1]
-SIDE = 256  # pixels a tile
-
-
-def strip(motion: str, count: int) -> np.ndarray:
-    """The portrait and `count` - 1 frames, evenly spread over the motion, (SIDE, SIDE * count, 3) RGB."""
-    frames = [
-        frame.image for frame in gioconda.animate(asset_path("astronaut.jpg"), motion, crop=True, size=SIDE)
-    ]
-    chosen = np.linspace(0, len(frames) - 1, count).round().astype(int)
-    return np.hstack([frames[i] for i in chosen])
+SIDE = 240  # pixels a tile
+MOMENTS: tuple[dict[str, Any], ...] = (
+    {},
+    {"yaw": 18, "gaze_x": 0.3},
+    {"yaw": -18, "pitch": 5},
+    {"coefficients": {"eyeBlinkLeft": 1, "eyeBlinkRight": 1}},
+    {"coefficients": {"jawOpen": 0.7}},
+    {"roll": 10, "coefficients": {"mouthSmileLeft": 0.8, "mouthSmileRight": 0.8, "jawOpen": 0.2}},
+    {
+        "coefficients": {
+            "browInnerUp": 1,
+            "browOuterUpLeft": 1,
+            "browOuterUpRight": 1,
+            "eyeWideLeft": 0.6,
+            "eyeWideRight": 0.6,
+        }
+    },
+)
 
 
 def main() -> None:
     """Read the options and write the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--motion", default="smile")
-    parser.add_argument("--frames", type=int, default=6)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "astronaut.jpg")
     options = parser.parse_args()
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    picture = cv2.cvtColor(strip(options.motion, options.frames), cv2.COLOR_RGB2BGR)
+    tiles = [gioconda.edit(asset_path("astronaut.jpg"), crop=True, size=SIDE, **moment) for moment in MOMENTS]
+    picture = cv2.cvtColor(np.hstack(tiles), cv2.COLOR_RGB2BGR)
     if not cv2.imwrite(str(options.out), picture, [cv2.IMWRITE_JPEG_QUALITY, 88]):
         raise SystemExit(f"cannot write {options.out}")
     print(f"{options.out}: {picture.shape[1]}x{picture.shape[0]}")

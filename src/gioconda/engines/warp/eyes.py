@@ -121,7 +121,7 @@ def _lashes(patch: Image, contour: FloatArray, width: float) -> Image:
     dark = edge[np.argsort(edge.sum(1))[: max(1, wide // 3)]].mean(0)
     down = (np.arange(height, dtype=np.float32)[:, None] - top) / opening
     line = np.clip(1 - np.abs(down - LASH_AT) / LASH_REACH, 0, 1)[..., None]
-    skin = np.where((down < LASH_AT)[..., None], row(top - 0.4 * opening), row(bottom + 0.3 * opening))
+    skin = np.where((down < LASH_AT)[..., None], row(top - 0.8 * opening), row(bottom + 0.5 * opening))
     painted = skin + (dark - skin) * line
     cover = polygon_mask(_shrunk(contour, 1.2), (0, 0, wide, height), max(0.5, 0.04 * width))
     return np.asarray(patch + (painted - patch) * cover[..., None], np.uint8)

@@ -15,6 +15,7 @@ SOLVE_STEPS = 6  # of the fixed-point inversion; the field's slope is well below
 # All in inter-ocular units. (from, to): where a share begins to fall, and where it is gone.
 HAIR = (0.6, 1.5)  # distance from the face's contour, for what turns with the head
 NECK = (0.0, 0.8)  # distance below the chin, for the same
+BESIDE = 0.8  # what lies beside the jaw is shoulder and collar rather than neck: it counts as so much lower
 REACH = (1.4, 2.6)  # distance from the face's contour, for what travels with the head
 CHEST, CHEST_SHARE = (0.0, 1.2), 0.05  # distance below the chin, and how much of the travel is left there
 JAW = 0.7  # distance over which the contour's expression fades out
@@ -96,8 +97,9 @@ def build_surround(portrait: Portrait, oval: FloatArray, box: Box) -> Surround:
     depth = near @ oval[:, 2] + unit * np.minimum(DEPTH_SLOPE * away, DEPTH_MOST)
     below = _below_chin(flat, portrait.face.landmarks, unit)
     frame = _away_from_cut(flat, box, portrait.image.shape, unit)
-    turning = (1 - smoothstep(*HAIR, away)) * (1 - smoothstep(*NECK, below)) * frame
-    chest = 1 - (1 - CHEST_SHARE) * smoothstep(*CHEST, below)
+    lower = below + BESIDE * smoothstep(0.2, 0.7, away)
+    turning = (1 - smoothstep(*HAIR, away)) * (1 - smoothstep(*NECK, lower)) * frame
+    chest = 1 - (1 - CHEST_SHARE) * smoothstep(*CHEST, lower)
     travelling = (1 - smoothstep(*REACH, away)) * chest * frame
     spread = (1 - smoothstep(0.0, JAW, away)) * frame
     chin, brow = portrait.face.landmarks[152], portrait.face.landmarks[168]
