@@ -1,4 +1,7 @@
-"""Write assets/face_mesh.npz: triangles and contours of MediaPipe Face Mesh (Apache-2.0), so that engines need no MediaPipe."""
+"""Write assets/face_mesh.npz: triangles and contours of MediaPipe Face Mesh (Apache-2.0).
+
+With them, engines need no MediaPipe.
+"""
 
 from __future__ import annotations
 

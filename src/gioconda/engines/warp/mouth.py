@@ -7,13 +7,25 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from gioconda.engines.warp.mesh import Topology, affines, load_topology, rasterize, source_maps, strip
+from gioconda.engines.warp.mesh import (
+    IntArray,
+    Topology,
+    affines,
+    load_topology,
+    rasterize,
+    source_maps,
+    strip,
+)
 from gioconda.engines.warp.patches import Box, blend, patch_box, polygon_mask
 from gioconda.engines.warp.teeth import SKIN as SPRITE_SKIN
 from gioconda.engines.warp.teeth import Teeth, build_teeth, paint_teeth
 from gioconda.types import FloatArray, Image, Mouth, Shot
 
 SKIN = np.array([205, 425, 200, 199, 50, 280, 187, 411])  # cheeks and chin: lit as the teeth are
+LIPS = np.array(
+    [0, 17, 37, 267, 84, 314]
+)  # a statue's or a grey photo's tell that its mouth has no colour either
+INSIDE = 0.08  # how far within the driver's lips to look: their red would show as a second lip
 SMALLEST = 0.003  # squared inter-ocular units; the area of a mouth that is all but closed
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -21,7 +33,7 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 @dataclass(frozen=True)
 class MouthLook:
     """What a portrait's mouth must match: its points (478, 3), unit in pixels, area of the opening in units
-    squared, mean skin colour (3,), how far from grey the picture is, 0..1, and its blue as a share of its luma.
+    squared, mean skin colour (3,), how far from grey the lips are, 0..1, and its blue as a share of its luma.
     """
 
     landmarks: FloatArray
@@ -38,24 +50,29 @@ def build_mouth(image: Image, landmarks: FloatArray, topology: Topology) -> Mout
     unit = float(np.linalg.norm(landmarks[263] - landmarks[33]))
     skin = skin_colour(image, landmarks)
     small = cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
-    spread = float((small.max(-1) - small.min(-1)).mean()) / 255
+    lips = spot_colour(image, landmarks, LIPS)
     return MouthLook(
         landmarks=landmarks,
         unit=unit,
         area=_area(landmarks[topology.inner_lips, :2]) / unit**2,
         skin=skin,
-        colour=float(np.clip(spread / 0.05, 0, 1)),
+        colour=float(np.clip(((lips.max() - lips.min()) / max(float(lips.max()), 1.0) - 0.1) / 0.2, 0, 1)),
         blue=float(np.clip(small[..., 2].mean() / max(float((small @ LUMA).mean()), 1.0), 0.4, 1.0)),
         teeth=build_teeth(landmarks),
     )
 
 
 def skin_colour(image: Image, landmarks: FloatArray) -> FloatArray:
-    """Median colour (3,) of small squares on cheeks and chin."""
+    """Colour (3,) of cheeks and chin."""
+    return spot_colour(image, landmarks, SKIN)
+
+
+def spot_colour(image: Image, landmarks: FloatArray, points: IntArray) -> FloatArray:
+    """Median colour (3,) of small squares around some of the landmarks."""
     reach = max(1, int(0.05 * np.linalg.norm(landmarks[263, :2] - landmarks[33, :2])))
     height, width = image.shape[:2]
     spots = []
-    for x, y in landmarks[SKIN, :2].astype(int):
+    for x, y in landmarks[points, :2].astype(int):
         if reach <= x < width - reach and reach <= y < height - reach:
             spots.append(image[y - reach : y + reach + 1, x - reach : x + reach + 1].reshape(-1, 3).mean(0))
     return np.median(spots, axis=0).astype(np.float32) if spots else np.full(3, 128, np.float32)
@@ -98,6 +115,7 @@ def _lip_shade(mask: FloatArray, unit: float) -> FloatArray:
 def _borrowed(look: MouthLook, mouth: Mouth, ring: FloatArray, box: Box) -> FloatArray:
     """The driver's inner mouth, warped lip to lip and matched in light and colour, (h, w, 3) float32."""
     theirs = mouth.landmarks[load_topology().inner_lips, :2]
+    theirs = theirs + (theirs.mean(0) - theirs) * INSIDE
     triangles = strip(np.arange(len(ring), dtype=np.int32))
     size = (box[2] - box[0], box[3] - box[1])
     grown = ring + (ring - ring.mean(0)) * 0.06  # covers the soft edge of the mask
