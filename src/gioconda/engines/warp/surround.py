@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from gioconda.types import FloatArray, Portrait, Shot
 
@@ -18,6 +19,7 @@ NECK = (0.0, 0.8)  # distance below the chin, for the same
 BESIDE = 0.8  # what lies beside the jaw is shoulder and collar rather than neck: it counts as so much lower
 REACH = (1.4, 2.6)  # distance from the face's contour, for what travels with the head
 CHEST, CHEST_SHARE = (0.0, 1.2), 0.05  # distance below the chin, and how much of the travel is left there
+MASK_UNIT = 40  # pixels an inter-ocular distance at which the mask is blurred: finer costs and shows nothing
 JAW = 0.7  # distance over which the contour's expression fades out
 DEPTH_SLOPE, DEPTH_MOST = 1.2, 1.2  # how fast, and how far, what surrounds the face lies behind its contour
 
@@ -134,11 +136,13 @@ def _onto_contour(points: FloatArray, contour: FloatArray) -> tuple[FloatArray, 
     return weights, distance[rows, best].astype(np.float32)
 
 
-def _inside(points: FloatArray, oval: FloatArray) -> np.ndarray:  # type: ignore[type-arg]
-    contour = np.ascontiguousarray(oval[:, None, :2], np.float32)
-    flat = points.reshape(-1, 2)
-    test = [cv2.pointPolygonTest(contour, (float(x), float(y)), False) >= 0 for x, y in flat]
-    return np.array(test).reshape(points.shape[:2])
+def _inside(points: FloatArray, oval: FloatArray) -> npt.NDArray[np.bool_]:
+    """Which of the grid's points (gh, gw, 2) lie within the contour (K, 3)."""
+    corner = points[0, 0]
+    gh, gw = points.shape[:2]
+    cover = np.zeros(((gh - 1) * CELL + 1, (gw - 1) * CELL + 1), np.uint8)
+    cv2.fillPoly(cover, [np.rint(oval[:, :2] - corner).astype(np.int32)], (1,))
+    return cover[::CELL, ::CELL] > 0
 
 
 def _below_chin(points: FloatArray, landmarks: FloatArray, unit: float) -> FloatArray:
@@ -153,13 +157,14 @@ def _someone(portrait: Portrait, points: FloatArray, away: FloatArray, unit: flo
     close = 1 - smoothstep(*edge.close, away)
     if portrait.person is None:
         return np.maximum(close, 1 - smoothstep(0.5, 1.3, away))
-    grow = max(1, int(edge.grow * unit)) | 1
-    mask = cv2.dilate(portrait.person, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (grow, grow)))
-    mask = cv2.GaussianBlur(mask, (0, 0), edge.blur * unit)
-    height, width = mask.shape
-    ix = np.clip(points[..., 0].astype(int), 0, width - 1)
-    iy = np.clip(points[..., 1].astype(int), 0, height - 1)
-    return np.maximum(smoothstep(*edge.share, mask[iy, ix]), close)
+    scale = min(1.0, MASK_UNIT / unit)
+    mask = cv2.resize(portrait.person, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    grow = max(1, round(edge.grow * unit * scale)) | 1
+    mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (grow, grow)))
+    mask = cv2.GaussianBlur(mask, (0, 0), edge.blur * unit * scale)
+    at = (points + 0.5) * scale - 0.5
+    share = cv2.remap(mask, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.maximum(smoothstep(*edge.share, np.asarray(share, np.float32)), close)
 
 
 def _away_from_cut(points: FloatArray, box: Box, shape: tuple[int, ...], unit: float) -> FloatArray:
