@@ -153,10 +153,14 @@ class Motion:
 
 @dataclass(frozen=True, eq=False)
 class Mouth:
-    """A mouth to borrow: image (H, W, 3) uint8 RGB of a driver, landmarks (478, 3) in its pixels."""
+    """A mouth to borrow: image (H, W, 3) uint8 RGB of a driver, landmarks (478, 3) in its pixels.
+
+    rest: the same driver at rest, against which creases are seen, or None.
+    """
 
     image: Image
     landmarks: FloatArray
+    rest: Mouth | None = None
 
 
 @dataclass(frozen=True, eq=False)
