@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import overload
 
@@ -34,6 +35,7 @@ from gioconda.sources import (
 from gioconda.types import Frame, Image, Motion, Mouth, Patch, Portrait, Shot
 
 MOTIONS = (".npz", ".csv")
+REST_SECONDS = 4.0  # of the driver that are looked through for its face at rest
 VERIFY_SECONDS = 4.0  # of video that are looked through for the watermark
 
 
@@ -219,7 +221,7 @@ def _rendered(job: _Job) -> Generator[tuple[Image, list[Patch]], None, None]:
         (Retargeter(job.what.motion, one, job.style), job.engine.prepare(one)) for one in job.who.portraits
     ]
     since = job.clock.add("prepare", since)
-    with closing(_mouths(job.what)) as mouths:
+    with closing(_mouths(job.what, cast[0][0])) as mouths:
         for i, mouth in zip(range(len(job.what.motion)), mouths, strict=False):
             since = job.clock.add("decode", since)
             patches = [_one(job.engine, who, laid.shot(i, mouth)) for laid, who in cast]
@@ -231,7 +233,7 @@ def _rendered(job: _Job) -> Generator[tuple[Image, list[Patch]], None, None]:
 def _rendered_video(job: _Job, video: Path) -> Generator[tuple[Image, list[Patch]], None, None]:
     """As `_rendered`, for a portrait that moves by itself: each of its frames is retargeted."""
     laid = Retargeter(job.what.motion, job.who.portraits[0], job.style)
-    with closing(_mouths(job.what)) as mouths, closing(tracked_portraits(video, job.who)) as portraits:
+    with closing(_mouths(job.what, laid)) as mouths, closing(tracked_portraits(video, job.who)) as portraits:
         for i, mouth, portrait in zip(range(len(job.what.motion)), mouths, portraits, strict=False):
             since = time.perf_counter()
             shot = laid.onto(portrait).shot(i, mouth)
@@ -244,18 +246,26 @@ def _one(engine: Engine, who: object, shot: Shot) -> Patch:
     return next(iter(engine.render(who, (shot,))))
 
 
-def _mouths(what: MotionSource) -> Generator[Mouth | None, None, None]:
+def _mouths(what: MotionSource, laid: Retargeter) -> Generator[Mouth | None, None, None]:
     """The driver's mouth frame by frame, None where there is no driver to look at; never ends.
 
     A second reading of a damaged driver may give fewer frames than the first: the motion's count holds.
     """
     if what.driver is not None:
+        rest = _at_rest(what.driver, what.motion, laid.rest_frame(REST_SECONDS))
         with closing(run_ahead(media.read_frames(what.driver))) as frames:
             for i, frame in enumerate(frames):
                 seen = what.motion.confidence[min(i, len(what.motion) - 1)] > 0
-                yield Mouth(frame.image, picture_points(what.motion, i)) if seen else None
+                yield Mouth(frame.image, picture_points(what.motion, i), rest) if seen else None
     while True:
         yield None
+
+
+def _at_rest(driver: Path, motion: Motion, index: int) -> Mouth | None:
+    """The driver's face in frame `index`; None if a second reading does not get there."""
+    with closing(run_ahead(media.read_frames(driver))) as frames:
+        frame = next(islice(frames, index, None), None)
+    return None if frame is None else Mouth(frame.image, picture_points(motion, index))
 
 
 def _write(

@@ -171,6 +171,7 @@ class Shot:
     turn (3, 3), grow, shift (3,): how whatever moves rigidly with the head moves; a point p of the portrait,
         pixels with depth, goes to grow * p @ turn.T + shift.
     expression: (52,) ARKit coefficients of the moment, 0..1. mouth: the driver's, where there is one.
+    creases: how strongly its creases show, 0 to 2.
     """
 
     time: float
@@ -180,6 +181,7 @@ class Shot:
     shift: FloatArray
     expression: FloatArray
     mouth: Mouth | None = None
+    creases: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)

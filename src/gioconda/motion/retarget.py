@@ -149,7 +149,21 @@ class Retargeter:
             shift=pose.origin - grow * rest.origin @ turn.T,
             expression=(motion.expression[index] * self._style.strength).astype(np.float32),
             mouth=mouth,
+            creases=self._style.strength if self._style.region in ("all", "expression") else 0.0,
         )
+
+    def rest_frame(self, within: float) -> int:
+        """The frame of the first `within` seconds in which the mover looks most as at the motion's start."""
+        motion, start = self._motion, self._reference
+        if motion.times[start] <= within:
+            return start
+        early = np.flatnonzero((motion.times <= within) & (motion.confidence > 0))
+        wanted, turn = self._offsets(start), motion.rotation[start]
+        far = [
+            float(np.abs(self._offsets(i) - wanted).mean() + 0.05 * np.abs(motion.rotation[i] - turn).mean())
+            for i in early
+        ]
+        return int(early[np.argmin(far)]) if far else start
 
     def onto(self, portrait: Portrait) -> Retargeter:
         """The same motion laid on another portrait."""

@@ -9,6 +9,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from gioconda.engines.warp.detail import Canvas, build_canvas, crease
 from gioconda.engines.warp.eyes import Eye, build_eyes, paint_eye, shut_eye
 from gioconda.engines.warp.mesh import IntArray, affines, facing, load_topology, rasterize, source_maps
 from gioconda.engines.warp.mouth import MouthLook, build_mouth, paint_mouth
@@ -38,6 +39,7 @@ class WarpIdentity:
     surround: Surround
     eyes: tuple[Eye, Eye]
     mouth: MouthLook
+    canvas: Canvas | None
     weight: FloatArray
     grid: tuple[FloatArray, FloatArray]  # pixel centres of the half-resolution stage, x (w,) and y (h, 1)
 
@@ -67,6 +69,7 @@ class WarpEngine:
             surround=surround,
             eyes=build_eyes(portrait.image, landmarks, topology),
             mouth=build_mouth(portrait.image, landmarks, topology),
+            canvas=build_canvas(portrait.image, landmarks),
             weight=cv2.resize(weight, (box[2] - box[0], box[3] - box[1])).astype(np.float32),
             grid=(xs, ys),
         )
@@ -81,8 +84,9 @@ def render_shot(who: WarpIdentity, shot: Shot) -> Patch:
     """One frame: maps, the warped picture, then the insides of eyes and mouth."""
     box = who.surround.box
     map_x, map_y = target_maps(who, shot)
+    picture = crease(who.image, who.canvas, shot.mouth, shot.creases)
     image = np.asarray(
-        cv2.remap(who.image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.uint8
+        cv2.remap(picture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.uint8
     )
     corner = np.array(box[:2], np.float32)
     for eye in who.eyes:
