@@ -29,6 +29,7 @@ PIVOT = np.array([0.0, 1.0, 0.9], np.float32)  # the neck about which heads turn
 PIVOT_SHARE, TRAVEL_SHARE, TRAVEL_LIMIT = 0.7, 0.5, 0.45  # of the head's own shift; inter-ocular units
 SCALE_SHARE = 0.6
 HABIT_FRAMES = 1500
+SPEAKS = 0.05  # inter-ocular units; lips that part by less do not speak
 OPEN_MOUTH = 0.10  # inter-ocular units; a photo's mouth wider open than this is closed first
 GAZE_GAIN = 1.15  # the tracker's irises move less than real ones
 
@@ -71,10 +72,12 @@ class Habits:
     """What a mover's extremes look like to the tracker, which reports neither shut lids nor met lips as zero.
 
     lids_shut: opening of the lids when shut, as a share of that at rest. lips_met: gap of the lips when met.
+    lips_apart: gap of the lips when widest.
     """
 
     lids_shut: float
     lips_met: float
+    lips_apart: float
 
     @classmethod
     def of(cls, motion: Motion, mover: FloatArray) -> Habits:
@@ -87,7 +90,7 @@ class Habits:
             lips.append(float(_lip_gap(mover + offset)))
         lowest = float(np.percentile(lids, 0.5))
         shut = float(np.clip(lowest, 0.1, 0.4)) if lowest < 0.55 else 0.2
-        return cls(shut, float(np.percentile(lips, 2)))
+        return cls(shut, *(float(v) for v in np.percentile(lips, (2, 98))))
 
 
 def _lid_ratio(mover: FloatArray, offset: FloatArray) -> FloatArray:
@@ -188,9 +191,11 @@ class Retargeter:
     def _with_lips_at_rest(self, jaw: FloatArray) -> FloatArray:
         """The portrait's shape with its jaw where the mover's lips are at rest: met, or parted as theirs.
 
-        A mouth that the photo shows wide open is closed first, else it could never close.
+        A mouth that the photo shows wide open is closed first, else it could never close; unless the motion
+        does not move the lips, or is a single moment, whose smile is not to be taken away.
         """
-        if self._style.region in ("pose", "eyes"):
+        speaks = self._habits.lips_apart - self._habits.lips_met > SPEAKS and len(self._motion) > 2
+        if self._style.region in ("pose", "eyes") or not speaks:
             return self._shape
         own = float(_lip_gap(self._shape))
         parted = float(np.clip(_lip_gap(self._mover) - self._habits.lips_met, 0, 0.12))
