@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import overload
@@ -162,10 +164,18 @@ def animate(
     chosen = get_engine(engine)
     style = Style(absolute, region, strength)
     late_crop = crop and absolute
-    who = load_portraits(portrait, chosen=face, crop=crop and not late_crop, size=None if late_crop else size)
-    since = clock.add("portrait", clock.start)
-    what = load_motion(motion, report)
-    clock.add("track", since)
+    who, what = _load_both(
+        partial(
+            load_portraits,
+            portrait,
+            chosen=face,
+            crop=crop and not late_crop,
+            size=None if late_crop else size,
+        ),
+        partial(load_motion, motion),
+        report,
+        clock,
+    )
     box = composite.crop_box(who.portraits[0].face.landmarks, who.image.shape) if late_crop else None
     settings = f"{style} {label} {who.image.shape} {box}"
     job = _Job(
@@ -183,6 +193,32 @@ def animate(
         return _frames(job)
     sound = what.driver if audio and what.driver and media.probe(what.driver).has_audio else None
     return _write(job, out, sound, rights, key, certificate, report)
+
+
+def _load_both(
+    portraits: Callable[[], PortraitSource],
+    motion: Callable[[Progress], MotionSource],
+    report: Progress,
+    clock: _Clock,
+) -> tuple[PortraitSource, MotionSource]:
+    """Portrait and motion, side by side; a portrait that cannot be used is told before the tracking ends."""
+    with ThreadPoolExecutor(1, "gioconda-portrait") as pool:
+        who = pool.submit(portraits)
+
+        def report_unless_failed(stage: str, done: int, total: int) -> None:
+            if who.done():
+                who.result()
+            report(stage, done, total)
+
+        try:
+            what = motion(report_unless_failed)
+        except GiocondaError:
+            who.result()  # where both are bad, the portrait's error comes first, as it does on the command line
+            raise
+        since = clock.add("track", clock.start)
+        found = who.result()
+    clock.add("portrait", since)
+    return found, what
 
 
 def _ready_to_write(

@@ -109,7 +109,7 @@ def _lip_shade(mask: FloatArray, unit: float) -> FloatArray:
     sigma = 0.045 * unit
     inner = cv2.GaussianBlur(mask, (0, 0), sigma)
     lowered = cv2.warpAffine(inner, np.array([[1, 0, 0], [0, 1, 0.6 * sigma]], np.float32), mask.shape[::-1])
-    return np.asarray(np.clip(0.35 + 0.8 * np.minimum(inner, lowered), 0, 1)[..., None], np.float32)
+    return np.asarray(np.clip(0.5 + 0.65 * np.minimum(inner, lowered), 0, 1)[..., None], np.float32)
 
 
 def _borrowed(look: MouthLook, mouth: Mouth, ring: FloatArray, box: Box) -> FloatArray:
