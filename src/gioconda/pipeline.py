@@ -1,43 +1,36 @@
-"""Portrait x motion -> engine -> picture -> marks -> file: the only place that joins the stages."""
+"""What users call: animate, edit, track, verify. A job's frames become a signed file."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
-from functools import partial
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 
 import gioconda
-from gioconda import composite, media, provenance
-from gioconda.ahead import run_ahead
-from gioconda.engines import Engine, get_engine
+from gioconda import media, provenance
+from gioconda.engines import get_engine
 from gioconda.errors import GiocondaError
+from gioconda.jobs import Clock, Job, finished_frames, plan
 from gioconda.motion.edit import still_motion
-from gioconda.motion.retarget import Retargeter, Style, picture_points
-from gioconda.provenance import Claim, Ingredient, Verdict, Watermarker, job_payload
+from gioconda.motion.retarget import Style
+from gioconda.provenance import Claim, Ingredient, Verdict, job_payload
 from gioconda.provenance.certificate import signing_identity
 from gioconda.sources import (
     MotionSource,
     PathLike,
-    PortraitSource,
     Progress,
-    load_motion,
     load_portraits,
     track_video,
-    tracked_portraits,
 )
-from gioconda.types import Frame, Image, Motion, Mouth, Patch, Portrait, Shot
+from gioconda.types import Frame, Image, Motion, Portrait
 
 MOTIONS = (".npz", ".csv")
-REST_SECONDS = 4.0  # of the driver that are looked through for its face at rest
 VERIFY_SECONDS = 4.0  # of video that are looked through for the watermark
 
 
@@ -55,34 +48,6 @@ class Result:
     size: tuple[int, int]
     stages: dict[str, float]
     warnings: tuple[str, ...] = ()
-
-
-@dataclass
-class _Clock:
-    """Seconds by stage."""
-
-    start: float = field(default_factory=time.perf_counter)
-    stages: dict[str, float] = field(default_factory=dict)
-
-    def add(self, stage: str, since: float) -> float:
-        now = time.perf_counter()
-        self.stages[stage] = self.stages.get(stage, 0.0) + now - since
-        return now
-
-
-@dataclass(frozen=True)
-class _Job:
-    """All that rendering needs, loaded and checked."""
-
-    who: PortraitSource
-    what: MotionSource
-    engine: Engine
-    style: Style
-    crop: composite.Box | None  # cut out after rendering, where the pose is the driver's own
-    size: tuple[int, int]
-    label: bool
-    payload: int
-    clock: _Clock
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -160,65 +125,22 @@ def animate(
     report = progress or _silent
     if out is not None:
         out = _ready_to_write(out, media.VIDEO_SUFFIXES, key, certificate)
-    clock = _Clock()
-    chosen = get_engine(engine)
-    style = Style(absolute, region, strength)
-    late_crop = crop and absolute
-    who, what = _load_both(
-        partial(
-            load_portraits,
-            portrait,
-            chosen=face,
-            crop=crop and not late_crop,
-            size=None if late_crop else size,
-        ),
-        partial(load_motion, motion),
+    job = plan(
+        portrait,
+        motion,
+        get_engine(engine),
+        Style(absolute, region, strength),
+        face,
+        crop,
+        size,
+        label,
         report,
-        clock,
-    )
-    box = composite.crop_box(who.portraits[0].face.landmarks, who.image.shape) if late_crop else None
-    settings = f"{style} {label} {who.image.shape} {box}"
-    job = _Job(
-        who=who,
-        what=what,
-        engine=chosen,
-        style=style,
-        crop=box,
-        size=(size or 512,) * 2 if box else (who.image.shape[1], who.image.shape[0]),
-        label=label,
-        payload=job_payload(engine, who.ingredient.sha256, what.ingredient.sha256, settings),
-        clock=clock,
     )
     if out is None:
-        return _frames(job)
-    sound = what.driver if audio and what.driver and media.probe(what.driver).has_audio else None
+        return finished_frames(job)
+    driver = job.what.driver
+    sound = driver if audio and driver and media.probe(driver).has_audio else None
     return _write(job, out, sound, rights, key, certificate, report)
-
-
-def _load_both(
-    portraits: Callable[[], PortraitSource],
-    motion: Callable[[Progress], MotionSource],
-    report: Progress,
-    clock: _Clock,
-) -> tuple[PortraitSource, MotionSource]:
-    """Portrait and motion, side by side; a portrait that cannot be used is told before the tracking ends."""
-    with ThreadPoolExecutor(1, "gioconda-portrait") as pool:
-        who = pool.submit(portraits)
-
-        def report_unless_failed(stage: str, done: int, total: int) -> None:
-            if who.done():
-                who.result()
-            report(stage, done, total)
-
-        try:
-            what = motion(report_unless_failed)
-        except GiocondaError:
-            who.result()  # where both are bad, the portrait's error comes first, as it does on the command line
-            raise
-        since = clock.add("track", clock.start)
-        found = who.result()
-    clock.add("portrait", since)
-    return found, what
 
 
 def _ready_to_write(
@@ -230,82 +152,8 @@ def _ready_to_write(
     return target
 
 
-def _frames(job: _Job) -> Generator[Frame, None, None]:
-    """Finished frames: rendered, laid into the picture, labelled, watermarked."""
-    mark = Watermarker(job.size, job.payload)
-    with closing(_rendered(job)) as moments:
-        for picture, patches in moments:
-            since = time.perf_counter()
-            image = composite.compose(picture, patches)
-            if job.crop is not None:
-                image = composite.cut(image, job.crop, job.size[0])
-            if job.label:
-                image = composite.put_label(image, job.who.portraits)
-            since = job.clock.add("composite", since)
-            image = mark.apply(image)
-            job.clock.add("watermark", since)
-            yield Frame(image, patches[0].time)
-
-
-def _rendered(job: _Job) -> Generator[tuple[Image, list[Patch]], None, None]:
-    """The picture of the moment and the patches that move in it."""
-    if job.who.video is not None:
-        yield from _rendered_video(job, job.who.video)
-        return
-    since = time.perf_counter()
-    cast = [
-        (Retargeter(job.what.motion, one, job.style), job.engine.prepare(one)) for one in job.who.portraits
-    ]
-    since = job.clock.add("prepare", since)
-    with closing(_mouths(job.what, cast[0][0])) as mouths:
-        for i, mouth in zip(range(len(job.what.motion)), mouths, strict=False):
-            since = job.clock.add("decode", since)
-            patches = [_one(job.engine, who, laid.shot(i, mouth)) for laid, who in cast]
-            job.clock.add("render", since)
-            yield job.who.image, patches
-            since = time.perf_counter()
-
-
-def _rendered_video(job: _Job, video: Path) -> Generator[tuple[Image, list[Patch]], None, None]:
-    """As `_rendered`, for a portrait that moves by itself: each of its frames is retargeted."""
-    laid = Retargeter(job.what.motion, job.who.portraits[0], job.style)
-    with closing(_mouths(job.what, laid)) as mouths, closing(tracked_portraits(video, job.who)) as portraits:
-        for i, mouth, portrait in zip(range(len(job.what.motion)), mouths, portraits, strict=False):
-            since = time.perf_counter()
-            shot = laid.onto(portrait).shot(i, mouth)
-            patch = _one(job.engine, job.engine.prepare(portrait), shot)
-            job.clock.add("render", since)
-            yield portrait.image, [patch]
-
-
-def _one(engine: Engine, who: object, shot: Shot) -> Patch:
-    return next(iter(engine.render(who, (shot,))))
-
-
-def _mouths(what: MotionSource, laid: Retargeter) -> Generator[Mouth | None, None, None]:
-    """The driver's mouth frame by frame, None where there is no driver to look at; never ends.
-
-    A second reading of a damaged driver may give fewer frames than the first: the motion's count holds.
-    """
-    if what.driver is not None:
-        rest = _at_rest(what.driver, what.motion, laid.rest_frame(REST_SECONDS))
-        with closing(run_ahead(media.read_frames(what.driver))) as frames:
-            for i, frame in enumerate(frames):
-                seen = what.motion.confidence[min(i, len(what.motion) - 1)] > 0
-                yield Mouth(frame.image, picture_points(what.motion, i), rest) if seen else None
-    while True:
-        yield None
-
-
-def _at_rest(driver: Path, motion: Motion, index: int) -> Mouth | None:
-    """The driver's face in frame `index`; None if a second reading does not get there."""
-    with closing(run_ahead(media.read_frames(driver))) as frames:
-        frame = next(islice(frames, index, None), None)
-    return None if frame is None else Mouth(frame.image, picture_points(motion, index))
-
-
 def _write(
-    job: _Job,
+    job: Job,
     out: Path,
     sound: Path | None,
     rights: str | None,
@@ -316,7 +164,7 @@ def _write(
     """Render into a file beside `out`, sign it, and put it in place."""
     motion, clock = job.what.motion, job.clock
     writer = media.open_writer(out, job.size, times=motion.times.tolist(), audio_from=sound)
-    with writer, closing(_frames(job)) as frames:
+    with writer, closing(finished_frames(job)) as frames:
         for done, frame in enumerate(frames, 1):
             since = time.perf_counter()
             writer.write(frame.image, frame.time)
@@ -423,14 +271,14 @@ def edit(
     if out is not None:
         out = _ready_to_write(out, media.PICTURE_SUFFIXES, key, certificate)
     motion = still_motion(yaw, pitch, roll, gaze_x, gaze_y, coefficients or {})
-    clock = _Clock()
+    clock = Clock()
     who = load_portraits(portrait, chosen=face, crop=crop, size=size)
     digest = hashlib.sha256(repr((yaw, pitch, roll, gaze_x, gaze_y, coefficients)).encode()).hexdigest()
     what = MotionSource(motion, None, Ingredient("sliders", digest, "motion", "application/x-sliders"))
     image_size = (who.image.shape[1], who.image.shape[0])
     payload = job_payload("warp", who.ingredient.sha256, digest, str(image_size))
-    job = _Job(who, what, get_engine("warp"), Style(), None, image_size, label, payload, clock)
-    with closing(_frames(job)) as frames:
+    job = Job(who, what, get_engine("warp"), Style(), None, image_size, label, payload, clock)
+    with closing(finished_frames(job)) as frames:
         image = next(frames).image
     if out is None:
         return image

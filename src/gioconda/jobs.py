@@ -1,0 +1,201 @@
+"""Portrait x motion -> engine -> composite -> watermark: a job, loaded and rendered into finished frames."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from gioconda import composite, media
+from gioconda.ahead import run_ahead
+from gioconda.engines import Engine
+from gioconda.errors import GiocondaError
+from gioconda.motion.retarget import Retargeter, Style, picture_points
+from gioconda.provenance import Watermarker, job_payload
+from gioconda.sources import (
+    MotionSource,
+    PathLike,
+    PortraitSource,
+    Progress,
+    load_motion,
+    load_portraits,
+    tracked_portraits,
+)
+from gioconda.types import Frame, Image, Motion, Mouth, Patch, Portrait, Shot
+
+REST_SECONDS = 4.0  # of the driver that are looked through for its face at rest
+
+
+@dataclass
+class Clock:
+    """Seconds by stage."""
+
+    start: float = field(default_factory=time.perf_counter)
+    stages: dict[str, float] = field(default_factory=dict)
+
+    def add(self, stage: str, since: float) -> float:
+        """Book the time since `since` on a stage, and tell the time now."""
+        now = time.perf_counter()
+        self.stages[stage] = self.stages.get(stage, 0.0) + now - since
+        return now
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that rendering needs, loaded and checked."""
+
+    who: PortraitSource
+    what: MotionSource
+    engine: Engine
+    style: Style
+    crop: composite.Box | None  # cut out after rendering, where the pose is the driver's own
+    size: tuple[int, int]
+    label: bool
+    payload: int
+    clock: Clock
+
+
+def plan(
+    portrait: PathLike | Portrait | Image,
+    motion: PathLike | Motion,
+    engine: Engine,
+    style: Style,
+    face: int | str,
+    crop: bool,
+    size: int | None,
+    label: bool,
+    report: Progress,
+) -> Job:
+    """Everything loaded. With the driver's own pose, the face is cut out after rendering: it may go anywhere."""
+    clock = Clock()
+    late_crop = crop and style.absolute
+    who, what = _load_both(
+        partial(
+            load_portraits,
+            portrait,
+            chosen=face,
+            crop=crop and not late_crop,
+            size=None if late_crop else size,
+        ),
+        partial(load_motion, motion),
+        report,
+        clock,
+    )
+    box = composite.crop_box(who.portraits[0].face.landmarks, who.image.shape) if late_crop else None
+    settings = f"{style} {label} {who.image.shape} {box}"
+    return Job(
+        who=who,
+        what=what,
+        engine=engine,
+        style=style,
+        crop=box,
+        size=(size or 512,) * 2 if box else (who.image.shape[1], who.image.shape[0]),
+        label=label,
+        payload=job_payload(engine.name, who.ingredient.sha256, what.ingredient.sha256, settings),
+        clock=clock,
+    )
+
+
+def _load_both(
+    portraits: Callable[[], PortraitSource],
+    motion: Callable[[Progress], MotionSource],
+    report: Progress,
+    clock: Clock,
+) -> tuple[PortraitSource, MotionSource]:
+    """Portrait and motion, side by side; a portrait that cannot be used is told before the tracking ends."""
+    with ThreadPoolExecutor(1, "gioconda-portrait") as pool:
+        who = pool.submit(portraits)
+
+        def report_unless_failed(stage: str, done: int, total: int) -> None:
+            if who.done():
+                who.result()
+            report(stage, done, total)
+
+        try:
+            what = motion(report_unless_failed)
+        except GiocondaError:
+            who.result()  # where both are bad, the portrait's error comes first, as it does on the command line
+            raise
+        since = clock.add("track", clock.start)
+        found = who.result()
+    clock.add("portrait", since)
+    return found, what
+
+
+def finished_frames(job: Job) -> Generator[Frame, None, None]:
+    """Finished frames: rendered, laid into the picture, labelled, watermarked."""
+    mark = Watermarker(job.size, job.payload)
+    with closing(_rendered(job)) as moments:
+        for picture, patches in moments:
+            since = time.perf_counter()
+            image = composite.compose(picture, patches)
+            if job.crop is not None:
+                image = composite.cut(image, job.crop, job.size[0])
+            if job.label:
+                image = composite.put_label(image, job.who.portraits)
+            since = job.clock.add("composite", since)
+            image = mark.apply(image)
+            job.clock.add("watermark", since)
+            yield Frame(image, patches[0].time)
+
+
+def _rendered(job: Job) -> Generator[tuple[Image, list[Patch]], None, None]:
+    """The picture of the moment and the patches that move in it."""
+    if job.who.video is not None:
+        yield from _rendered_video(job, job.who.video)
+        return
+    since = time.perf_counter()
+    cast = [
+        (Retargeter(job.what.motion, one, job.style), job.engine.prepare(one)) for one in job.who.portraits
+    ]
+    since = job.clock.add("prepare", since)
+    with closing(_mouths(job.what, cast[0][0])) as mouths:
+        for i, mouth in zip(range(len(job.what.motion)), mouths, strict=False):
+            since = job.clock.add("decode", since)
+            patches = [_one(job.engine, who, laid.shot(i, mouth)) for laid, who in cast]
+            job.clock.add("render", since)
+            yield job.who.image, patches
+            since = time.perf_counter()
+
+
+def _rendered_video(job: Job, video: Path) -> Generator[tuple[Image, list[Patch]], None, None]:
+    """As `_rendered`, for a portrait that moves by itself: each of its frames is retargeted."""
+    laid = Retargeter(job.what.motion, job.who.portraits[0], job.style)
+    with closing(_mouths(job.what, laid)) as mouths, closing(tracked_portraits(video, job.who)) as portraits:
+        for i, mouth, portrait in zip(range(len(job.what.motion)), mouths, portraits, strict=False):
+            since = time.perf_counter()
+            shot = laid.onto(portrait).shot(i, mouth)
+            patch = _one(job.engine, job.engine.prepare(portrait), shot)
+            job.clock.add("render", since)
+            yield portrait.image, [patch]
+
+
+def _one(engine: Engine, who: object, shot: Shot) -> Patch:
+    return next(iter(engine.render(who, (shot,))))
+
+
+def _mouths(what: MotionSource, laid: Retargeter) -> Generator[Mouth | None, None, None]:
+    """The driver's mouth frame by frame, None where there is no driver to look at; never ends.
+
+    A second reading of a damaged driver may give fewer frames than the first: the motion's count holds.
+    """
+    if what.driver is not None:
+        rest = _at_rest(what.driver, what.motion, laid.rest_frame(REST_SECONDS))
+        with closing(run_ahead(media.read_frames(what.driver))) as frames:
+            for i, frame in enumerate(frames):
+                seen = what.motion.confidence[min(i, len(what.motion) - 1)] > 0
+                yield Mouth(frame.image, picture_points(what.motion, i), rest) if seen else None
+    while True:
+        yield None
+
+
+def _at_rest(driver: Path, motion: Motion, index: int) -> Mouth | None:
+    """The driver's face in frame `index`; None if a second reading does not get there."""
+    with closing(run_ahead(media.read_frames(driver))) as frames:
+        frame = next(islice(frames, index, None), None)
+    return None if frame is None else Mouth(frame.image, picture_points(motion, index))
