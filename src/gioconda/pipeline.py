@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import overload
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import gioconda
 from gioconda import media, provenance
@@ -164,7 +165,8 @@ def _write(
     """Render into a file beside `out`, sign it, and put it in place."""
     motion, clock = job.what.motion, job.clock
     writer = media.open_writer(out, job.size, times=motion.times.tolist(), audio_from=sound)
-    with writer, closing(finished_frames(job)) as frames:
+    # small matrix products gain nothing from threads, and stages already share the cores
+    with threadpool_limits(1, user_api="blas"), writer, closing(finished_frames(job)) as frames:
         for done, frame in enumerate(frames, 1):
             since = time.perf_counter()
             writer.write(frame.image, frame.time)
