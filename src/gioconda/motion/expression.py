@@ -114,7 +114,7 @@ def solve(
     """
     normal, project, strength = _normal_matrix(ridge)
     penalty = (sparsity * np.sqrt(strength * strength.mean())).astype(np.float32)[:, None]
-    penalty[[ARKIT_INDEX[name] for name in OPENERS]] *= 9
+    penalty[[ARKIT_INDEX[name] for name in OPENERS]] *= 15
     result = np.empty((len(offsets), len(ARKIT_NAMES)), np.float32)
     for start in range(0, len(offsets), CHUNK):
         part = np.asarray(offsets[start : start + CHUNK], np.float32).reshape(-1, LANDMARKS * 3)
