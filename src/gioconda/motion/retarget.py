@@ -10,7 +10,14 @@ import numpy.typing as npt
 from gioconda.errors import InputError
 from gioconda.motion.expression import load_basis, offsets
 from gioconda.motion.neutral import LIP_PAIRS
-from gioconda.motion.pose import Pose, euler_from_rotation, fit_pose, rotation_from_euler, to_unit_head
+from gioconda.motion.pose import (
+    NECK,
+    Pose,
+    euler_from_rotation,
+    fit_pose,
+    rotation_from_euler,
+    to_unit_head,
+)
 from gioconda.types import ARKIT_INDEX, FloatArray, Motion, Mouth, Portrait, Shot
 
 REGIONS = ("all", "pose", "expression", "lips", "eyes")
@@ -25,7 +32,6 @@ IRISES = np.arange(468, 478)
 
 TURN_LIMIT = np.array([34.0, 26.0, 30.0], np.float32)  # yaw, pitch, roll in degrees, softly
 TOTAL_YAW = (26.0, 42.0)  # where a turn, the portrait's own included, begins to be held back, and its end
-PIVOT = np.array([0.0, 1.0, 0.9], np.float32)  # the neck about which heads turn, canonical frame
 PIVOT_SHARE, TRAVEL_SHARE, TRAVEL_LIMIT = 0.7, 0.5, 0.45  # of the head's own shift; inter-ocular units
 SCALE_SHARE = 0.6
 HABIT_FRAMES = 1500
@@ -227,8 +233,8 @@ class Retargeter:
         angles[0] = _held_back(own + float(angles[0])) - _held_back(own)
         applied = rotation_from_euler(*angles)
         shift = motion.translation[index] - motion.translation[ref]
-        swing = -((turn - np.eye(3, dtype=np.float32)) @ (motion.rotation[ref] @ PIVOT))[:2]
-        own_swing = -((applied - np.eye(3, dtype=np.float32)) @ (self.rest.rotation @ PIVOT))[:2]
+        swing = -((turn - np.eye(3, dtype=np.float32)) @ (motion.rotation[ref] @ NECK))[:2]
+        own_swing = -((applied - np.eye(3, dtype=np.float32)) @ (self.rest.rotation @ NECK))[:2]
         travel = k * TRAVEL_SHARE * (shift - swing)
         travel *= TRAVEL_LIMIT / np.hypot(TRAVEL_LIMIT, np.hypot(*travel))
         growth = float(motion.scale[index] / motion.scale[ref]) ** (SCALE_SHARE * k)
