@@ -18,6 +18,7 @@ from gioconda.errors import GiocondaError
 from gioconda.motion.retarget import Retargeter, Style, picture_points
 from gioconda.provenance import Watermarker, job_payload
 from gioconda.sources import (
+    CROP_SIDE,
     MotionSource,
     PathLike,
     PortraitSource,
@@ -94,7 +95,7 @@ def plan(
         engine=engine,
         style=style,
         crop=box,
-        size=(size or 512,) * 2 if box else (who.image.shape[1], who.image.shape[0]),
+        size=(size or CROP_SIDE,) * 2 if box else (who.image.shape[1], who.image.shape[0]),
         label=label,
         payload=job_payload(engine.name, who.ingredient.sha256, what.ingredient.sha256, settings),
         clock=clock,

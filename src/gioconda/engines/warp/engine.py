@@ -35,7 +35,6 @@ class WarpIdentity:
 
     image: Image
     points: FloatArray  # (468 + K, 3): the mesh's points and the rim's, pixels of the picture
-    rim: FloatArray  # (K, 2) where the rim's points lie
     surround: Surround
     eyes: tuple[Eye, Eye]
     mouth: MouthLook
@@ -65,7 +64,6 @@ class WarpEngine:
         return WarpIdentity(
             image=portrait.image,
             points=np.concatenate([landmarks[:POINTS], rim]),
-            rim=rim[:, :2],
             surround=surround,
             eyes=build_eyes(portrait.image, landmarks, topology),
             mouth=build_mouth(portrait.image, landmarks, topology),
@@ -104,7 +102,7 @@ def target_maps(who: WarpIdentity, shot: Shot) -> tuple[FloatArray, FloatArray]:
     xs, ys = who.grid
     offsets = _to_half(backward_offsets(field), (len(xs), len(ys)))
     map_x, map_y = offsets[..., 0] + xs, offsets[..., 1] + ys
-    rim = displace(surround, field, who.rim)
+    rim = displace(surround, field, who.points[POINTS:, :2])
     _lay_mesh(who, shot, rim, map_x, map_y)
     size = (right - left, bottom - top)
     full = [cv2.resize(m, (2 * len(xs), 2 * len(ys)), interpolation=cv2.INTER_LINEAR) for m in (map_x, map_y)]

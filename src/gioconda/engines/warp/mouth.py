@@ -32,11 +32,10 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 @dataclass(frozen=True)
 class MouthLook:
-    """What a portrait's mouth must match: its points (478, 3), unit in pixels, area of the opening in units
+    """What a portrait's mouth must match: unit in pixels, area of the opening in units
     squared, mean skin colour (3,), how far from grey the lips are, 0..1, and its blue as a share of its luma.
     """
 
-    landmarks: FloatArray
     unit: float
     area: float
     skin: FloatArray
@@ -52,7 +51,6 @@ def build_mouth(image: Image, landmarks: FloatArray, topology: Topology) -> Mout
     small = cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
     lips = spot_colour(image, landmarks, LIPS)
     return MouthLook(
-        landmarks=landmarks,
         unit=unit,
         area=_area(landmarks[topology.inner_lips, :2]) / unit**2,
         skin=skin,
