@@ -71,6 +71,7 @@ class Portrait:
 
     image: (H, W, 3) uint8 RGB, upright. sha256: of the source file's bytes ("" if made in memory).
     person: (H, W) float32 in 0..1, how surely a pixel belongs to a person, or None.
+    others: further photos of the same person, which show what this one hides.
     """
 
     image: Image
@@ -78,6 +79,7 @@ class Portrait:
     name: str = "portrait"
     sha256: str = ""
     person: FloatArray | None = None
+    others: tuple[Portrait, ...] = ()
 
     def __post_init__(self) -> None:
         _check("image", self.image, (None, None, 3))

@@ -12,7 +12,8 @@ import numpy as np
 from gioconda.engines.warp.detail import Canvas, build_canvas, crease
 from gioconda.engines.warp.eyes import Eye, build_eyes, paint_eye, shut_eye
 from gioconda.engines.warp.mesh import IntArray, affines, facing, load_topology, rasterize, source_maps
-from gioconda.engines.warp.mouth import MouthLook, build_mouth, paint_mouth
+from gioconda.engines.warp.mouth import Fill, MouthLook, build_mouth, paint_mouth
+from gioconda.engines.warp.refiner import Network, Reference, Repair, build_references
 from gioconda.engines.warp.surround import (
     CELL,
     Surround,
@@ -41,12 +42,19 @@ class WarpIdentity:
     canvas: Canvas | None
     weight: FloatArray
     grid: tuple[FloatArray, FloatArray]  # pixel centres of the half-resolution stage, x (w,) and y (h, 1)
+    references: tuple[Reference, ...] = ()  # what the refiner sees of the person
 
 
 class WarpEngine:
-    """Geometry alone: needs no training, no GPU, and keeps the picture's own brush strokes."""
+    """Geometry, which keeps the picture's own brush strokes; a small network repairs mouth and eyes.
+
+    network: the refiner, or None for geometry alone.
+    """
 
     name = "warp"
+
+    def __init__(self, network: Network | None = None) -> None:
+        self._network = network
 
     def prepare(self, portrait: Portrait) -> WarpIdentity:
         """Mesh, field and hidden parts of the portrait's face."""
@@ -70,15 +78,32 @@ class WarpEngine:
             canvas=build_canvas(portrait.image, landmarks),
             weight=cv2.resize(weight, (box[2] - box[0], box[3] - box[1])).astype(np.float32),
             grid=(xs, ys),
+            references=build_references(portrait) if self._network is not None else (),
         )
 
     def render(self, who: WarpIdentity, shots: Iterable[Shot]) -> Iterator[Patch]:
         """Patches of the portrait's picture, one a shot."""
+        corner = who.surround.box[:2]
+        repair = None if self._network is None else Repair(self._network, who.references)
         for shot in shots:
-            yield render_shot(who, shot)
+            warped = warp_shot(who, shot)
+            if repair is not None:
+                maps = (warped.map_x, warped.map_y)
+                repair.apply(warped.image, maps, warped.fill, shot.landmarks, corner)
+            yield Patch(warped.image, corner, shot.time, who.weight)
 
 
-def render_shot(who: WarpIdentity, shot: Shot) -> Patch:
+@dataclass(frozen=True)
+class Warped:
+    """A frame before it is refined: image (h, w, 3) uint8, the stage; its maps (h, w) into the portrait; the fill."""
+
+    image: Image
+    map_x: FloatArray
+    map_y: FloatArray
+    fill: Fill | None
+
+
+def warp_shot(who: WarpIdentity, shot: Shot) -> Warped:
     """One frame: maps, the warped picture, then the insides of eyes and mouth."""
     box = who.surround.box
     map_x, map_y = target_maps(who, shot)
@@ -90,8 +115,7 @@ def render_shot(who: WarpIdentity, shot: Shot) -> Patch:
     for eye in who.eyes:
         shut_eye(image, eye, shot.landmarks[:, :2] - corner, map_x, map_y)
         paint_eye(image, eye, shot.landmarks[:, :2] - corner)
-    paint_mouth(image, who.mouth, shot, corner)
-    return Patch(image, (box[0], box[1]), shot.time, who.weight)
+    return Warped(image, map_x, map_y, paint_mouth(image, who.mouth, shot, corner))
 
 
 def target_maps(who: WarpIdentity, shot: Shot) -> tuple[FloatArray, FloatArray]:

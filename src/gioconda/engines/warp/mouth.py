@@ -81,10 +81,20 @@ def _area(ring: FloatArray) -> float:
     return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
 
 
-def paint_mouth(image: Image, look: MouthLook, shot: Shot, corner: FloatArray) -> None:
+@dataclass(frozen=True)
+class Fill:
+    """Where a mouth was filled: box of the stage, alpha (h, w) float32 in 0..1, whether it is a driver's."""
+
+    box: Box
+    alpha: FloatArray
+    borrowed: bool
+
+
+def paint_mouth(image: Image, look: MouthLook, shot: Shot, corner: FloatArray) -> Fill | None:
     """Fill the opening between the lips of `image`, whose top left lies at `corner` of the picture, in place.
 
     The fill comes in as the opening grows beyond what the photo shows, fully at twice that (Averbuch-Elor 2017).
+    Tells where; None where nothing was filled.
     """
     ring = shot.landmarks[load_topology().inner_lips, :2] - corner
     unit = look.unit * shot.grow
@@ -92,7 +102,7 @@ def paint_mouth(image: Image, look: MouthLook, shot: Shot, corner: FloatArray) -
     share = float(np.clip((area - look.area) / max(look.area, SMALLEST), 0, 1))
     box = patch_box(ring, 3, image.shape)
     if share <= 0 or box is None:
-        return
+        return None
     soft = max(0.5, 0.010 * unit)
     mask = polygon_mask(ring, box, soft)
     if shot.mouth is not None:
@@ -100,6 +110,7 @@ def paint_mouth(image: Image, look: MouthLook, shot: Shot, corner: FloatArray) -
     else:
         content = match_light(paint_teeth(look.teeth, shot, corner, box), SPRITE_SKIN, look)
     blend(image, box, content * _lip_shade(mask, unit), mask * share)
+    return Fill(box, mask * share, shot.mouth is not None)
 
 
 def _lip_shade(mask: FloatArray, unit: float) -> FloatArray:

@@ -1,0 +1,146 @@
+"""The neural refiner at use: repairs mouth and eyes of each warped frame, and leaves every other pixel alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from gioconda.engines.warp import aligned
+from gioconda.engines.warp.mesh import load_topology
+from gioconda.engines.warp.mouth import Fill
+from gioconda.errors import WeightsError
+from gioconda.types import FloatArray, Image, Portrait
+from gioconda.weights import asset_path
+
+NETWORK = "refiner.onnx"
+SMALLEST_UNIT = 16.0  # pixels an inter-ocular distance; a face below shows nothing to repair
+SWITCH = 0.8  # another photo must be this much nearer before the reference changes, else it would flicker
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A photo of the person as the network sees it: crop (H, W, 3) uint8, shape (N, 2) of lips and lids."""
+
+    crop: Image
+    shape: FloatArray
+
+
+def build_references(portrait: Portrait) -> tuple[Reference, ...]:
+    """The portrait and the person's further photos, these in the portrait's light."""
+    own = _reference(portrait)
+    return (own, *(_in_light_of(own, _reference(other)) for other in portrait.others))
+
+
+def _reference(portrait: Portrait) -> Reference:
+    matrix = aligned.alignment(portrait.face.landmarks)
+    crop = aligned.cut(portrait.image, matrix)
+    return Reference(crop, _shape(aligned.apply(matrix, portrait.face.landmarks)))
+
+
+def _shape(points: FloatArray) -> FloatArray:
+    topology = load_topology()
+    rings = (topology.inner_lips, topology.outer_lips, topology.right_eye, topology.left_eye)
+    return points[np.concatenate(rings)]
+
+
+def _in_light_of(first: Reference, other: Reference) -> Reference:
+    """Mean and spread of each colour as in the first: photos of one person come from many lamps."""
+    a, b = (r.crop.reshape(-1, 3).astype(np.float32) for r in (first, other))
+    gain = np.clip(a.std(0) / np.maximum(b.std(0), 1), 0.5, 2)
+    lit = (b - b.mean(0)) * gain + a.mean(0)
+    return Reference(np.clip(lit, 0, 255).astype(np.uint8).reshape(other.crop.shape), other.shape)
+
+
+class Network:
+    """The packaged network in onnxruntime; may be run from several threads."""
+
+    def __init__(self, file: Path, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other stages want the cores
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                file.read_bytes(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's own errors share no base class
+            raise WeightsError(f"{file.name} cannot be loaded ({str(error)[:120]}); reinstall gioconda") from None
+        self._input: str = self._session.get_inputs()[0].name
+
+    def __call__(self, planes: FloatArray) -> FloatArray:
+        """(1, CHANNELS, H, W) -> refined picture (3, H, W), -1..1."""
+        return np.asarray(self._session.run(None, {self._input: planes})[0][0], np.float32)
+
+
+@lru_cache(maxsize=4)
+def load_network(file: Path | None = None) -> Network:
+    """The packaged refiner, or another one of the same kind."""
+    return Network(file or asset_path(NETWORK), max(1, min(2, os.cpu_count() or 1)))
+
+
+@dataclass
+class Repair:
+    """One running job's refiner: the network, the person's photos, and what the last frame looked like."""
+
+    network: Network
+    references: Sequence[Reference]
+    _last: FloatArray | None = field(default=None, init=False)
+    _chosen: int = field(default=0, init=False)
+
+    def apply(
+        self,
+        image: Image,
+        maps: tuple[FloatArray, FloatArray],
+        fill: Fill | None,
+        landmarks: FloatArray,
+        corner: tuple[int, int],
+    ) -> None:
+        """Repair a warped stage (h, w, 3) in place.
+
+        maps: the portrait's x and y of each of its pixels. landmarks: (478, 3), the shot's, in the portrait's
+        picture, in which the stage's pixel (0, 0) lies at `corner`.
+        """
+        matrix = aligned.alignment(landmarks)
+        stage = aligned.moved(matrix, corner)
+        if aligned.UNIT / float(np.hypot(*stage[:, 0])) < SMALLEST_UNIT:
+            return
+        points = aligned.apply(matrix, landmarks)
+        told = aligned.geometry(points, aligned.stretch_of(*maps, stage), aligned.fill_of(fill, stage))
+        crop = aligned.cut(image, stage)
+        planes = aligned.stack(crop, self._reference(points).crop, self._last, told)
+        made = np.clip(self.network(planes), -1, 1)
+        self._last = made
+        _add(image, ((made - planes[0, :3]) * 127.5).transpose(1, 2, 0), stage)
+
+    def _reference(self, points: FloatArray) -> Reference:
+        """The photo whose lips and lids are most like the target's, with some persistence."""
+        if len(self.references) > 1:
+            shape = _shape(points)
+            far = [float(np.abs(r.shape - shape).mean()) for r in self.references]
+            best = int(np.argmin(far))
+            if far[best] < SWITCH * far[self._chosen]:
+                self._chosen = best
+        return self.references[self._chosen]
+
+
+def _add(image: Image, change: FloatArray, matrix: FloatArray) -> None:
+    """Add a crop's change (H, W, 3) in grey levels to the array that `matrix` takes to the crop, in place."""
+    box = aligned.crop_box(matrix, image.shape)
+    if box is None:
+        return
+    left, top, right, bottom = box
+    inner = aligned.moved(matrix, (left, top))
+    how = cv2.INTER_CUBIC if np.hypot(*matrix[:, 0]) < 1 else cv2.INTER_LINEAR
+    there = cv2.warpAffine(change, inner, (right - left, bottom - top), flags=how | cv2.WARP_INVERSE_MAP)
+    part = image[top:bottom, left:right]
+    np.copyto(part, cv2.add(part, there, dtype=cv2.CV_8U))

@@ -1,0 +1,92 @@
+"""Settings of a training run: a frozen dataclass, a preset that holds only differences, and --key value on top."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from gioconda.errors import InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+C = TypeVar("C")
+PRESETS = Path(__file__).parent / "presets"
+
+
+def load(kind: type[C], preset: str, changes: Mapping[str, str] | None = None) -> C:
+    """Settings of dataclass `kind`: its defaults, then the preset's, then `changes` as typed.
+
+    preset: the name of a packaged preset, or a .toml file. InputError for an unknown key or a bad value.
+    """
+    known = get_type_hints(kind)
+    values = {key: _checked(key, value, known) for key, value in _read(preset).items()}
+    for key, text in (changes or {}).items():
+        name = key.replace("-", "_")
+        values[name] = _parsed(name, text, known)
+    return kind(**values)
+
+
+def _read(preset: str) -> dict[str, Any]:
+    path = Path(preset) if preset.endswith(".toml") else PRESETS / f"{preset}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in PRESETS.glob("*.toml")))
+        raise InputError(f"unknown preset {preset!r}; use a .toml file or one of {known}")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not readable as TOML: {error}") from None
+
+
+def _checked(key: str, value: Any, known: Mapping[str, Any]) -> Any:
+    kind = _kind(key, known)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise InputError(f"{key} = {value!r} is not of type {kind.__name__}")
+    return value
+
+
+def _kind(key: str, known: Mapping[str, Any]) -> type:
+    if key not in known:
+        raise InputError(f"unknown key {key!r}; known: {', '.join(sorted(known))}")
+    kind = known[key]
+    assert isinstance(kind, type)
+    return kind
+
+
+def _parsed(key: str, text: str, known: Mapping[str, Any]) -> Any:
+    kind = _kind(key, known)
+    try:
+        if kind is bool:
+            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
+        return kind(text)
+    except (ValueError, KeyError):
+        raise InputError(f"--{key} {text}: not a value of type {kind.__name__}") from None
+
+
+def pairs(words: Sequence[str]) -> dict[str, str]:
+    """Words as typed, `--key value` or `--key=value`, as a mapping; InputError for anything else."""
+    found: dict[str, str] = {}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--") or len(word) < 3:
+            raise InputError(f"{word!r}: expected --key value")
+        key, equals, value = word[2:].partition("=")
+        if not equals:
+            if not rest:
+                raise InputError(f"--{key} needs a value")
+            value = rest.pop(0)
+        found[key] = value
+    return found
+
+
+def as_dict(settings: Any) -> dict[str, Any]:
+    """The settings as plain values, for logs and checkpoints."""
+    return dataclasses.asdict(settings)

@@ -1,0 +1,93 @@
+"""Distance of pictures as a network sees them: SqueezeNet 1.1 features, in the manner of LPIPS.
+
+Zhang et al., *The Unreasonable Effectiveness of Deep Features as a Perceptual Metric*, CVPR 2018: features of
+several layers, each pixel's vector brought to unit length, squared differences; here without learned weights, so
+figures are not plain LPIPS.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from gioconda.errors import MissingFileError, WeightsError
+
+SHA256 = "30b64a48bfecfaccbba1d4cc4f18581a573a28a1fd7f66b89239a9c90fdac9f9"
+MEAN_BGR = (103.939, 116.779, 123.68)
+LAYERS = ("conv1", "fire3", "fire5", "fire6", "fire7", "fire8", "fire9")
+POOL_AFTER = ("conv1", "fire3", "fire5")
+
+
+class Fire(nn.Module):
+    """SqueezeNet's block: 1x1 to few channels, then 1x1 and 3x3 side by side."""
+
+    def __init__(self, into: int, few: int, out: int) -> None:
+        super().__init__()
+        self.squeeze1x1 = nn.Conv2d(into, few, 1)
+        self.expand1x1 = nn.Conv2d(few, out, 1)
+        self.expand3x3 = nn.Conv2d(few, out, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, into, H, W) -> (N, 2 * out, H, W)."""
+        x = F.relu(self.squeeze1x1(x))
+        return torch.cat([F.relu(self.expand1x1(x)), F.relu(self.expand3x3(x))], 1)
+
+
+class SqueezeFeatures(nn.Module):
+    """Features of SqueezeNet 1.1 (Iandola et al. 2016), convolutions only, frozen.
+
+    weights: safetensors with the names conv1 and fire2 to fire9, for BGR 0..255 less the mean. last: the
+    deepest layer that is computed. Raises MissingFileError, or WeightsError where the file is another.
+    """
+
+    def __init__(self, weights: Path, last: str = "fire9") -> None:
+        super().__init__()
+        if not weights.is_file():
+            raise MissingFileError(f"{weights} does not exist: the perceptual distance needs SqueezeNet 1.1's file")
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+        if digest != SHA256:
+            raise WeightsError(f"{weights} is not the known SqueezeNet 1.1 (SHA-256 {digest[:12]})")
+        self.conv1 = nn.Conv2d(3, 64, 3, stride=2)
+        into = 64
+        for k, few in zip(range(2, 10), (16, 16, 32, 32, 48, 48, 64, 64), strict=True):
+            self.add_module(f"fire{k}", Fire(into, few, 4 * few))
+            into = 8 * few
+        self.load_state_dict(load_file(weights))
+        self.requires_grad_(False)
+        self.eval()
+        self.names = ("conv1", *(f"fire{k}" for k in range(2, 10)))
+        self.names = self.names[: self.names.index(last) + 1]
+        mean = torch.tensor(MEAN_BGR).view(1, 3, 1, 1)
+        self.register_buffer("mean", mean, persistent=False)
+        self.mean: Tensor
+
+    def forward(self, rgb: Tensor) -> dict[str, Tensor]:
+        """Pictures (N, 3, H, W) RGB in -1..1 -> layer name -> features (N, C, h, w)."""
+        x = (rgb.flip(1) + 1) * 127.5 - self.mean
+        found = {}
+        for name in self.names:
+            x = getattr(self, name)(x)
+            x = F.relu(x) if name == "conv1" else x
+            if name in LAYERS:
+                found[name] = x
+            if name in POOL_AFTER:
+                x = F.max_pool2d(x, 3, stride=2, ceil_mode=True)
+        return found
+
+
+def feature_distance(first: dict[str, Tensor], second: dict[str, Tensor]) -> Tensor:
+    """Sum over layers of the mean squared difference of unit feature vectors, a scalar; 0 for equal pictures."""
+    total = torch.zeros(())
+    for name, a in first.items():
+        total = total + (_unit(a) - _unit(second[name])).square().sum(1).mean()
+    return total
+
+
+def _unit(x: Tensor) -> Tensor:
+    x = x.float()
+    return x * (x.square().sum(1, keepdim=True) + 1e-6).rsqrt()

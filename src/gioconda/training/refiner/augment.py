@@ -1,0 +1,132 @@
+"""Changes to a sample that a portrait may bring with it: paint, canvas, drawing, grey, grain, other light, damage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from gioconda.engines.warp.aligned import HEIGHT, WIDTH, Geometry
+from gioconda.types import FloatArray, Image
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+WARPED = (0, 2)  # which of a sample's crops the warp has made
+TRUE = (1, 3)
+REFERENCE = 4
+
+STYLE_SHARE, LIGHT_SHARE, TEXTURE_SHARE, DAMAGE_SHARE, OTHER_LIGHT_SHARE = 0.35, 0.6, 0.3, 0.25, 0.2
+
+Point = Callable[[FloatArray], FloatArray]
+
+
+def augment(crops: Sequence[Image], told: Sequence[Geometry], random: np.random.Generator) -> list[Image]:
+    """The five crops of a sample changed alike, but for what a warp would damage or carry along."""
+    changed = list(crops)
+    if random.random() < STYLE_SHARE:
+        brush = _brush(random)
+        changed = [brush(c) for c in changed]
+    if random.random() < LIGHT_SHARE:
+        curve = _light(random)
+        changed = [_pointwise(c, curve) for c in changed]
+    if random.random() < OTHER_LIGHT_SHARE:
+        changed[REFERENCE] = _pointwise(changed[REFERENCE], _light(random))
+    if random.random() < TEXTURE_SHARE:
+        changed = _textured(changed, told, random)
+    if random.random() < DAMAGE_SHARE:
+        for k in WARPED:
+            changed[k] = _damaged(changed[k], told[k // 2], random)
+    return changed
+
+
+def _pointwise(crop: Image, curve: Point) -> Image:
+    return np.clip(curve(crop.astype(np.float32)) + 0.5, 0, 255).astype(np.uint8)
+
+
+def _light(random: np.random.Generator) -> Point:
+    """Gain, gamma, tint (varnish, lamps), and how much colour is left."""
+    gain, gamma = random.uniform(0.75, 1.2), random.uniform(0.75, 1.35)
+    tint = random.uniform(0.85, 1.12, 3).astype(np.float32)
+    colour = float(random.choice([0.0, random.uniform(0.3, 1.2), 1.0], p=[0.25, 0.35, 0.4]))
+
+    def curve(x: FloatArray) -> FloatArray:
+        x = 255 * (np.maximum(x, 0) / 255) ** gamma * gain
+        grey = (x @ LUMA)[..., None]
+        return np.asarray((grey + (x - grey) * colour) * tint, np.float32)
+
+    return curve
+
+
+def _brush(random: np.random.Generator) -> Callable[[Image], Image]:
+    """A filter that gives the crop a painter's or a draughtsman's surface."""
+    kind = int(random.integers(4))
+    size = int(random.choice([3, 5]))
+    if kind == 0:  # blobs of paint
+        return lambda c: np.asarray(cv2.medianBlur(c, size), np.uint8)
+    if kind == 1:  # smooth modelling with hard contours
+        return lambda c: np.asarray(cv2.bilateralFilter(c, 7, 35, 5), np.uint8)
+    if kind == 2:  # few tones, as in prints
+        step = int(random.integers(12, 28))
+        return lambda c: np.asarray(np.minimum(c // step * step + step // 2, 255), np.uint8)
+    amount = float(random.uniform(0.5, 1.2))  # drawn contours
+
+    def drawn(crop: Image) -> Image:
+        soft = cv2.GaussianBlur(crop, (0, 0), 2)
+        edges = np.abs(crop.astype(np.float32) - soft).max(-1, keepdims=True)
+        return np.clip(crop - amount * 3 * edges, 0, 255).astype(np.uint8)
+
+    return drawn
+
+
+def _textured(crops: list[Image], told: Sequence[Geometry], random: np.random.Generator) -> list[Image]:
+    """Grain or canvas on warp and truth alike: the warp carries it along, and the network has to leave it alone."""
+    sigma = random.uniform(0.0, 1.5)
+    fields = [_texture(random, sigma) for _ in range(2)]
+    strength = float(random.uniform(3, 14))
+    out = list(crops)
+    for moment in range(2):
+        grain = fields[0] * strength
+        own = (1 - np.minimum(told[moment].fill * 2, 1))[..., None]  # what was filled in has no grain of the picture
+        out[2 * moment] = _added(crops[2 * moment], grain * own)
+        out[2 * moment + 1] = _added(crops[2 * moment + 1], grain * own)
+    out[REFERENCE] = _added(crops[REFERENCE], fields[1] * strength)
+    return out
+
+
+def _texture(random: np.random.Generator, sigma: float) -> FloatArray:
+    noise = random.standard_normal((HEIGHT, WIDTH, 1)).astype(np.float32)
+    if sigma > 0.3:
+        along = random.uniform(0.5, 2.5)
+        noise = cv2.GaussianBlur(noise, (0, 0), sigmaX=sigma * along, sigmaY=sigma / along)[..., None]
+    return np.asarray(noise / max(float(noise.std()), 1e-6), np.float32)
+
+
+def _added(crop: Image, field: FloatArray) -> Image:
+    return np.clip(crop + field + 0.5, 0, 255).astype(np.uint8)
+
+
+def _damaged(crop: Image, told: Geometry, random: np.random.Generator) -> Image:
+    """A worse warp: blurred, shifted in places, or with a hole, within the window alone."""
+    kind = int(random.integers(3))
+    if kind == 0:
+        other = cv2.GaussianBlur(crop, (0, 0), random.uniform(0.6, 1.6))
+    elif kind == 1:
+        grid = random.normal(0, 1.2, (5, 4, 2)).astype(np.float32)
+        shift = cv2.resize(grid, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+        y, x = np.indices((HEIGHT, WIDTH), dtype=np.float32)
+        other = cv2.remap(crop, x + shift[..., 0], y + shift[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    else:
+        other = crop.copy()
+        inside = np.argwhere(told.openings > 0.5)
+        if len(inside):
+            row, column = inside[int(random.integers(len(inside)))]
+            colour = crop.reshape(-1, 3)[int(random.integers(crop.shape[0] * crop.shape[1]))]
+            tone = tuple(float(v) for v in colour)
+            cv2.circle(other, (int(column), int(row)), int(random.integers(2, 7)), tone, -1, cv2.LINE_AA)
+    mix = told.window[..., None]
+    return _mixed(crop, np.asarray(other, np.uint8), mix)
+
+
+def _mixed(first: Image, second: Image, share: npt.NDArray[np.float32]) -> Image:
+    return (first + (second.astype(np.float32) - first) * share + 0.5).astype(np.uint8)

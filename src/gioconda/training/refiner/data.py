@@ -1,0 +1,109 @@
+"""Batches for the refiner: people weigh alike, and every draw follows from the step's number."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gioconda.engines.warp import aligned
+from gioconda.errors import InputError, MissingFileError
+from gioconda.training.refiner.augment import augment
+from gioconda.training.refiner.prepare import INDEX, MAP_SCALE, Entry, load_arrays
+from gioconda.types import FloatArray
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Two successive moments: inputs (2, N, CHANNELS, H, W) without the last output, truths (2, N, 3, H, W)."""
+
+    inputs: FloatArray
+    truths: FloatArray
+
+
+class Samples:
+    """The prepared samples of one split, left on disk until they are drawn.
+
+    people: how many people to keep, those with the most samples first; 0 for all. Raises MissingFileError where
+    the folder was not prepared.
+    """
+
+    def __init__(self, folder: Path, split: str, *, people: int = 0) -> None:
+        entries = [e for e in read_index(folder) if e.split == split]
+        self.people = _chosen(entries, people)
+        if not self.people:
+            raise InputError(f"{folder} holds no sample of the split {split!r}")
+        kept = [e for e in entries if e.identity in self.people]
+        self._files = [load_arrays(folder / e.file) for e in kept]
+        self._row_of = [(file, row) for file, e in enumerate(kept) for row in range(e.samples)]
+        owners = np.repeat([self.people.index(e.identity) for e in kept], [e.samples for e in kept])
+        self._of_person = [np.flatnonzero(owners == k) for k in range(len(self.people))]
+
+    def __len__(self) -> int:
+        return len(self._row_of)
+
+    def batch(self, seed: int, index: int, size: int, *, source_share: float = 0.5, style: bool = True) -> Batch:
+        """The batch of step `index`. source_share: how often the portrait itself is the reference."""
+        random = np.random.default_rng((seed, index))
+        who = random.integers(len(self.people), size=size)
+        rows = [int(random.choice(self._of_person[k])) for k in who]
+        return self._stack(rows, random, source_share, style)
+
+    def fixed(self, size: int) -> Batch:
+        """The same `size` samples at each call, people in turn, the portrait itself as reference, nothing changed."""
+        count = -(-size // len(self.people))
+        rows = []
+        for k in range(size):
+            own = self._of_person[k % len(self.people)]
+            rows.append(int(own[(2 * (k // len(self.people)) + 1) * len(own) // (2 * count)]))
+        return self._stack(rows, None, 1.0, False)
+
+    def _stack(
+        self, rows: Sequence[int], random: np.random.Generator | None, source_share: float, style: bool
+    ) -> Batch:
+        shape = (2, len(rows), aligned.CHANNELS, aligned.HEIGHT, aligned.WIDTH)
+        inputs = np.empty(shape, np.float32)
+        truths = np.empty((*shape[:2], 3, *shape[3:]), np.float32)
+        for k, row in enumerate(rows):
+            pictures, maps, points = (part[self._row_of[row][1]] for part in self._files[self._row_of[row][0]])
+            before, true_before, now, true_now, own, near = pictures
+            reference = own if random is None or random.random() < source_share else near
+            crops = [before, true_before, now, true_now, reference]
+            told = [_geometry(maps[moment], points[moment]) for moment in range(2)]
+            if random is not None and style:
+                crops = augment(crops, told, random)
+            flip = random is not None and bool(random.integers(2))
+            for moment in range(2):
+                planes = aligned.stack(crops[2 * moment], crops[4], None, told[moment])[0]
+                truth = crops[2 * moment + 1].transpose(2, 0, 1) / np.float32(127.5) - 1
+                inputs[moment, k] = planes[..., ::-1] if flip else planes
+                truths[moment, k] = truth[..., ::-1] if flip else truth
+        return Batch(inputs, truths)
+
+
+def _geometry(maps: npt.NDArray[np.int8], points: FloatArray) -> aligned.Geometry:
+    stretch, fill = maps.astype(np.float32) / np.float32(MAP_SCALE)
+    return aligned.geometry(points, stretch, fill)
+
+
+def read_index(folder: Path) -> list[Entry]:
+    """What a prepared folder holds."""
+    path = folder / INDEX
+    if not path.is_file():
+        raise MissingFileError(f"{path} does not exist; run gioconda prepare VIDEOS -o {folder} first")
+    return [Entry(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def _chosen(entries: Sequence[Entry], people: int) -> list[str]:
+    count: dict[str, int] = {}
+    for entry in entries:
+        count[entry.identity] = count.get(entry.identity, 0) + entry.samples
+    names = sorted(count)
+    if 0 < people < len(names):
+        order = np.random.default_rng(people).permutation(len(names))
+        names = sorted(names[k] for k in order[:people])
+    return names

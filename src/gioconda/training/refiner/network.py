@@ -1,0 +1,110 @@
+"""The refiner: a compact U-Net with gated convolutions that repairs mouth and eyes of a warped face.
+
+Gated convolutions after Yu et al., *Free-Form Image Inpainting with Gated Convolution*, ICCV 2019. The crop is
+folded to half its side first (pixel unshuffle), so that little is computed at full resolution.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.nn.utils.parametrizations import spectral_norm
+
+from gioconda.engines.warp.aligned import CHANNELS
+
+SLOPE = 0.1  # of leaky rectifiers; inference runtimes fuse them into convolutions, smoother ones they do not
+WINDOW = CHANNELS - 1  # the channel that says where the picture may change
+
+
+class Gated(nn.Module):
+    """A 3x3 convolution whose second half of channels decides how much of the first passes."""
+
+    def __init__(self, into: int, out: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(into, 2 * out, 3, stride, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, into, H, W) -> (N, out, H / stride, W / stride)."""
+        value, gate = self.conv(x).chunk(2, 1)
+        return F.leaky_relu(value, SLOPE) * torch.sigmoid(gate)
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions beside a straight path."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same shape."""
+        made: Tensor = self.second(F.leaky_relu(self.first(x), SLOPE))
+        return x + made
+
+
+class Up(nn.Module):
+    """Doubles the side, takes in what the way down has seen there, and mixes."""
+
+    def __init__(self, into: int, beside: int, out: int) -> None:
+        super().__init__()
+        self.narrow = nn.Conv2d(into, out, 1)
+        self.mix = nn.Conv2d(out + beside, out, 3, padding=1)
+
+    def forward(self, x: Tensor, beside: Tensor) -> Tensor:
+        """(N, into, H, W), (N, beside, 2H, 2W) -> (N, out, 2H, 2W)."""
+        x = F.interpolate(self.narrow(x), scale_factor=2.0, mode="nearest")
+        return F.leaky_relu(self.mix(torch.cat([x, beside], 1)), SLOPE)
+
+
+class Refiner(nn.Module):
+    """Input (N, CHANNELS, H, W), sides divisible by 16, as `aligned.stack` makes it -> picture (N, 3, H, W), -1..1.
+
+    Outside the window the warped picture comes out as it went in. width: channels of the first level.
+    """
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        w1, w2, w3 = 3 * width, 6 * width, 10 * width
+        self.stem = nn.Conv2d(4 * CHANNELS, width, 1)
+        self.level0 = Gated(width, width)  # (H/2, W/2)
+        self.down1, self.level1 = Gated(width, w1, 2), Residual(w1)  # (H/4, W/4)
+        self.down2, self.level2 = Gated(w1, w2, 2), Residual(w2)  # (H/8, W/8)
+        self.down3, self.level3 = Gated(w2, w3, 2), nn.Sequential(Residual(w3), Residual(w3))  # (H/16, W/16)
+        self.up2, self.up1, self.up0 = Up(w3, w2, w2), Up(w2, w1, w1), Up(w1, width, width)
+        self.head = nn.Conv2d(width, 16, 3, padding=1)
+        nn.init.zeros_(self.head.weight)  # the start is the warp as it is
+        assert self.head.bias is not None
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The refined picture."""
+        warped, window = x[:, :3], x[:, WINDOW:]
+        x0 = self.level0(F.leaky_relu(self.stem(F.pixel_unshuffle(x, 2)), SLOPE))
+        x1 = self.level1(self.down1(x0))
+        x2 = self.level2(self.down2(x1))
+        x3 = self.level3(self.down3(x2))
+        y = self.up0(self.up1(self.up2(x3, x2), x1), x0)
+        y = F.pixel_shuffle(self.head(y), 2)
+        return warped + window * torch.sigmoid(y[:, 3:] + 2) * y[:, :3]
+
+
+class PatchCritic(nn.Module):
+    """A patch discriminator (Isola et al. 2017) with spectral norm: picture and geometry -> scores and features."""
+
+    def __init__(self, into: int, width: int = 32) -> None:
+        super().__init__()
+        sizes = (into, width, 2 * width, 4 * width)
+        self.steps = nn.ModuleList(spectral_norm(nn.Conv2d(a, b, 4, 2, 1)) for a, b in pairwise(sizes))
+        self.score = spectral_norm(nn.Conv2d(4 * width, 1, 3, padding=1))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(N, into, H, W) -> scores (N, 1, H/8, W/8), features of each step."""
+        features = []
+        for step in self.steps:
+            x = F.leaky_relu(step(x), 0.2)
+            features.append(x)
+        return self.score(x), features

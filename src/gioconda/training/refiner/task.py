@@ -1,0 +1,282 @@
+"""The refiner as a task of the shared loop: `gioconda train refiner`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from math import cos, pi
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from gioconda.ahead import run_ahead
+from gioconda.errors import InputError
+from gioconda.training.config import as_dict
+from gioconda.training.loop import Schedule, fit
+from gioconda.training.perceptual import SqueezeFeatures, feature_distance
+from gioconda.training.refiner.data import Batch, Samples
+from gioconda.training.refiner.losses import (
+    LINES,
+    OPENING,
+    WINDOW,
+    critic_loss,
+    matching_loss,
+    pixel_loss,
+    pixel_weights,
+    temporal_loss,
+)
+from gioconda.training.refiner.network import PatchCritic, Refiner
+from gioconda.types import Image
+
+M = TypeVar("M", bound=nn.Module)
+REFERENCE, LAST, STRETCH = slice(3, 6), slice(6, 9), slice(11, 12)  # channels that an ablation can blank
+DEV_SAMPLES, GRID_SAMPLES = 64, 12
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides a run; presets hold differences, unknown keys are refused."""
+
+    steps: int = 6000
+    minutes: float = 0.0
+    batch: int = 16
+    width: int = 16
+    seed: int = 0
+    people: int = 0  # of the train split; 0: all
+    learning_rate: float = 1e-3
+    critic_rate: float = 4e-4
+    ema: float = 0.998
+    perceptual: float = 0.6
+    temporal: float = 0.5
+    adversarial: float = 0.02
+    matching: float = 0.2
+    critic_from: float = 0.7  # share of the run after which the critic takes part; 1: never
+    reference: bool = True  # whether the network sees the person's photo
+    last: bool = True  # whether it sees its last output
+    geometry: bool = True  # whether it sees openings, contours and stretch
+    style: bool = True  # whether samples are painted, lit, textured and damaged
+    last_dropped: float = 0.3  # share of samples without a last output
+    precision: str = "bf16-mixed"
+    accelerator: str = "auto"
+    features: str = ""  # SqueezeNet's file; without it, no perceptual loss
+    validate_every: int = 500
+    save_seconds: float = 120.0
+
+    def schedule(self) -> Schedule:
+        """What the loop needs of this."""
+        return Schedule(
+            self.steps, self.minutes, validate_every=self.validate_every, save_seconds=self.save_seconds
+        )
+
+
+class RefinerTask:
+    """Networks, optimisers and samples of one run."""
+
+    def __init__(self, settings: Settings, data: Path) -> None:
+        self._s = settings
+        self.settings: Mapping[str, Any] = as_dict(settings)
+        torch.manual_seed(settings.seed)
+        self._fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)  # type: ignore[arg-type]
+        self._device = self._fabric.device
+        self._train = Samples(data, "train", people=settings.people)
+        self._dev = Samples(data, "dev").fixed(DEV_SAMPLES)
+        net = _channels_last(Refiner(settings.width))
+        critic = _channels_last(PatchCritic(5))
+        self._net, self._optimizer = self._fabric.setup(net, torch.optim.AdamW(net.parameters(), 1.0, (0.9, 0.99)))
+        self._critic, self._critic_optimizer = self._fabric.setup(
+            critic, torch.optim.AdamW(critic.parameters(), settings.critic_rate, (0.5, 0.99))
+        )
+        self._ema = deepcopy(net).requires_grad_(False)
+        self._squeeze = self._features(settings.features)
+        self._ahead: Iterator[Batch] | None = None
+        self._next = -1
+
+    def _features(self, file: str) -> nn.Module | None:
+        if not file:
+            return None
+        features: nn.Module = SqueezeFeatures(Path(file), "fire5")
+        return _channels_last(features.to(self._device))
+
+    @property
+    def people(self) -> list[str]:
+        """Whose clips are learnt from."""
+        return self._train.people
+
+    def step(self, index: int, progress: float) -> dict[str, float]:
+        """One step of the network and, late in the run, one of the critic."""
+        batch = self._batch(index)
+        rate = self._s.learning_rate * min(1.0, (index + 1) / 100) * (0.03 + 0.97 * (1 + cos(pi * progress)) / 2)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        before_in, now_in = (self._tensor(batch.inputs[k]) for k in (0, 1))
+        true_before, true = (self._tensor(batch.truths[k]) for k in (0, 1))
+        with torch.no_grad():
+            before = self._net(self._blanked(before_in)).float().clamp(-1, 1)
+        keep = torch.from_numpy(np.random.default_rng((self._s.seed, index, 1)).random(len(before)))
+        seen = (keep >= self._s.last_dropped).to(before).view(-1, 1, 1, 1)
+        now_in[:, LAST] = before * seen
+        made = self._net(self._blanked(now_in)).float()
+        weights = pixel_weights(now_in)
+        parts = {
+            "l1": pixel_loss(made, true, weights),
+            "temporal": temporal_loss(made, before, true, true_before, weights) * self._s.temporal,
+        }
+        if self._squeeze is not None:
+            with self._fabric.autocast():
+                parts["perceptual"] = self._s.perceptual * self._seen_distance(made, true)
+        critic_on = progress >= self._s.critic_from
+        if critic_on:
+            parts |= self._critic_parts(made, true, now_in)
+        self._optimizer.zero_grad()
+        self._fabric.backward(torch.stack(list(parts.values())).sum())
+        self._fabric.clip_gradients(self._net, self._optimizer, max_norm=1.0, error_if_nonfinite=False)
+        self._optimizer.step()
+        self._follow(index)
+        logged = {name: float(value.detach()) for name, value in parts.items()}
+        if critic_on:
+            logged["critic"] = self._critic_step(made.detach(), true, now_in)
+        return logged
+
+    def _seen_distance(self, made: Tensor, true: Tensor) -> Tensor:
+        assert self._squeeze is not None
+        with torch.no_grad():
+            wanted = self._squeeze(true)
+        return feature_distance(self._squeeze(made), wanted)
+
+    def _critic_parts(self, made: Tensor, true: Tensor, inputs: Tensor) -> dict[str, Tensor]:
+        told = inputs[:, [OPENING, LINES]]
+        self._critic.requires_grad_(False)
+        scores, features = self._critic(torch.cat([made, told], 1))
+        with torch.no_grad():
+            _, wanted = self._critic(torch.cat([true, told], 1))
+        self._critic.requires_grad_(True)
+        return {
+            "adversarial": -self._s.adversarial * scores.float().mean(),
+            "matching": self._s.matching * matching_loss(features, wanted).float(),
+        }
+
+    def _critic_step(self, made: Tensor, true: Tensor, inputs: Tensor) -> float:
+        told = inputs[:, [OPENING, LINES]]
+        real, _ = self._critic(torch.cat([true, told], 1))
+        fake, _ = self._critic(torch.cat([made, told], 1))
+        loss = critic_loss(real.float(), fake.float())
+        self._critic_optimizer.zero_grad()
+        self._fabric.backward(loss)
+        self._critic_optimizer.step()
+        return float(loss.detach())
+
+    def _follow(self, index: int) -> None:
+        decay = min(self._s.ema, (1 + index) / (10 + index))
+        with torch.no_grad():
+            own = dict(self._net.module.state_dict())
+            for name, value in self._ema.state_dict().items():
+                value.lerp_(own[name].to(value), 1 - decay)
+
+    def _tensor(self, array: Any) -> Tensor:
+        return torch.from_numpy(array).to(self._device, memory_format=torch.channels_last)
+
+    def _blanked(self, inputs: Tensor) -> Tensor:
+        s = self._s
+        away = [part for part, kept in ((REFERENCE, s.reference), (LAST, s.last)) if not kept]
+        if not s.geometry:
+            away += [slice(OPENING, OPENING + 2), STRETCH]
+        if not away:
+            return inputs
+        inputs = inputs.clone()
+        for part in away:
+            inputs[:, part] = 0
+        return inputs
+
+    def _batch(self, index: int) -> Batch:
+        """The batch of a step, made ahead in a thread of its own; the same whenever it is asked for."""
+        if self._ahead is None or self._next != index:
+            s = self._s
+            self._ahead = run_ahead(
+                (
+                    self._train.batch(s.seed, k, s.batch, style=s.style)
+                    for k in iter(range(index, 1 << 62))
+                ),
+                depth=3,
+            )
+            self._next = index
+        self._next += 1
+        return next(self._ahead)
+
+    def _refined(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Two successive outputs of the averaged network."""
+        self._ema.eval()
+        inputs = [self._tensor(batch.inputs[k]) for k in (0, 1)]
+        with torch.no_grad(), self._fabric.autocast():
+            before = self._ema(self._blanked(inputs[0])).float().clamp(-1, 1)
+            inputs[1][:, LAST] = before
+            return before, self._ema(self._blanked(inputs[1])).float().clamp(-1, 1)
+
+    def validate(self) -> dict[str, float]:
+        """Figures on fixed samples of the dev people; score: L1 and features, each as a share of the warp's."""
+        _, made = self._refined(self._dev)
+        inputs, true = (self._tensor(part[1]) for part in (self._dev.inputs, self._dev.truths))
+        weights, warped = pixel_weights(inputs), inputs[:, :3]
+        figures = {"l1": float(pixel_loss(made, true, weights)), "l1_warp": float(pixel_loss(warped, true, weights))}
+        score = figures["l1"] / figures["l1_warp"]
+        if self._squeeze is not None:
+            with torch.no_grad():
+                figures["features"] = float(self._seen_distance(made, true))
+                figures["features_warp"] = float(self._seen_distance(warped, true))
+            score = (score + figures["features"] / figures["features_warp"]) / 2
+        return {**figures, "score": score}
+
+    def grid(self) -> Image:
+        """Rows of reference, warped, refined, true, window, for the first dev samples."""
+        _, made = self._refined(self._dev)
+        inputs, true = self._dev.inputs[1], self._dev.truths[1]
+        rows = []
+        for k in range(min(GRID_SAMPLES, len(true))):
+            window = np.repeat(inputs[k, WINDOW:] * 2 - 1, 3, axis=0)
+            tiles = [inputs[k, 3:6], inputs[k, :3], made[k].cpu().numpy(), true[k], window]
+            rows.append(np.concatenate(tiles, 2))
+        sheet = np.concatenate([np.concatenate(rows[k::2], 1) for k in range(2)], 2)
+        return np.ascontiguousarray((sheet.transpose(1, 2, 0) + 1) * 127.5).clip(0, 255).astype(np.uint8)
+
+    def state(self) -> dict[str, Any]:
+        """All that steps change."""
+        return {
+            "net": self._net.module.state_dict(),
+            "ema": self._ema.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "critic": self._critic.module.state_dict(),
+            "critic_optimizer": self._critic_optimizer.state_dict(),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` gave."""
+        self._net.module.load_state_dict(state["net"])
+        self._ema.load_state_dict(state["ema"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._critic.module.load_state_dict(state["critic"])
+        self._critic_optimizer.load_state_dict(state["critic_optimizer"])
+
+
+def _channels_last(module: M) -> M:
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module
+
+
+def train(settings: Settings, data: Path, run: Path, *, dry_run: bool = False, report: Any = lambda *_: None) -> int:
+    """Train in the folder `run`, going on where it stopped; dry_run: two steps and a validation, in memory."""
+    if settings.steps < 1 or settings.batch < 1:
+        raise InputError("steps and batch must be at least 1")
+    torch.set_num_threads(min(8, os.cpu_count() or 1))
+    task = RefinerTask(settings, data)
+    if dry_run:
+        for index in range(2):
+            report("train", index + 1, 2)
+            task.step(index, settings.critic_from if index else 0.0)
+        task.validate()
+        return 2
+    return fit(task, run, settings.schedule(), report=report)
