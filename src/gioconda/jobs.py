@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -71,6 +72,8 @@ def plan(
     size: int | None,
     label: bool,
     report: Progress,
+    *,
+    photos: Sequence[PathLike | Image] = (),
 ) -> Job:
     """Everything loaded. With the driver's own pose, the face is cut out after rendering: it may go anywhere."""
     clock = Clock()
@@ -82,13 +85,14 @@ def plan(
             chosen=face,
             crop=crop and not late_crop,
             size=None if late_crop else size,
+            photos=photos,
         ),
         partial(load_motion, motion),
         report,
         clock,
     )
     box = composite.crop_box(who.portraits[0].face.landmarks, who.image.shape) if late_crop else None
-    settings = f"{style} {label} {who.image.shape} {box}"
+    settings = f"{style} {label} {who.image.shape} {box} {[one.sha256 for one in who.photos]}"
     return Job(
         who=who,
         what=what,
@@ -131,7 +135,8 @@ def _load_both(
 def finished_frames(job: Job) -> Generator[Frame, None, None]:
     """Finished frames: rendered, laid into the picture, labelled, watermarked."""
     mark = Watermarker(job.size, job.payload)
-    with closing(_rendered(job)) as moments:
+    # frames are rendered in a thread of their own, while those before are composed and encoded
+    with closing(run_ahead(_rendered(job), depth=2)) as moments:
         for picture, patches in moments:
             since = time.perf_counter()
             image = composite.compose(picture, patches)
@@ -151,14 +156,12 @@ def _rendered(job: Job) -> Generator[tuple[Image, list[Patch]], None, None]:
         yield from _rendered_video(job, job.who.video)
         return
     since = time.perf_counter()
-    cast = [
-        (Retargeter(job.what.motion, one, job.style), job.engine.prepare(one)) for one in job.who.portraits
-    ]
+    cast = [_Actor(job, one) for one in job.who.portraits]
     since = job.clock.add("prepare", since)
-    with closing(_mouths(job.what, cast[0][0])) as mouths:
+    with closing(_mouths(job.what, cast[0].laid)) as mouths:
         for i, mouth in zip(range(len(job.what.motion)), mouths, strict=False):
             since = job.clock.add("decode", since)
-            patches = [_one(job.engine, who, laid.shot(i, mouth)) for laid, who in cast]
+            patches = [one.patch(i, mouth) for one in cast]
             job.clock.add("render", since)
             yield job.who.image, patches
             since = time.perf_counter()
@@ -171,13 +174,24 @@ def _rendered_video(job: Job, video: Path) -> Generator[tuple[Image, list[Patch]
         for i, mouth, portrait in zip(range(len(job.what.motion)), mouths, portraits, strict=False):
             since = time.perf_counter()
             shot = laid.onto(portrait).shot(i, mouth)
-            patch = _one(job.engine, job.engine.prepare(portrait), shot)
+            patch = next(iter(job.engine.render(job.engine.prepare(portrait), (shot,))))
             job.clock.add("render", since)
             yield portrait.image, [patch]
 
 
-def _one(engine: Engine, who: object, shot: Shot) -> Patch:
-    return next(iter(engine.render(who, (shot,))))
+class _Actor:
+    """One face of a still portrait: its motion, and its engine's rendering, which remembers the frame before."""
+
+    def __init__(self, job: Job, portrait: Portrait) -> None:
+        self.laid = Retargeter(job.what.motion, portrait, job.style)
+        self._next: deque[Shot] = deque(maxlen=1)
+        shots = iter(self._next.popleft, None)
+        self._patches = iter(job.engine.render(job.engine.prepare(portrait), shots))
+
+    def patch(self, index: int, mouth: Mouth | None) -> Patch:
+        """The rendered frame `index` of the motion."""
+        self._next.append(self.laid.shot(index, mouth))
+        return next(self._patches)
 
 
 def _mouths(what: MotionSource, laid: Retargeter) -> Generator[Mouth | None, None, None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +62,8 @@ def animate(
     out: None = None,
     *,
     engine: str = ...,
+    refine: bool | PathLike = ...,
+    photos: Sequence[PathLike | Image] = ...,
     absolute: bool = ...,
     face: int | str = ...,
     region: str = ...,
@@ -82,6 +84,8 @@ def animate(
     out: PathLike,
     *,
     engine: str = ...,
+    refine: bool | PathLike = ...,
+    photos: Sequence[PathLike | Image] = ...,
     absolute: bool = ...,
     face: int | str = ...,
     region: str = ...,
@@ -101,6 +105,8 @@ def animate(
     out: PathLike | None = None,
     *,
     engine: str = "warp",
+    refine: bool | PathLike = True,
+    photos: Sequence[PathLike | Image] = (),
     absolute: bool = False,
     face: int | str = 0,
     region: str = "all",
@@ -117,7 +123,9 @@ def animate(
     """Move a portrait as a motion does: frames as they are made, or a signed file and what it holds.
 
     portrait: a picture's or video's path, a `Portrait`, or (H, W, 3) uint8 RGB. motion: a video, a `.npz`, a
-    Live Link Face `.csv`, the name of a template, or a `Motion`. absolute: the driver's own pose and
+    Live Link Face `.csv`, the name of a template, or a `Motion`. refine: let a network repair mouth and eyes, the
+    packaged one or another in an .onnx file.
+    photos: further pictures of the same person, which show what the portrait hides. absolute: the driver's own pose and
     expression instead of the change since its most neutral frame. face: 0 is the largest, "all" moves every
     one. region: all, pose, expression, lips or eyes. strength: 0 to 2. crop: the face's square of `size`
     pixels, instead of the whole picture with `size` as its longest side. Frames always carry the watermark.
@@ -129,19 +137,24 @@ def animate(
     job = plan(
         portrait,
         motion,
-        get_engine(engine),
+        get_engine(engine, refine=_network(refine)),
         Style(absolute, region, strength),
         face,
         crop,
         size,
         label,
         report,
+        photos=photos,
     )
     if out is None:
         return finished_frames(job)
     driver = job.what.driver
     sound = driver if audio and driver and media.probe(driver).has_audio else None
     return _write(job, out, sound, rights, key, certificate, report)
+
+
+def _network(refine: bool | PathLike) -> bool | Path:
+    return refine if isinstance(refine, bool) else media.check_input(refine)
 
 
 def _ready_to_write(
@@ -174,7 +187,7 @@ def _write(
             report("render", done, len(motion))
         since = time.perf_counter()
     since = clock.add("encode", since)
-    claim = _claim(job.engine.name, (job.who.ingredient, job.what.ingredient), job.payload, rights)
+    claim = _claim(job.engine.name, _inputs(job), job.payload, rights)
     _publish(writer.temp, out, claim, key, certificate)
     clock.add("sign", since)
     return Result(
@@ -186,6 +199,10 @@ def _write(
         stages=clock.stages,
         warnings=tuple(writer.warnings),
     )
+
+
+def _inputs(job: Job) -> tuple[Ingredient, ...]:
+    return (job.who.ingredient, *job.who.photos, job.what.ingredient)
 
 
 def _claim(engine: str, inputs: tuple[Ingredient, ...], payload: int, rights: str | None) -> Claim:
@@ -221,6 +238,7 @@ def edit(
     gaze_x: float = ...,
     gaze_y: float = ...,
     coefficients: dict[str, float] | None = ...,
+    refine: bool | PathLike = ...,
     face: int = ...,
     crop: bool = ...,
     size: int | None = ...,
@@ -240,6 +258,7 @@ def edit(
     gaze_x: float = ...,
     gaze_y: float = ...,
     coefficients: dict[str, float] | None = ...,
+    refine: bool | PathLike = ...,
     face: int = ...,
     crop: bool = ...,
     size: int | None = ...,
@@ -258,6 +277,7 @@ def edit(
     gaze_x: float = 0.0,
     gaze_y: float = 0.0,
     coefficients: dict[str, float] | None = None,
+    refine: bool | PathLike = True,
     face: int = 0,
     crop: bool = False,
     size: int | None = None,
@@ -279,7 +299,17 @@ def edit(
     what = MotionSource(motion, None, Ingredient("sliders", digest, "motion", "application/x-sliders"))
     image_size = (who.image.shape[1], who.image.shape[0])
     payload = job_payload("warp", who.ingredient.sha256, digest, str(image_size))
-    job = Job(who, what, get_engine("warp"), Style(), None, image_size, label, payload, clock)
+    job = Job(
+        who,
+        what,
+        get_engine("warp", refine=_network(refine)),
+        Style(),
+        None,
+        image_size,
+        label,
+        payload,
+        clock,
+    )
     with closing(finished_frames(job)) as frames:
         image = next(frames).image
     if out is None:

@@ -43,7 +43,7 @@ class MotionSource:
 class PortraitSource:
     """A picture at output size, its faces to animate, and the video it comes from (None if a still).
 
-    box: the part of the source's picture, in its pixels, that `image` shows.
+    box: the part of the source's picture, in its pixels, that `image` shows. photos: further ones of the person.
     """
 
     image: Image
@@ -51,6 +51,7 @@ class PortraitSource:
     ingredient: Ingredient
     box: composite.Box
     video: Path | None = None
+    photos: tuple[Ingredient, ...] = ()
 
 
 def load_motion(source: PathLike | Motion, progress: Progress) -> MotionSource:
@@ -108,12 +109,18 @@ def track_video(path: PathLike, progress: Progress) -> Motion:
 
 
 def load_portraits(
-    source: PathLike | Portrait | Image, *, chosen: int | str, crop: bool, size: int | None
+    source: PathLike | Portrait | Image,
+    *,
+    chosen: int | str,
+    crop: bool,
+    size: int | None,
+    photos: Sequence[PathLike | Image] = (),
 ) -> PortraitSource:
     """The picture at output size with the chosen face (0 = largest) or all of them.
 
     crop: the square around the face instead of the whole picture, `size` pixels a side. Of a video, the
-    first frame that shows a face. Raises NoFaceError, InputError or LimitError.
+    first frame that shows a face. photos: more pictures of the same person.
+    Raises NoFaceError, InputError or LimitError.
     """
     _check_size(size)
     video = _video_of(source)
@@ -133,12 +140,23 @@ def load_portraits(
         image, faces, box = _cropped(image, faces, size or CROP_SIDE)
     else:
         image, faces = _scaled(image, faces, size or WHOLE_SIDE)
+    if photos and len(faces) > 1:
+        raise InputError(f"{name}: further photos show one person; choose one face with --face")
+    others = tuple(_photo(one) for one in photos)
     with face.PersonMasker() as masker:
         portraits = tuple(
-            Portrait(image, one, name, digest, person_around(masker, image, one)) for one in faces
+            Portrait(image, one, name, digest, person_around(masker, image, one), others) for one in faces
         )
     mime = "image/*" if isinstance(source, (Portrait, np.ndarray)) else _mime(Path(source))
-    return PortraitSource(image, portraits, Ingredient(name, digest, "portrait", mime), box, video)
+    more = tuple(Ingredient(one.name, one.sha256, "portrait", _mime(Path(one.name))) for one in others)
+    return PortraitSource(image, portraits, Ingredient(name, digest, "portrait", mime), box, video, more)
+
+
+def _photo(source: PathLike | Image) -> Portrait:
+    """A further photo of the person: its largest face."""
+    image, name, digest = _read_still(source)
+    image, faces = _scaled(image, _chosen_faces(face.detect_faces(image), 0, name, image.shape), WHOLE_SIDE)
+    return Portrait(image, faces[0], name, digest)
 
 
 def _check_size(size: int | None) -> None:
@@ -248,7 +266,7 @@ def tracked_portraits(path: Path, first: PortraitSource) -> Generator[Portrait, 
                 moved = composite.move_face(found[0], box[:2], scale)
                 if face.shows_both_eyes(moved, image.shape):
                     one, person = moved, person_around(masker, image, moved)
-            last = Portrait(image, one, last.name, last.sha256, person)
+            last = Portrait(image, one, last.name, last.sha256, person, last.others)
             yield last
     while True:
         yield last

@@ -1,4 +1,4 @@
-"""The command line: `gioconda animate`, `track`, `edit`, `verify`, `doctor`, `demo`."""
+"""The command line: `gioconda animate`, `track`, `edit`, `verify`, `doctor`, `demo`; `prepare`, `train`, `export`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from types import FrameType
 
 import typer
 
+from gioconda.cli import training  # noqa: F401  (its commands join the others)
 from gioconda.cli.commands import app
 from gioconda.errors import GiocondaError
 

@@ -30,6 +30,13 @@ MotionOption = Annotated[
     ),
 ]
 EngineOption = Annotated[str, typer.Option(help="How the picture is made to move.")]
+RefineOption = Annotated[
+    bool, typer.Option("--refine/--no-refine", help="Let a small network repair mouth and eyes.")
+]
+PhotoOption = Annotated[
+    list[Path] | None,
+    typer.Option("--photo", help="A further photo of the same person; may be repeated.", show_default=False),
+]
 AbsoluteOption = Annotated[
     bool, typer.Option("--absolute", help="The driver's own pose and expression, not changes from its rest.")
 ]

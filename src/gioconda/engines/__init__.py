@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 from gioconda.errors import InputError
@@ -26,10 +27,13 @@ class Engine(Protocol):
 ENGINES = ("warp",)
 
 
-def get_engine(name: str) -> Engine:
-    """The engine called `name`; InputError if there is none."""
+def get_engine(name: str, *, refine: bool | Path = True) -> Engine:
+    """The engine called `name`; InputError if there is none. refine: let the packaged network, or one in a file,
+    repair mouth and eyes.
+    """
     if name == "warp":
         from gioconda.engines.warp.engine import WarpEngine
+        from gioconda.engines.warp.refiner import load_network
 
-        return WarpEngine()
+        return WarpEngine(load_network(refine if isinstance(refine, Path) else None) if refine else None)
     raise InputError(f"unknown engine {name!r}; available: {', '.join(ENGINES)}")

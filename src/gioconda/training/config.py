@@ -64,7 +64,9 @@ def _parsed(key: str, text: str, known: Mapping[str, Any]) -> Any:
     kind = _kind(key, known)
     try:
         if kind is bool:
-            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
+            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[
+                text.lower()
+            ]
         return kind(text)
     except (ValueError, KeyError):
         raise InputError(f"--{key} {text}: not a value of type {kind.__name__}") from None

@@ -98,7 +98,9 @@ def fit(
     while done < schedule.steps and not _over(schedule, start):
         losses = task.step(done, done / schedule.steps)
         if not all(np.isfinite(v) for v in losses.values()):
-            raise WeightsError(f"the training diverged at step {done}: {losses}; resume with a smaller learning rate")
+            raise WeightsError(
+                f"the training diverged at step {done}: {losses}; resume with a smaller learning rate"
+            )
         tally.add(losses)
         done += 1
         report("train", done, schedule.steps)
@@ -161,7 +163,9 @@ def read(path: Path) -> dict[str, Any]:
     try:
         whole = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch has no error of its own for files that are cut or foreign
-        raise WeightsError(f"{path} is damaged or no checkpoint: {str(error).splitlines()[0][:120]}") from None
+        raise WeightsError(
+            f"{path} is damaged or no checkpoint: {str(error).splitlines()[0][:120]}"
+        ) from None
     if not isinstance(whole, dict) or not {"task", "done", "settings"} <= set(whole):
         raise WeightsError(f"{path} is no checkpoint of gioconda")
     return whole
@@ -176,7 +180,7 @@ def _draw(run: Path, done: int, grid: Image) -> None:
     folder = run / SAMPLES
     folder.mkdir(exist_ok=True)
     with suppress(cv2.error):
-        cv2.imwrite(str(folder / f"{done:07d}.jpg"), grid[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+        cv2.imwrite(str(folder / f"{done:07d}.png"), grid[..., ::-1])
 
 
 def statistics(run: Path) -> Iterator[dict[str, float]]:

@@ -20,7 +20,9 @@ from gioconda.weights import asset_path
 WIDTH, HEIGHT = 128, 160  # pixels of the crop: 1.6 by 2 inter-ocular distances, from the brows to an open jaw
 UNIT = 80  # pixels an inter-ocular distance
 ORIGIN = (64.0, 40.0)  # where the point between the outer eye corners lies
-STEADY = np.array([33, 133, 362, 263, 168, 6, 197, 195, 4, 98, 327, 61, 291])  # the jaw must not move the crop
+STEADY = np.array(
+    [33, 133, 362, 263, 168, 6, 197, 195, 4, 98, 327, 61, 291]
+)  # the jaw must not move the crop
 BROWS = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
 IRISES = ((468, 469), (473, 474))  # centre, and a point of the rim
 SUBPIXEL = 4  # fractional bits of drawn points
@@ -124,7 +126,7 @@ def geometry(points: FloatArray, stretch: FloatArray, fill: FloatArray) -> Geome
 
 
 def _drawn(points: FloatArray) -> npt.NDArray[np.int32]:
-    return np.rint(points * (1 << SUBPIXEL)).astype(np.int32)
+    return np.asarray(np.rint(points * (1 << SUBPIXEL)), np.int32)
 
 
 def _openings(points: FloatArray) -> FloatArray:

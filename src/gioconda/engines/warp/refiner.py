@@ -68,13 +68,17 @@ class Network:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other stages want the cores
+        options.add_session_config_entry(
+            "session.intra_op.allow_spinning", "0"
+        )  # other stages want the cores
         try:
             self._session: Any = onnxruntime.InferenceSession(
                 file.read_bytes(), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's own errors share no base class
-            raise WeightsError(f"{file.name} cannot be loaded ({str(error)[:120]}); reinstall gioconda") from None
+            raise WeightsError(
+                f"{file.name} cannot be loaded ({str(error)[:120]}); reinstall gioconda"
+            ) from None
         self._input: str = self._session.get_inputs()[0].name
 
     def __call__(self, planes: FloatArray) -> FloatArray:

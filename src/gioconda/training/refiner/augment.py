@@ -18,7 +18,7 @@ REFERENCE = 4
 
 STYLE_SHARE, LIGHT_SHARE, TEXTURE_SHARE, DAMAGE_SHARE, OTHER_LIGHT_SHARE = 0.35, 0.6, 0.3, 0.25, 0.2
 
-Point = Callable[[FloatArray], FloatArray]
+Change = Callable[[Image], Image]
 
 
 def augment(crops: Sequence[Image], told: Sequence[Geometry], random: np.random.Generator) -> list[Image]:
@@ -29,9 +29,9 @@ def augment(crops: Sequence[Image], told: Sequence[Geometry], random: np.random.
         changed = [brush(c) for c in changed]
     if random.random() < LIGHT_SHARE:
         curve = _light(random)
-        changed = [_pointwise(c, curve) for c in changed]
+        changed = [curve(c) for c in changed]
     if random.random() < OTHER_LIGHT_SHARE:
-        changed[REFERENCE] = _pointwise(changed[REFERENCE], _light(random))
+        changed[REFERENCE] = _light(random)(changed[REFERENCE])
     if random.random() < TEXTURE_SHARE:
         changed = _textured(changed, told, random)
     if random.random() < DAMAGE_SHARE:
@@ -40,25 +40,17 @@ def augment(crops: Sequence[Image], told: Sequence[Geometry], random: np.random.
     return changed
 
 
-def _pointwise(crop: Image, curve: Point) -> Image:
-    return np.clip(curve(crop.astype(np.float32)) + 0.5, 0, 255).astype(np.uint8)
-
-
-def _light(random: np.random.Generator) -> Point:
+def _light(random: np.random.Generator) -> Change:
     """Gain, gamma, tint (varnish, lamps), and how much colour is left."""
     gain, gamma = random.uniform(0.75, 1.2), random.uniform(0.75, 1.35)
-    tint = random.uniform(0.85, 1.12, 3).astype(np.float32)
+    tint = random.uniform(0.85, 1.12, (3, 1))
     colour = float(random.choice([0.0, random.uniform(0.3, 1.2), 1.0], p=[0.25, 0.35, 0.4]))
-
-    def curve(x: FloatArray) -> FloatArray:
-        x = 255 * (np.maximum(x, 0) / 255) ** gamma * gain
-        grey = (x @ LUMA)[..., None]
-        return np.asarray((grey + (x - grey) * colour) * tint, np.float32)
-
-    return curve
+    curve = np.clip(255 * (np.arange(256) / 255) ** gamma * gain, 0, 255).astype(np.uint8)
+    mix = (tint * (colour * np.eye(3) + (1 - colour) * LUMA)).astype(np.float32)
+    return lambda crop: np.asarray(cv2.transform(cv2.LUT(crop, curve), mix), np.uint8)
 
 
-def _brush(random: np.random.Generator) -> Callable[[Image], Image]:
+def _brush(random: np.random.Generator) -> Change:
     """A filter that gives the crop a painter's or a draughtsman's surface."""
     kind = int(random.integers(4))
     size = int(random.choice([3, 5]))
@@ -72,9 +64,8 @@ def _brush(random: np.random.Generator) -> Callable[[Image], Image]:
     amount = float(random.uniform(0.5, 1.2))  # drawn contours
 
     def drawn(crop: Image) -> Image:
-        soft = cv2.GaussianBlur(crop, (0, 0), 2)
-        edges = np.abs(crop.astype(np.float32) - soft).max(-1, keepdims=True)
-        return np.clip(crop - amount * 3 * edges, 0, 255).astype(np.uint8)
+        edges = cv2.absdiff(crop, cv2.GaussianBlur(crop, (0, 0), 2))
+        return np.asarray(cv2.addWeighted(crop, 1, cv2.blur(edges, (2, 2)), -2 * amount, 0), np.uint8)
 
     return drawn
 
@@ -87,7 +78,7 @@ def _textured(crops: list[Image], told: Sequence[Geometry], random: np.random.Ge
     out = list(crops)
     for moment in range(2):
         grain = fields[0] * strength
-        own = (1 - np.minimum(told[moment].fill * 2, 1))[..., None]  # what was filled in has no grain of the picture
+        own = (1 - np.minimum(told[moment].fill * 2, 1))[..., None]  # a fill has no grain of the picture
         out[2 * moment] = _added(crops[2 * moment], grain * own)
         out[2 * moment + 1] = _added(crops[2 * moment + 1], grain * own)
     out[REFERENCE] = _added(crops[REFERENCE], fields[1] * strength)
@@ -95,15 +86,16 @@ def _textured(crops: list[Image], told: Sequence[Geometry], random: np.random.Ge
 
 
 def _texture(random: np.random.Generator, sigma: float) -> FloatArray:
-    noise = random.standard_normal((HEIGHT, WIDTH, 1)).astype(np.float32)
+    noise = random.standard_normal((HEIGHT, WIDTH, 1), np.float32)
     if sigma > 0.3:
         along = random.uniform(0.5, 2.5)
-        noise = cv2.GaussianBlur(noise, (0, 0), sigmaX=sigma * along, sigmaY=sigma / along)[..., None]
+        soft = cv2.GaussianBlur(noise, (0, 0), sigmaX=sigma * along, sigmaY=sigma / along)
+        noise = np.asarray(soft, np.float32)[..., None]
     return np.asarray(noise / max(float(noise.std()), 1e-6), np.float32)
 
 
 def _added(crop: Image, field: FloatArray) -> Image:
-    return np.clip(crop + field + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.add(crop, np.repeat(field, 3, axis=2), dtype=cv2.CV_8U), np.uint8)
 
 
 def _damaged(crop: Image, told: Geometry, random: np.random.Generator) -> Image:
@@ -115,7 +107,9 @@ def _damaged(crop: Image, told: Geometry, random: np.random.Generator) -> Image:
         grid = random.normal(0, 1.2, (5, 4, 2)).astype(np.float32)
         shift = cv2.resize(grid, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
         y, x = np.indices((HEIGHT, WIDTH), dtype=np.float32)
-        other = cv2.remap(crop, x + shift[..., 0], y + shift[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        other = cv2.remap(
+            crop, x + shift[..., 0], y + shift[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
     else:
         other = crop.copy()
         inside = np.argwhere(told.openings > 0.5)
@@ -129,4 +123,5 @@ def _damaged(crop: Image, told: Geometry, random: np.random.Generator) -> Image:
 
 
 def _mixed(first: Image, second: Image, share: npt.NDArray[np.float32]) -> Image:
-    return (first + (second.astype(np.float32) - first) * share + 0.5).astype(np.uint8)
+    change = cv2.subtract(second, first, dtype=cv2.CV_32F) * share
+    return np.asarray(cv2.add(first, change, dtype=cv2.CV_8U), np.uint8)

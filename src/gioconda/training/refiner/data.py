@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from gioconda.engines.warp import aligned
 from gioconda.errors import InputError, MissingFileError
 from gioconda.training.refiner.augment import augment
 from gioconda.training.refiner.prepare import INDEX, MAP_SCALE, Entry, load_arrays
-from gioconda.types import FloatArray
+from gioconda.types import FloatArray, Image
+
+LOADERS = 2  # threads that make a batch's samples
 
 
 @dataclass(frozen=True)
@@ -40,18 +43,22 @@ class Samples:
         kept = [e for e in entries if e.identity in self.people]
         self._files = [load_arrays(folder / e.file) for e in kept]
         self._row_of = [(file, row) for file, e in enumerate(kept) for row in range(e.samples)]
+        self._pool = ThreadPoolExecutor(LOADERS, "gioconda-samples")
         owners = np.repeat([self.people.index(e.identity) for e in kept], [e.samples for e in kept])
         self._of_person = [np.flatnonzero(owners == k) for k in range(len(self.people))]
 
     def __len__(self) -> int:
         return len(self._row_of)
 
-    def batch(self, seed: int, index: int, size: int, *, source_share: float = 0.5, style: bool = True) -> Batch:
+    def batch(
+        self, seed: int, index: int, size: int, *, source_share: float = 0.5, style: bool = True
+    ) -> Batch:
         """The batch of step `index`. source_share: how often the portrait itself is the reference."""
         random = np.random.default_rng((seed, index))
         who = random.integers(len(self.people), size=size)
         rows = [int(random.choice(self._of_person[k])) for k in who]
-        return self._stack(rows, random, source_share, style)
+        seeds = random.integers(1 << 62, size=size).tolist()
+        return self._stack(rows, seeds, source_share, style)
 
     def fixed(self, size: int) -> Batch:
         """The same `size` samples at each call, people in turn, the portrait itself as reference, nothing changed."""
@@ -63,26 +70,38 @@ class Samples:
         return self._stack(rows, None, 1.0, False)
 
     def _stack(
-        self, rows: Sequence[int], random: np.random.Generator | None, source_share: float, style: bool
+        self, rows: Sequence[int], seeds: Sequence[int] | None, source_share: float, style: bool
     ) -> Batch:
+        """The batch of some rows; seeds: what each sample's changes are drawn from, None for no change."""
         shape = (2, len(rows), aligned.CHANNELS, aligned.HEIGHT, aligned.WIDTH)
-        inputs = np.empty(shape, np.float32)
-        truths = np.empty((*shape[:2], 3, *shape[3:]), np.float32)
-        for k, row in enumerate(rows):
-            pictures, maps, points = (part[self._row_of[row][1]] for part in self._files[self._row_of[row][0]])
-            before, true_before, now, true_now, own, near = pictures
-            reference = own if random is None or random.random() < source_share else near
-            crops = [before, true_before, now, true_now, reference]
-            told = [_geometry(maps[moment], points[moment]) for moment in range(2)]
-            if random is not None and style:
-                crops = augment(crops, told, random)
-            flip = random is not None and bool(random.integers(2))
+        batch = Batch(np.empty(shape, np.float32), np.empty((*shape[:2], 3, *shape[3:]), np.float32))
+
+        def fill(k: int) -> None:
+            random = None if seeds is None else np.random.default_rng(seeds[k])
+            crops, told, flip = self._sample(rows[k], random, source_share, style)
             for moment in range(2):
                 planes = aligned.stack(crops[2 * moment], crops[4], None, told[moment])[0]
                 truth = crops[2 * moment + 1].transpose(2, 0, 1) / np.float32(127.5) - 1
-                inputs[moment, k] = planes[..., ::-1] if flip else planes
-                truths[moment, k] = truth[..., ::-1] if flip else truth
-        return Batch(inputs, truths)
+                batch.inputs[moment, k] = planes[..., ::-1] if flip else planes
+                batch.truths[moment, k] = truth[..., ::-1] if flip else truth
+
+        list(self._pool.map(fill, range(len(rows))))
+        return batch
+
+    def _sample(
+        self, row: int, random: np.random.Generator | None, source_share: float, style: bool
+    ) -> tuple[list[Image], list[aligned.Geometry], bool]:
+        """Five crops (warped and true before, warped and true, reference), both geometries, whether to mirror."""
+        file, inner = self._row_of[row]
+        pictures, maps, points = (part[inner] for part in self._files[file])
+        before, true_before, now, true_now, own, near = pictures
+        reference = own if random is None or random.random() < source_share else near
+        crops = [before, true_before, now, true_now, reference]
+        told = [_geometry(maps[moment], points[moment]) for moment in range(2)]
+        if random is None:
+            return crops, told, False
+        flip = bool(random.integers(2))
+        return (augment(crops, told, random) if style else crops), told, flip
 
 
 def _geometry(maps: npt.NDArray[np.int8], points: FloatArray) -> aligned.Geometry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 from gioconda.engines.warp.aligned import CHANNELS, HEIGHT, WIDTH
 from gioconda.training.loop import BEST, read
 from gioconda.training.refiner.network import Refiner
+from gioconda.training.refiner.task import blanked_channels
 
 
 def export(run: Path, out: Path, checkpoint: str = BEST) -> tuple[Path, Path]:
@@ -20,12 +22,20 @@ def export(run: Path, out: Path, checkpoint: str = BEST) -> tuple[Path, Path]:
     whole = read(run / checkpoint)
     net = Refiner(int(whole["settings"]["width"])).eval()
     net.load_state_dict(whole["task"]["ema"])
+    _forget(net, blanked_channels(whole["settings"]))
     out.mkdir(parents=True, exist_ok=True)
     onnx_file, tensors = out / "refiner.onnx", out / "refiner.safetensors"
     header = {"settings": json.dumps(whole["settings"]), "steps": str(whole["done"])}
     save_file({k: v.contiguous() for k, v in net.state_dict().items()}, tensors, metadata=header)
     _to_onnx(net, onnx_file)
     return onnx_file, tensors
+
+
+def _forget(net: Refiner, channels: Sequence[int]) -> None:
+    """Take away the weights of inputs that the network never saw, so that it is used as it was trained."""
+    with torch.no_grad():
+        for channel in channels:
+            net.stem.weight[:, 4 * channel : 4 * channel + 4] = 0
 
 
 def _to_onnx(net: torch.nn.Module, file: Path) -> None:

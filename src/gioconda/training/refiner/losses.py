@@ -12,8 +12,8 @@ INSIDE_WEIGHT = 3.0  # how much more a pixel between lips or lids counts
 
 def pixel_weights(inputs: Tensor) -> Tensor:
     """(N, CHANNELS, H, W) -> (N, 1, H, W) of mean 1 a sample: the window, and more at the openings and their rims."""
-    near = F.max_pool2d(inputs[:, OPENING : OPENING + 1], 7, 1, 3)
-    weights = inputs[:, WINDOW : WINDOW + 1] * (1 + INSIDE_WEIGHT * near)
+    opening, window = (inputs[:, k : k + 1].contiguous() for k in (OPENING, WINDOW))
+    weights = window * (1 + INSIDE_WEIGHT * F.max_pool2d(opening, 7, 1, 3))
     return weights / weights.mean((1, 2, 3), keepdim=True).clamp(min=1e-4)
 
 

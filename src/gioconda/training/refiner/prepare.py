@@ -116,7 +116,8 @@ def _entry(file: Path, clip: Clip) -> Entry:
 def load_arrays(file: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int8], FloatArray]:
     """Pictures, maps and points of a prepared clip, mapped rather than read."""
     pictures, maps, points = (
-        np.load(file / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("pictures", "maps", "points")
+        np.load(file / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        for name in ("pictures", "maps", "points")
     )
     return pictures, maps, points
 
@@ -190,7 +191,7 @@ def _frames(path: Path) -> list[Image]:
 
 def _faces(frames: Sequence[Image]) -> list[Face | None]:
     with face.FaceTracker() as tracker:
-        return [(tracker.process(image) or [None])[0] for image in frames]
+        return [next(iter(tracker.process(image)), None) for image in frames]
 
 
 Row = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int8], FloatArray]
@@ -259,7 +260,9 @@ def _warped_crop(
     kind: str,
 ) -> tuple[tuple[Image, Image], npt.NDArray[np.int8], FloatArray]:
     """Warped and true crop of a frame, its maps (2, H, W), its points (478, 2) in the crop."""
-    mouth = _strange_light(frames[index], picture_points(motion, index), index) if kind == "borrowed" else None
+    mouth = (
+        _strange_light(frames[index], picture_points(motion, index), index) if kind == "borrowed" else None
+    )
     if kind == "none":
         who = replace(who, mouth=replace(who.mouth, area=1e9))
     shot = replace(laid.shot(index, mouth), creases=0.0)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from math import cos, pi
 from pathlib import Path
 from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from gioconda.ahead import run_ahead
 from gioconda.errors import InputError
 from gioconda.training.config import as_dict
 from gioconda.training.loop import Schedule, fit
@@ -35,7 +35,11 @@ from gioconda.training.refiner.network import PatchCritic, Refiner
 from gioconda.types import Image
 
 M = TypeVar("M", bound=nn.Module)
-REFERENCE, LAST, STRETCH = slice(3, 6), slice(6, 9), slice(11, 12)  # channels that an ablation can blank
+REFERENCE, LAST, STRETCH = slice(3, 6), slice(6, 9), 11  # channels of the network's input
+LOSS_LAYERS = (
+    "fire3",
+    "fire5",
+)  # the shallowest costs most and says least that the pixels do not say already
 DEV_SAMPLES, GRID_SAMPLES = 64, 12
 
 
@@ -88,19 +92,20 @@ class RefinerTask:
         self._dev = Samples(data, "dev").fixed(DEV_SAMPLES)
         net = _channels_last(Refiner(settings.width))
         critic = _channels_last(PatchCritic(5))
-        self._net, self._optimizer = self._fabric.setup(net, torch.optim.AdamW(net.parameters(), 1.0, (0.9, 0.99)))
+        self._net, self._optimizer = self._fabric.setup(
+            net, torch.optim.AdamW(net.parameters(), 1.0, (0.9, 0.99))
+        )
         self._critic, self._critic_optimizer = self._fabric.setup(
             critic, torch.optim.AdamW(critic.parameters(), settings.critic_rate, (0.5, 0.99))
         )
         self._ema = deepcopy(net).requires_grad_(False)
         self._squeeze = self._features(settings.features)
-        self._ahead: Iterator[Batch] | None = None
-        self._next = -1
+        self._blank = blanked_channels(self.settings)
 
     def _features(self, file: str) -> nn.Module | None:
         if not file:
             return None
-        features: nn.Module = SqueezeFeatures(Path(file), "fire5")
+        features: nn.Module = SqueezeFeatures(Path(file), LOSS_LAYERS)
         return _channels_last(features.to(self._device))
 
     @property
@@ -110,17 +115,20 @@ class RefinerTask:
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         """One step of the network and, late in the run, one of the critic."""
-        batch = self._batch(index)
-        rate = self._s.learning_rate * min(1.0, (index + 1) / 100) * (0.03 + 0.97 * (1 + cos(pi * progress)) / 2)
+        s = self._s
+        batch = self._train.batch(s.seed, index, s.batch, style=s.style)
+        rate = (
+            self._s.learning_rate * min(1.0, (index + 1) / 100) * (0.03 + 0.97 * (1 + cos(pi * progress)) / 2)
+        )
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         before_in, now_in = (self._tensor(batch.inputs[k]) for k in (0, 1))
-        true_before, true = (self._tensor(batch.truths[k]) for k in (0, 1))
+        true_before, true = (torch.from_numpy(batch.truths[k]).to(self._device) for k in (0, 1))
+        keep = torch.from_numpy(np.random.default_rng((s.seed, index, 1)).random(s.batch) >= s.last_dropped)
+        before = true_before.clone()
         with torch.no_grad():
-            before = self._net(self._blanked(before_in)).float().clamp(-1, 1)
-        keep = torch.from_numpy(np.random.default_rng((self._s.seed, index, 1)).random(len(before)))
-        seen = (keep >= self._s.last_dropped).to(before).view(-1, 1, 1, 1)
-        now_in[:, LAST] = before * seen
+            before[keep] = self._net(self._blanked(before_in[keep])).float().clamp(-1, 1)
+        now_in[keep, LAST] = before[keep]
         made = self._net(self._blanked(now_in)).float()
         weights = pixel_weights(now_in)
         parts = {
@@ -182,31 +190,11 @@ class RefinerTask:
         return torch.from_numpy(array).to(self._device, memory_format=torch.channels_last)
 
     def _blanked(self, inputs: Tensor) -> Tensor:
-        s = self._s
-        away = [part for part, kept in ((REFERENCE, s.reference), (LAST, s.last)) if not kept]
-        if not s.geometry:
-            away += [slice(OPENING, OPENING + 2), STRETCH]
-        if not away:
+        if not self._blank:
             return inputs
         inputs = inputs.clone()
-        for part in away:
-            inputs[:, part] = 0
+        inputs[:, self._blank] = 0
         return inputs
-
-    def _batch(self, index: int) -> Batch:
-        """The batch of a step, made ahead in a thread of its own; the same whenever it is asked for."""
-        if self._ahead is None or self._next != index:
-            s = self._s
-            self._ahead = run_ahead(
-                (
-                    self._train.batch(s.seed, k, s.batch, style=s.style)
-                    for k in iter(range(index, 1 << 62))
-                ),
-                depth=3,
-            )
-            self._next = index
-        self._next += 1
-        return next(self._ahead)
 
     def _refined(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Two successive outputs of the averaged network."""
@@ -222,7 +210,10 @@ class RefinerTask:
         _, made = self._refined(self._dev)
         inputs, true = (self._tensor(part[1]) for part in (self._dev.inputs, self._dev.truths))
         weights, warped = pixel_weights(inputs), inputs[:, :3]
-        figures = {"l1": float(pixel_loss(made, true, weights)), "l1_warp": float(pixel_loss(warped, true, weights))}
+        figures = {
+            "l1": float(pixel_loss(made, true, weights)),
+            "l1_warp": float(pixel_loss(warped, true, weights)),
+        }
         score = figures["l1"] / figures["l1_warp"]
         if self._squeeze is not None:
             with torch.no_grad():
@@ -262,16 +253,31 @@ class RefinerTask:
         self._critic_optimizer.load_state_dict(state["critic_optimizer"])
 
 
+def blanked_channels(settings: Mapping[str, Any]) -> list[int]:
+    """Channels of the network's input that a run does without."""
+    away: list[int] = []
+    if not settings["reference"]:
+        away += range(REFERENCE.start, REFERENCE.stop)
+    if not settings["last"]:
+        away += range(LAST.start, LAST.stop)
+    if not settings["geometry"]:
+        away += [OPENING, LINES, STRETCH]
+    return away
+
+
 def _channels_last(module: M) -> M:
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return module
 
 
-def train(settings: Settings, data: Path, run: Path, *, dry_run: bool = False, report: Any = lambda *_: None) -> int:
+def train(
+    settings: Settings, data: Path, run: Path, *, dry_run: bool = False, report: Any = lambda *_: None
+) -> int:
     """Train in the folder `run`, going on where it stopped; dry_run: two steps and a validation, in memory."""
     if settings.steps < 1 or settings.batch < 1:
         raise InputError("steps and batch must be at least 1")
     torch.set_num_threads(min(8, os.cpu_count() or 1))
+    cv2.setNumThreads(1)  # samples are made in a thread beside the networks
     task = RefinerTask(settings, data)
     if dry_run:
         for index in range(2):

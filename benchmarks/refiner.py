@@ -1,0 +1,231 @@
+"""The neural refiner against the warp alone: self-reenactment of the dev people, paired by clip.
+
+The first frame of each clip is driven by the clip's tracked motion alone, so that no pixel of the truth can leak in
+through a driver's mouth; 256 px of face crop. Each network is compared with the warp on the same clips; intervals
+are 95% bootstrap over clips. The perceptual distance is SqueezeNet's, unit weights, so not plain LPIPS; the
+networks were trained on its layers fire3 and fire5, and a column of its own has the layers that they were not.
+CSIM is taken at the tracked landmarks of the truth for both.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from common import (
+    EMBEDDER,
+    Clip,
+    Clock,
+    arguments,
+    crop_around,
+    markdown,
+    read_images,
+    say,
+    two_cores,
+    write_results,
+)
+from gioconda.engines.warp.engine import WarpEngine, warp_shot
+from gioconda.engines.warp.mesh import load_topology
+from gioconda.engines.warp.refiner import Network, Repair, load_network
+from gioconda.motion.retarget import Retargeter, Style, picture_points
+from gioconda.sources import load_portraits, track_video
+from gioconda.training import metrics
+from gioconda.training.perceptual import SqueezeFeatures, feature_distance
+from quality import choose_clips
+
+SQUEEZE = "metrics/squeezenet11.safetensors"
+SEEN = ("fire3", "fire5")  # layers of the training loss
+FIGURES = ("perceptual", "unseen layers", "mouth L1", "eyes L1", "L1", "PSNR", "SSIM", "CSIM", "flicker")
+DIFFERENCES = ("PSNR", "CSIM")  # compared by difference, the others by ratio
+CSIM_STEP = 5
+REGION = 0.12  # inter-ocular units around lips and lids that count as mouth and eyes
+DRAWS = 10_000
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One frame: truth and what each method made of it, crops (256, 256, 3); landmarks (478, 2) in the crop."""
+
+    true: np.ndarray
+    made: dict[str, np.ndarray]
+    points: np.ndarray
+
+
+class Score:
+    """Figures of one method over one clip."""
+
+    def __init__(self, features: SqueezeFeatures, embedder: Any, mask: np.ndarray | None) -> None:
+        self._features, self._embedder, self._mask = features, embedder, mask
+        self._flicker = metrics.Flicker()
+        self._rows: list[dict[str, float]] = []
+        self._csim: list[float] = []
+
+    def push(
+        self, made: np.ndarray, moment: Moment, true_features: dict[str, torch.Tensor], index: int
+    ) -> None:
+        """Take the next frame."""
+        self._flicker.push(made, moment.true, self._mask)
+        if index == 0:
+            return
+        found = self.features(made)
+        mouth, eyes = regions(moment.points)
+        self._rows.append(
+            {
+                "perceptual": float(feature_distance(found, true_features)),
+                "unseen layers": float(
+                    feature_distance({k: v for k, v in found.items() if k not in SEEN}, true_features)
+                ),
+                "mouth L1": metrics.l1(made, moment.true, mouth),
+                "eyes L1": metrics.l1(made, moment.true, eyes),
+                "L1": metrics.l1(made, moment.true, self._mask),
+                "PSNR": min(metrics.psnr(made, moment.true, self._mask), 60.0),
+                "SSIM": metrics.ssim(made, moment.true, self._mask),
+            }
+        )
+        if self._embedder is not None and index % CSIM_STEP == 1:
+            pair = [self._embedder.embed(image, moment.points) for image in (made, moment.true)]
+            self._csim.append(metrics.csim(*pair))
+
+    def features(self, image: np.ndarray) -> dict[str, torch.Tensor]:
+        """SqueezeNet's features of a picture."""
+        tensor = torch.from_numpy(image.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1)
+        with torch.no_grad():
+            return self._features(tensor)
+
+    def figures(self) -> dict[str, float]:
+        """Means over the clip."""
+        means = {name: float(np.mean([row[name] for row in self._rows])) for name in self._rows[0]}
+        csim = float(np.mean(self._csim)) if self._csim else float("nan")
+        return {**means, "CSIM": csim, "flicker": self._flicker.output}
+
+
+def regions(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Masks (256, 256) of mouth and eyes for landmarks in the crop."""
+    topology = load_topology()
+    unit = float(np.linalg.norm(points[263] - points[33]))
+    masks = []
+    for rings in ((topology.outer_lips,), (topology.right_eye, topology.left_eye)):
+        mask = np.zeros((256, 256), np.uint8)
+        for ring in rings:
+            hull = cv2.convexHull(points[ring].round().astype(np.int32))
+            cv2.fillConvexPoly(mask, hull, 1)
+            cv2.polylines(mask, [hull], True, 1, max(1, round(2 * REGION * unit)))
+        masks.append(mask.astype(bool))
+    return masks[0], masks[1]
+
+
+def moments(clip: Clip, count: int, networks: dict[str, Network]) -> Iterator[Moment]:
+    """The first `count` frames of a clip, warped from its first, and repaired by each network."""
+    motion = track_video(clip.path, lambda *_: None)
+    images = list(read_images(clip.path, count))
+    source = load_portraits(images[0], chosen=0, crop=False, size=None)
+    portrait, scale = source.portraits[0], source.image.shape[1] / images[0].shape[1]
+    crop = crop_around(portrait.face.landmarks / scale, images[0])
+    laid = Retargeter(motion, portrait, Style(absolute=True))
+    who = WarpEngine(next(iter(networks.values()), None)).prepare(portrait)
+    corner = who.surround.box[:2]
+    repairs = {name: Repair(network, who.references) for name, network in networks.items()}
+    for index in range(min(len(images), len(motion))):
+        shot = laid.shot(index)
+        warped = warp_shot(who, shot)
+        made = {"warp": warped.image}
+        for name, repair in repairs.items():
+            made[name] = warped.image.copy()
+            repair.apply(made[name], (warped.map_x, warped.map_y), warped.fill, shot.landmarks, corner)
+        points = (picture_points(motion, index)[:, :2] - (crop.left, crop.top)) * (crop.size / crop.side)
+        full = {name: placed(source.image, stage, corner, images[0].shape) for name, stage in made.items()}
+        yield Moment(crop.cut(images[index]), {k: crop.cut(v) for k, v in full.items()}, points)
+
+
+def placed(image: np.ndarray, stage: np.ndarray, corner: Sequence[int], shape: tuple[int, ...]) -> np.ndarray:
+    """The stage laid into the picture, at the size of the clip's frames."""
+    whole = image.copy()
+    whole[corner[1] : corner[1] + stage.shape[0], corner[0] : corner[0] + stage.shape[1]] = stage
+    if whole.shape != shape:
+        whole = cv2.resize(whole, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+    return whole
+
+
+def run_clip(
+    clip: Clip, count: int, networks: dict[str, Network], features: SqueezeFeatures, embedder: Any
+) -> dict[str, dict[str, float]]:
+    """All figures of all methods on one clip."""
+    names = ["warp", *networks]
+    scores = {name: Score(features, embedder, None) for name in names}
+    for index, moment in enumerate(moments(clip, count, networks)):
+        true = scores["warp"].features(moment.true)
+        for name in names:
+            scores[name].push(moment.made[name], moment, true, index)
+    return {name: score.figures() for name, score in scores.items()}
+
+
+def compared(clips: list[dict[str, dict[str, float]]], name: str, figure: str) -> tuple[float, float, float]:
+    """A network against the warp: ratio or difference of means, and its 95% bootstrap interval over clips."""
+    pairs = np.array([[c[name][figure], c["warp"][figure]] for c in clips])
+    pairs = pairs[np.isfinite(pairs).all(1)]
+    draws = np.random.default_rng(0).integers(len(pairs), size=(DRAWS, len(pairs)))
+    means = np.concatenate([pairs.mean(0)[None], pairs[draws].mean(1)])
+    values = means[:, 0] - means[:, 1] if figure in DIFFERENCES else means[:, 0] / means[:, 1]
+    return float(values[0]), *(float(v) for v in np.percentile(values[1:], (2.5, 97.5)))
+
+
+def report(clips: list[dict[str, dict[str, float]]], names: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Tables in markdown, and the same as values."""
+    methods = ["warp", *names]
+    means = {m: {f: float(np.nanmean([c[m][f] for c in clips])) for f in FIGURES} for m in methods}
+    table = markdown(("", *FIGURES), [[m, *(means[m][f] for f in FIGURES)] for m in methods])
+    against = {n: {f: compared(clips, n, f) for f in FIGURES} for n in names}
+    rows = [[n, *(f"{a:.3f} [{b:.3f}, {c:.3f}]" for a, b, c in against[n].values())] for n in names]
+    heads = [f"{f} {'difference' if f in DIFFERENCES else 'ratio'}" for f in FIGURES]
+    lead = f"Self-reenactment from the first frame by tracked motion, {len(clips)} dev clips, 256 px."
+    second = "Against the warp, paired by clip, with 95% bootstrap intervals over clips:"
+    text = "\n\n".join((lead, table, second, markdown(("", *heads), rows)))
+    return text, {"mean": means, "against": against}
+
+
+def main() -> None:
+    """Read the command line, run, and write the tables."""
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--frames", type=int, default=120, help="of each clip, from its start")
+    parser.add_argument(
+        "--networks", type=Path, nargs="*", default=[], help=".onnx files; default: the packaged"
+    )
+    parser.add_argument("--only", default="", help="clips whose name contains this")
+    parser.add_argument("--quick", action="store_true", help="a quarter of the clips")
+    parser.add_argument("--name", default="refiner", help="of the results")
+    options = parser.parse_args()
+    two_cores()
+    torch.set_num_threads(2)
+    features = SqueezeFeatures(options.data / SQUEEZE)
+    embedding = options.data / EMBEDDER
+    embedder = metrics.FaceEmbedder(embedding) if embedding.is_file() else None
+    networks = {
+        path.parent.name if path.stem == "refiner" else path.stem: load_network(path)
+        for path in options.networks
+    }
+    networks = networks or {"refined": load_network()}
+    clips = [c for c in choose_clips(options.data, options.quick) if options.only in c.name]
+    if not clips:
+        sys.exit(f"no dev clip is named like {options.only!r}")
+    clock, results = Clock(), []
+    for clip in clips:
+        results.append(run_clip(clip, options.frames, networks, features, embedder))
+        one = results[-1]
+        say(
+            f"{clock}: {clip.name}: "
+            + ", ".join(f"{n} {one[n]['perceptual'] / one['warp']['perceptual']:.2f}" for n in networks)
+        )
+    text, values = report(results, list(networks))
+    each = [{"clip": c.name, **r} for c, r in zip(clips, results, strict=True)]
+    write_results(options.out, options.name, {**values, "clips": each, "seconds": clock.seconds}, text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The commands for those who train: prepare, train, export. They need gioconda[train]."""
+
+from __future__ import annotations
+
+from enum import Enum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gioconda.cli.commands import app
+from gioconda.cli.progress import plural, watch
+from gioconda.errors import InputError, MissingFileError
+
+SHOWN_FAILURES = 10
+
+
+class Network(str, Enum):
+    """What can be trained."""
+
+    REFINER = "refiner"
+
+
+NetworkArgument = Annotated[Network, typer.Argument(help="What to train.")]
+
+
+def _need_torch() -> None:
+    missing = [name for name in ("torch", "lightning_fabric", "safetensors") if find_spec(name) is None]
+    if missing:
+        raise MissingFileError(f"training needs {', '.join(missing)}: pip install 'gioconda[train]'")
+
+
+@app.command(short_help="Make training samples from videos.")
+def prepare(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of videos: a folder for each person, or a clips.tsv.", show_default=False
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the samples.", show_default=False)],
+    clips: Annotated[int, typer.Option(min=1, help="At most so many clips of a person.")] = 30,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core if not said.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the choice of frames.")] = 0,
+) -> None:
+    """Make training samples for the refiner from videos. What is there already is kept; bad clips are listed."""
+    from gioconda.training.refiner.prepare import Plan
+    from gioconda.training.refiner.prepare import prepare as make
+
+    with watch() as progress:
+        plan = Plan(clips=clips, seed=seed)
+        entries, failures = make(source, out, plan, workers=workers, report=progress or (lambda *_: None))
+    for line in failures[:SHOWN_FAILURES]:
+        typer.echo(f"left out: {line}", err=True)
+    if len(failures) > SHOWN_FAILURES:
+        typer.echo(f"left out: {len(failures) - SHOWN_FAILURES} more", err=True)
+    people = {entry.identity for entry in entries}
+    total = plural(sum(entry.samples for entry in entries), "sample")
+    typer.echo(
+        f"{out}: {total} of {plural(len(entries), 'clip')}, {len(people)} people; {len(failures)} left out"
+    )
+
+
+@app.command(
+    short_help="Train a network.",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def train(
+    context: typer.Context,
+    network: NetworkArgument,
+    data: Annotated[Path, typer.Option(help="Folder that `prepare` has made.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.", show_default=False)],
+    preset: Annotated[
+        str | None, typer.Option(help="A packaged preset or a .toml file.", show_default=False)
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Two steps, nothing written.")] = False,
+) -> None:
+    """Train a network; a run that was stopped goes on where it was. Further options: any setting as --key value."""
+    _need_torch()
+    from gioconda.training import config
+    from gioconda.training.refiner import task
+
+    settings = config.load(task.Settings, preset or network.value, config.pairs(context.args))
+    if not settings.features:
+        typer.echo("note: no --features FILE (SqueezeNet 1.1): trained without a perceptual loss", err=True)
+    with watch() as progress:
+        done = task.train(settings, data, out, dry_run=dry_run, report=progress or (lambda *_: None))
+    typer.echo(
+        f"{plural(done, 'step')} tried, nothing written" if dry_run else f"{out}: {plural(done, 'step')}"
+    )
+
+
+@app.command(short_help="Turn a trained run into files for use.")
+def export(
+    network: NetworkArgument,
+    run: Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.", show_default=False)],
+) -> None:
+    """Write the best weights of a run as .onnx, for use, and as .safetensors."""
+    _need_torch()
+    from gioconda.training.loop import BEST
+    from gioconda.training.refiner.export import export as write
+
+    if not (run / BEST).is_file():
+        raise InputError(f"{run} holds no {BEST}: train {network.value} there first")
+    for path in write(run, out):
+        typer.echo(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
