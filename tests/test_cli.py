@@ -18,7 +18,7 @@ from gioconda.provenance import Verdict
 from gioconda.types import ARKIT_NAMES
 from gioconda.weights import asset_path
 
-COMMANDS = ("animate", "track", "edit", "verify", "doctor", "demo")
+COMMANDS = ("animate", "track", "edit", "verify", "doctor", "demo", "prepare", "train", "export")
 RESULT = SimpleNamespace(
     path=Path("out.mp4"),
     frames=50,
@@ -69,6 +69,7 @@ def test_animate_passes_every_option_on(pipeline, capsys):
     fake = pipeline()
     line = (
         "animate me.jpg --motion clip.mp4 -o out.mp4 --engine warp --absolute --face 1"
+        " --no-refine --photo a.jpg --photo b.jpg"
         " --region lips --strength 0.5 --crop --size 256 --no-audio --label --rights mine"
         " --key k.pem --certificate c.pem"
     )
@@ -79,6 +80,8 @@ def test_animate_passes_every_option_on(pipeline, capsys):
     assert progress is None, "no progress is drawn where standard error is no terminal"
     assert options == {
         "engine": "warp",
+        "refine": False,
+        "photos": [Path("a.jpg"), Path("b.jpg")],
         "absolute": True,
         "face": 1,
         "region": "lips",
@@ -99,6 +102,7 @@ def test_animate_keeps_sound_and_the_largest_face_by_default(pipeline):
     assert run("animate me.jpg --motion nod -o out.mp4".split()) == 0
     options = fake.calls[0][1]
     assert (options["audio"], options["face"], options["region"], options["size"]) == (True, 0, "all", None)
+    assert (options["refine"], options["photos"]) == (True, ())
 
 
 def test_all_faces(pipeline):

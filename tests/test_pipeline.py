@@ -8,13 +8,14 @@ import pytest
 
 import gioconda
 from gioconda import composite, face, media, pipeline, sources
-from gioconda.errors import InputError, LimitError, NoFaceError, OutputError
+from gioconda.errors import InputError, LimitError, NoFaceError, OutputError, WeightsError
 from gioconda.motion.templates import template
 from gioconda.provenance import read_watermark
 from gioconda.types import ARKIT_INDEX, Frame, Motion, Portrait
 from heads import lips_apart
 from media_factory import click_flash, clicks, write_clip
 
+EYES = ((33, 133), (362, 263))
 CROP = {"crop": True, "size": 256}
 FIELDS = ("times", "rotation", "translation", "scale", "expression", "gaze", "confidence")
 
@@ -327,6 +328,58 @@ def test_portraits_may_be_values(astronaut_image, short):
     as_value = Portrait(astronaut_image, found)
     images = [next(gioconda.animate(p, short)).image for p in (astronaut_image, as_value)]
     assert np.abs(images[0].astype(int) - images[1]).mean() < 3, "watermarks differ"
+
+
+def test_the_refiner_changes_mouth_and_eyes_alone(astronaut, short):
+    plain, refined = (
+        [frame.image.astype(int) for frame in gioconda.animate(astronaut, short, refine=refine, **CROP)]
+        for refine in (False, True)
+    )
+    change = np.abs(refined[-1] - plain[-1]).max(-1)
+    points = face.detect_faces(plain[-1].astype(np.uint8))[0].landmarks
+    unit = np.linalg.norm(points[263] - points[33])
+    y, x = np.indices(change.shape)
+    places = [(points[[61, 291], :2].mean(0), 0.9), *((points[[a, b], :2].mean(0), 0.6) for a, b in EYES)]
+    near = np.any([np.hypot(x - at[0], y - at[1]) < reach * unit for at, reach in places], axis=0)
+    assert change[near].max() > 8
+    assert np.percentile(change[~near], 99) <= 3, "watermarks differ by a level or two"
+
+
+def test_a_photo_that_does_not_move_stays_as_it_is(astronaut, short):
+    still = part(short, 0, 1)
+    plain, refined = (
+        next(gioconda.animate(astronaut, still, refine=r)).image.astype(int) for r in (False, True)
+    )
+    assert np.abs(plain - refined).max() <= 3, "watermarks differ by a level or two"
+
+
+def test_a_grey_portrait_stays_grey_when_refined(astronaut_image, short):
+    grey = np.repeat(astronaut_image.mean(-1, keepdims=True).astype(np.uint8), 3, axis=2)
+    *_, last = gioconda.animate(grey, short, **CROP)
+    assert np.ptp(last.image.astype(int), axis=2).max() <= 2
+
+
+def test_further_photos_are_told_in_the_manifest(astronaut, astronaut_image, short, tmp_path):
+    smile = gioconda.edit(astronaut, coefficients={"mouthSmileLeft": 1, "mouthSmileRight": 1}, refine=False)
+    photo = tmp_path / "smile.png"
+    media.write_picture(photo, smile)
+    result = gioconda.animate(astronaut, short, tmp_path / "out.mp4", photos=[photo], **CROP)
+    inputs = gioconda.verify(result.path).manifest["inputs"]
+    assert (photo.name, media.sha256_file(photo)) in {(one["name"], one["sha256"]) for one in inputs}
+
+
+def test_a_photo_without_a_face_is_named(astronaut, short, tmp_path):
+    photo = tmp_path / "wall.png"
+    media.write_picture(photo, np.full((200, 200, 3), 128, np.uint8))
+    with pytest.raises(NoFaceError, match=r"wall\.png"):
+        gioconda.animate(astronaut, short, photos=[photo])
+
+
+def test_a_network_may_be_named_and_is_checked(astronaut, short, tmp_path):
+    file = tmp_path / "mine.onnx"
+    file.write_bytes(b"not a network")
+    with pytest.raises(WeightsError, match=r"mine\.onnx"):
+        gioconda.animate(astronaut, short, refine=file)
 
 
 def test_edit_gives_a_picture_or_writes_one(astronaut, tmp_path):

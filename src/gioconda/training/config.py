@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -67,7 +68,10 @@ def _parsed(key: str, text: str, known: Mapping[str, Any]) -> Any:
             return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[
                 text.lower()
             ]
-        return kind(text)
+        value = kind(text)
+        if isinstance(value, float) and not isfinite(value):
+            raise ValueError(text)
+        return value
     except (ValueError, KeyError):
         raise InputError(f"--{key} {text}: not a value of type {kind.__name__}") from None
 

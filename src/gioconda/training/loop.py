@@ -22,6 +22,9 @@ import torch
 from gioconda.errors import InputError, WeightsError
 from gioconda.types import Image
 
+FREE = frozenset(("steps", "minutes", "features", "accelerator", "save_seconds", "validate_every"))
+"""Settings that a resumed run may change: how long, where and how often, not what is learnt."""
+
 STATISTICS, SAMPLES, LAST, BEST = "statistics.jsonl", "samples", "last.pt", "best.pt"
 
 
@@ -99,7 +102,7 @@ def fit(
         losses = task.step(done, done / schedule.steps)
         if not all(np.isfinite(v) for v in losses.values()):
             raise WeightsError(
-                f"the training diverged at step {done}: {losses}; resume with a smaller learning rate"
+                f"the training diverged at step {done}: {losses}; start again elsewhere with a smaller learning rate"
             )
         tally.add(losses)
         done += 1
@@ -136,10 +139,10 @@ def _resume(task: Task, run: Path) -> tuple[int, float, float]:
     if not path.is_file():
         return 0, float("inf"), 0.0
     whole = read(path)
-    lasting = {k: v for k, v in whole["settings"].items() if k not in ("steps", "minutes")}
-    wanted = {k: v for k, v in task.settings.items() if k not in ("steps", "minutes")}
+    lasting = {k: v for k, v in whole["settings"].items() if k not in FREE}
+    wanted = {k: v for k, v in task.settings.items() if k not in FREE}
     if lasting != wanted:
-        other = sorted(k for k in wanted if lasting.get(k) != wanted[k])
+        other = sorted(k for k in {*wanted, *lasting} if lasting.get(k) != wanted.get(k))
         raise InputError(f"{run} was trained with other settings ({', '.join(other)}); choose another --out")
     task.load(whole["task"])
     return int(whole["done"]), float(whole["best"]), float(whole["spent"])
@@ -164,7 +167,7 @@ def read(path: Path) -> dict[str, Any]:
         whole = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch has no error of its own for files that are cut or foreign
         raise WeightsError(
-            f"{path} is damaged or no checkpoint: {str(error).splitlines()[0][:120]}"
+            f"{path} is damaged or no checkpoint: {(str(error) or type(error).__name__).splitlines()[0][:120]}"
         ) from None
     if not isinstance(whole, dict) or not {"task", "done", "settings"} <= set(whole):
         raise WeightsError(f"{path} is no checkpoint of gioconda")

@@ -28,7 +28,8 @@ def find_clips(folder: Path, dev_share: float = 0.1) -> list[Clip]:
     """The clips of a folder, sorted by name.
 
     With a table `clips.tsv` (columns path, split, identity) its rows count. Without one, each subfolder is a
-    person; a video that lies in no subfolder is a person by itself; every tenth person is dev.
+    person; a video that lies in no subfolder is a person by itself; every tenth person is dev, and one at least
+    where there are two.
     """
     if not folder.is_dir():
         raise MissingFileError(f"{folder} is not a folder; give one that holds videos")
@@ -43,18 +44,22 @@ def _listed(folder: Path) -> list[Clip]:
         rows = csv.DictReader(file, delimiter="\t")
         if not {"path", "split", "identity"} <= set(rows.fieldnames or ()):
             raise InputError(f"{folder / TABLE}: needs the columns path, split and identity")
-        return [Clip(folder / r["path"], r["path"], r["identity"], r["split"]) for r in rows]
+        table = list(rows)
+        bad = [k for k, r in enumerate(table, 2) if not (r["path"] and r["identity"] and r["split"])]
+        if bad:
+            raise InputError(f"{folder / TABLE}: row {bad[0]} lacks path, split or identity")
+        return [Clip(folder / r["path"], r["path"], r["identity"], r["split"]) for r in table]
 
 
 def _found(folder: Path, dev_share: float) -> list[Clip]:
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
     names = [p.relative_to(folder) for p in paths]
     people = [n.parts[0] if len(n.parts) > 1 else n.stem for n in names]
-    every = round(1 / dev_share) if dev_share > 0 else 0
     order = {person: k for k, person in enumerate(sorted(set(people)))}
+    every = min(max(round(1 / dev_share), 2), len(order))
 
     def split(person: str) -> str:
-        return "dev" if every and len(order) > 1 and order[person] % every == every - 1 else "train"
+        return "dev" if len(order) > 1 and order[person] % every == every - 1 else "train"
 
     return [
         Clip(path, name.as_posix(), person, split(person))

@@ -22,7 +22,7 @@ UNIT = 80  # pixels an inter-ocular distance
 ORIGIN = (64.0, 40.0)  # where the point between the outer eye corners lies
 STEADY = np.array(
     [33, 133, 362, 263, 168, 6, 197, 195, 4, 98, 327, 61, 291]
-)  # the jaw must not move the crop
+)  # a jaw that opens moves the crop little
 BROWS = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
 IRISES = ((468, 469), (473, 474))  # centre, and a point of the rim
 SUBPIXEL = 4  # fractional bits of drawn points
@@ -93,7 +93,10 @@ def cut(image: Image, matrix: FloatArray) -> Image:
         return _cut(image, matrix)
     left, top, right, bottom = box
     part = image[top:bottom, left:right]
-    small = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
+    small = cv2.resize(
+        part, size, interpolation=cv2.INTER_AREA
+    )  # a size, since with factors cv2 keeps theirs
     ratio = np.array([part.shape[1] / small.shape[1], part.shape[0] / small.shape[0]], np.float32)
     inner = moved(matrix, (left, top))
     # pixel centres: x_part = (x_small + 0.5) * ratio - 0.5

@@ -21,6 +21,11 @@ from gioconda.weights import asset_path
 
 NETWORK = "refiner.onnx"
 SMALLEST_UNIT = 16.0  # pixels an inter-ocular distance; a face below shows nothing to repair
+GREY = 4.0  # grey levels between a picture's channels, on average, below which it has no colour to keep
+STILL, MOVED = (
+    0.3,
+    1.2,
+)  # pixels of the crop: a face at rest shows the photo itself, one that moved is repaired
 SWITCH = 0.8  # another photo must be this much nearer before the reference changes, else it would flicker
 
 
@@ -100,6 +105,11 @@ class Repair:
     references: Sequence[Reference]
     _last: FloatArray | None = field(default=None, init=False)
     _chosen: int = field(default=0, init=False)
+    _is_grey: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        colours = self.references[0].crop.astype(np.float32)
+        self._is_grey = float(np.ptp(colours, axis=2).mean()) < GREY
 
     def apply(
         self,
@@ -124,7 +134,15 @@ class Repair:
         planes = aligned.stack(crop, self._reference(points).crop, self._last, told)
         made = np.clip(self.network(planes), -1, 1)
         self._last = made
-        _add(image, ((made - planes[0, :3]) * 127.5).transpose(1, 2, 0), stage)
+        change = ((made - planes[0, :3]) * 127.5).transpose(1, 2, 0)
+        if self._is_grey:
+            change = np.repeat(change.mean(2, keepdims=True), 3, axis=2)
+        _add(image, change * self._share(points), stage)
+
+    def _share(self, points: FloatArray) -> float:
+        """How much of the repair shows: none while lips and lids are where the photo has them."""
+        way = float(np.abs(_shape(points) - self.references[0].shape).mean())
+        return float(np.clip((way - STILL) / (MOVED - STILL), 0, 1))
 
     def _reference(self, points: FloatArray) -> Reference:
         """The photo whose lips and lids are most like the target's, with some persistence."""

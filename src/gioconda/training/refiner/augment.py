@@ -60,7 +60,7 @@ def _brush(random: np.random.Generator) -> Change:
         return lambda c: np.asarray(cv2.bilateralFilter(c, 7, 35, 5), np.uint8)
     if kind == 2:  # few tones, as in prints
         step = int(random.integers(12, 28))
-        return lambda c: np.asarray(np.minimum(c // step * step + step // 2, 255), np.uint8)
+        return lambda c: np.asarray(np.minimum(c // step * step, 255 - step // 2) + step // 2, np.uint8)
     amount = float(random.uniform(0.5, 1.2))  # drawn contours
 
     def drawn(crop: Image) -> Image:

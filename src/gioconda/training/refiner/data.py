@@ -31,7 +31,7 @@ class Batch:
 class Samples:
     """The prepared samples of one split, left on disk until they are drawn.
 
-    people: how many people to keep, those with the most samples first; 0 for all. Raises MissingFileError where
+    people: how many people to keep, drawn at random; 0 for all. Raises MissingFileError where
     the folder was not prepared.
     """
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -31,7 +33,7 @@ from gioconda.types import Face, FloatArray, Image, Motion, Mouth, Portrait, Sho
 
 PICTURES = ("warped before", "true before", "warped", "true", "source", "nearest")
 LONGEST_SIDE = 720  # larger frames are scaled down: the crop shows less than that
-MOST_FRAMES = 600  # of one clip
+MOST_FRAMES = 400  # of one clip
 INDEX = "index.json"
 FILLS = ("model", "borrowed", "none")
 FILL_SHARES = (0.6, 0.25, 0.15)  # a voice has no driver's mouth to borrow, so most samples have none
@@ -73,6 +75,8 @@ def prepare(
     Returns the entries of the index, also written to `out`, and a line for each clip that was left out.
     """
     chosen = [c for split in SPLITS for c in balanced(_of(find_clips(source), split), plan.clips)]
+    if not chosen:
+        raise InputError(f"{source}: no clip is of the split {' or '.join(SPLITS)}")
     long = {c.name: _scaled_plan(plan, chosen, c) for c in chosen}
     out.mkdir(parents=True, exist_ok=True)
     entries, failures = [], []
@@ -104,7 +108,7 @@ def _scaled_plan(plan: Plan, chosen: Sequence[Clip], clip: Clip) -> Plan:
 
 
 def _file(out: Path, clip: Clip) -> Path:
-    return out / Path(clip.name).with_suffix("").as_posix().replace("/", "_")
+    return out / quote(clip.name, safe="")
 
 
 def _entry(file: Path, clip: Clip) -> Entry:
@@ -142,10 +146,14 @@ def _one(clip: Clip, file: Path, plan: Plan) -> str | None:
     except (GiocondaError, ValueError) as error:
         return str(error)
     temp = file.with_name(f"{file.name}.{os.getpid()}.part")
-    temp.mkdir()
-    for name, array in samples.items():
-        np.save(temp / f"{name}.npy", array, allow_pickle=False)
-    temp.replace(file)
+    shutil.rmtree(temp, ignore_errors=True)
+    try:
+        temp.mkdir()
+        for name, array in samples.items():
+            np.save(temp / f"{name}.npy", array, allow_pickle=False)
+        temp.replace(file)
+    finally:
+        shutil.rmtree(temp, ignore_errors=True)
     return None
 
 

@@ -127,7 +127,8 @@ class RefinerTask:
         keep = torch.from_numpy(np.random.default_rng((s.seed, index, 1)).random(s.batch) >= s.last_dropped)
         before = true_before.clone()
         with torch.no_grad():
-            before[keep] = self._net(self._blanked(before_in[keep])).float().clamp(-1, 1)
+            if keep.any():
+                before[keep] = self._net(self._blanked(before_in[keep])).float().clamp(-1, 1)
         now_in[keep, LAST] = before[keep]
         made = self._net(self._blanked(now_in)).float()
         weights = pixel_weights(now_in)
