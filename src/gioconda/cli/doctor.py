@@ -20,6 +20,7 @@ _PACKAGES = (
     "av",
     "pillow",
     "scipy",
+    "onnxruntime",
     "c2pa-python",
     "cryptography",
     "platformdirs",

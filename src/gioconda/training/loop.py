@@ -22,7 +22,7 @@ import torch
 from gioconda.errors import InputError, WeightsError
 from gioconda.types import Image
 
-FREE = frozenset(("steps", "minutes", "features", "accelerator", "save_seconds", "validate_every"))
+FREE = frozenset(("steps", "minutes", "features", "accelerator", "threads", "save_seconds", "validate_every"))
 """Settings that a resumed run may change: how long, where and how often, not what is learnt."""
 
 STATISTICS, SAMPLES, LAST, BEST = "statistics.jsonl", "samples", "last.pt", "best.pt"

@@ -84,11 +84,21 @@ class SqueezeFeatures(nn.Module):
         return found
 
 
-def feature_distance(first: dict[str, Tensor], second: dict[str, Tensor]) -> Tensor:
-    """Sum over layers of the mean squared difference of unit feature vectors, a scalar; 0 for equal pictures."""
+def feature_distance(
+    first: dict[str, Tensor], second: dict[str, Tensor], weights: Tensor | None = None
+) -> Tensor:
+    """Sum over layers of the mean squared difference of unit feature vectors, a scalar; 0 for equal pictures.
+
+    weights: (N, 1, H, W), how much each pixel counts, at the pictures' size; None: all alike.
+    """
     total = torch.zeros((), device=next(iter(first.values())).device)
     for name, a in first.items():
-        total = total + 2 * (1 - _cosine(a.float(), second[name].float())).mean()
+        apart = 2 * (1 - _cosine(a.float(), second[name].float()))
+        if weights is None:
+            total = total + apart.mean()
+        else:
+            share = F.adaptive_avg_pool2d(weights, apart.shape[-2:])[:, 0]
+            total = total + (apart * share).sum() / share.sum().clamp(min=1e-6)
     return total
 
 

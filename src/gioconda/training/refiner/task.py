@@ -14,9 +14,11 @@ import cv2
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from gioconda.errors import InputError
+from gioconda.errors import InputError, MissingFileError, WeightsError
 from gioconda.training.config import as_dict
 from gioconda.training.loop import Schedule, fit
 from gioconda.training.perceptual import SqueezeFeatures, feature_distance
@@ -68,6 +70,8 @@ class Settings:
     last_dropped: float = 0.3  # share of samples without a last output
     precision: str = "bf16-mixed"
     accelerator: str = "auto"
+    threads: int = 0  # of the processor, for the networks; 0: one a core, at most 8
+    start: str = ""  # an exported .safetensors of the same width to go on from
     features: str = ""  # SqueezeNet's file; without it, no perceptual loss
     validate_every: int = 500
     save_seconds: float = 120.0
@@ -91,6 +95,8 @@ class RefinerTask:
         self._train = Samples(data, "train", people=settings.people)
         self._dev = Samples(data, "dev").fixed(DEV_SAMPLES)
         net = _channels_last(Refiner(settings.width))
+        if settings.start:
+            _take_over(net, Path(settings.start))
         critic = _channels_last(PatchCritic(5))
         self._net, self._optimizer = self._fabric.setup(
             net, torch.optim.AdamW(net.parameters(), 1.0, (0.9, 0.99))
@@ -254,6 +260,18 @@ class RefinerTask:
         self._critic_optimizer.load_state_dict(state["critic_optimizer"])
 
 
+def _take_over(net: Refiner, file: Path) -> None:
+    """Start from exported weights; MissingFileError or WeightsError where they cannot be used."""
+    if not file.is_file():
+        raise MissingFileError(f"{file} does not exist: give the .safetensors of an exported refiner")
+    try:
+        net.load_state_dict(load_file(file))
+    except (SafetensorError, RuntimeError) as error:
+        raise WeightsError(
+            f"{file} is no refiner of this width: {str(error).splitlines()[0][:120]}"
+        ) from None
+
+
 def blanked_channels(settings: Mapping[str, Any]) -> list[int]:
     """Channels of the network's input that a run does without."""
     away: list[int] = []
@@ -277,7 +295,7 @@ def train(
     """Train in the folder `run`, going on where it stopped; dry_run: two steps and a validation, in memory."""
     if settings.steps < 1 or settings.batch < 1:
         raise InputError("steps and batch must be at least 1")
-    torch.set_num_threads(min(8, os.cpu_count() or 1))
+    torch.set_num_threads(settings.threads or min(8, os.cpu_count() or 1))
     cv2.setNumThreads(1)  # samples are made in a thread beside the networks
     task = RefinerTask(settings, data)
     if dry_run:
