@@ -22,9 +22,11 @@ from gioconda.weights import asset_path
 NETWORK = "refiner.onnx"
 SMALLEST_UNIT = 16.0  # pixels an inter-ocular distance; a face below shows nothing to repair
 GREY = 4.0  # grey levels between a picture's channels, on average, below which it has no colour to keep
+SHIMMER = 0.06  # of -1..1: a difference from the last frame that is let through whole
+LEAST = 0.3  # share that is let through of the smallest difference
 STILL, MOVED = (
-    0.3,
-    1.2,
+    0.1,
+    0.5,
 )  # pixels of the crop: a face at rest shows the photo itself, one that moved is repaired
 SWITCH = 0.8  # another photo must be this much nearer before the reference changes, else it would flicker
 
@@ -132,12 +134,19 @@ class Repair:
         told = aligned.geometry(points, aligned.stretch_of(*maps, stage), aligned.fill_of(fill, stage))
         crop = aligned.cut(image, stage)
         planes = aligned.stack(crop, self._reference(points).crop, self._last, told)
-        made = np.clip(self.network(planes), -1, 1)
-        self._last = made
-        change = ((made - planes[0, :3]) * 127.5).transpose(1, 2, 0)
+        self._last = self._steadied(np.clip(self.network(planes), -1, 1), told.window)
+        change = ((self._last - planes[0, :3]) * 127.5).transpose(1, 2, 0)
         if self._is_grey:
             change = np.repeat(change.mean(2, keepdims=True), 3, axis=2)
         _add(image, change * self._share(points), stage)
+
+    def _steadied(self, made: FloatArray, window: FloatArray) -> FloatArray:
+        """The picture (3, H, W) with what hardly differs from the last one held back, so that nothing shimmers."""
+        if self._last is None:
+            return made
+        new = made - self._last
+        held = 1 - np.clip(np.abs(new) * (1 / SHIMMER), LEAST, 1)
+        return np.asarray(made - new * held * window, np.float32)
 
     def _share(self, points: FloatArray) -> float:
         """How much of the repair shows: none while lips and lids are where the photo has them."""
