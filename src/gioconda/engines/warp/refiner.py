@@ -22,7 +22,7 @@ from gioconda.weights import asset_path
 NETWORK = "refiner.onnx"
 SMALLEST_UNIT = 16.0  # pixels an inter-ocular distance; a face below shows nothing to repair
 GREY = 4.0  # grey levels between a picture's channels, on average, below which it has no colour to keep
-SHIMMER = 0.06  # of -1..1: a difference from the last frame that is let through whole
+SHIMMER = 8.0  # grey levels: a difference from the last frame's repair that is let through whole
 LEAST = 0.3  # share that is let through of the smallest difference
 STILL, MOVED = (
     0.1,
@@ -106,6 +106,7 @@ class Repair:
     network: Network
     references: Sequence[Reference]
     _last: FloatArray | None = field(default=None, init=False)
+    _shown: FloatArray | None = field(default=None, init=False)
     _chosen: int = field(default=0, init=False)
     _is_grey: bool = field(default=False, init=False)
 
@@ -134,19 +135,11 @@ class Repair:
         told = aligned.geometry(points, aligned.stretch_of(*maps, stage), aligned.fill_of(fill, stage))
         crop = aligned.cut(image, stage)
         planes = aligned.stack(crop, self._reference(points).crop, self._last, told)
-        self._last = self._steadied(np.clip(self.network(planes), -1, 1), told.window)
+        self._last = np.clip(self.network(planes), -1, 1)
         change = ((self._last - planes[0, :3]) * 127.5).transpose(1, 2, 0)
         if self._is_grey:
             change = np.repeat(change.mean(2, keepdims=True), 3, axis=2)
-        _add(image, change * self._share(points), stage)
-
-    def _steadied(self, made: FloatArray, window: FloatArray) -> FloatArray:
-        """The picture (3, H, W) with what hardly differs from the last one held back, so that nothing shimmers."""
-        if self._last is None:
-            return made
-        new = made - self._last
-        held = 1 - np.clip(np.abs(new) * (1 / SHIMMER), LEAST, 1)
-        return np.asarray(made - new * held * window, np.float32)
+        self._add(image, change * self._share(points), stage)
 
     def _share(self, points: FloatArray) -> float:
         """How much of the repair shows: none while lips and lids are where the photo has them."""
@@ -163,15 +156,23 @@ class Repair:
                 self._chosen = best
         return self.references[self._chosen]
 
+    def _add(self, image: Image, change: FloatArray, matrix: FloatArray) -> None:
+        """Add a crop's change (H, W, 3) in grey levels to the stage that `matrix` takes to the crop, in place.
 
-def _add(image: Image, change: FloatArray, matrix: FloatArray) -> None:
-    """Add a crop's change (H, W, 3) in grey levels to the array that `matrix` takes to the crop, in place."""
-    box = aligned.crop_box(matrix, image.shape)
-    if box is None:
-        return
-    left, top, right, bottom = box
-    inner = aligned.moved(matrix, (left, top))
-    how = cv2.INTER_CUBIC if np.hypot(*matrix[:, 0]) < 1 else cv2.INTER_LINEAR
-    there = cv2.warpAffine(change, inner, (right - left, bottom - top), flags=how | cv2.WARP_INVERSE_MAP)
-    part = image[top:bottom, left:right]
-    np.copyto(part, cv2.add(part, there, dtype=cv2.CV_8U))
+        What hardly differs from the last frame's is held back where it lies in the picture, so that nothing shimmers.
+        """
+        box = aligned.crop_box(matrix, image.shape)
+        if box is None:
+            return
+        left, top, right, bottom = box
+        inner = aligned.moved(matrix, (left, top))
+        how = cv2.INTER_CUBIC if np.hypot(*matrix[:, 0]) < 1 else cv2.INTER_LINEAR
+        there = cv2.warpAffine(change, inner, (right - left, bottom - top), flags=how | cv2.WARP_INVERSE_MAP)
+        part = (slice(top, bottom), slice(left, right))
+        shown = np.zeros(image.shape, np.float32)
+        if self._shown is not None:
+            new = there - self._shown[part]
+            there -= new * (1 - np.clip(np.abs(new) * (1 / SHIMMER), LEAST, 1))
+        shown[part] = there
+        self._shown = shown
+        np.copyto(image[part], cv2.add(image[part], there, dtype=cv2.CV_8U))
