@@ -56,10 +56,10 @@ def _found(folder: Path, dev_share: float) -> list[Clip]:
     names = [p.relative_to(folder) for p in paths]
     people = [n.parts[0] if len(n.parts) > 1 else n.stem for n in names]
     order = {person: k for k, person in enumerate(sorted(set(people)))}
-    every = min(max(round(1 / dev_share), 2), len(order))
+    every = min(round(1 / dev_share), len(order)) if dev_share > 0 else 0
 
     def split(person: str) -> str:
-        return "dev" if len(order) > 1 and order[person] % every == every - 1 else "train"
+        return "dev" if every > 1 and order[person] % every == every - 1 else "train"
 
     return [
         Clip(path, name.as_posix(), person, split(person))
