@@ -163,11 +163,11 @@ def make_sitter(path: Path, embedder: metrics.FaceEmbedder | None) -> Sitter:
     return Sitter(path, motion.neutral, identity)
 
 
-def run_pair(sitter: Sitter, driver: Driver, size: int, embedder: Any) -> dict[str, Any]:
+def run_pair(sitter: Sitter, driver: Driver, size: int, embedder: Any, refine: bool = True) -> dict[str, Any]:
     """Render one portrait with one driver and measure the result."""
     import gioconda
 
-    frames = gioconda.animate(sitter.path, driver.path, crop=True, size=size)
+    frames = gioconda.animate(sitter.path, driver.path, refine=refine, crop=True, size=size)
     with contextlib.closing(frames):
         images = (frame.image for frame in itertools.islice(frames, len(driver.motion)))
         output, faces, kept = track_images(images, 25.0)
@@ -251,6 +251,7 @@ def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--frames", type=int, default=60, help="of each driver, where it moves most")
     parser.add_argument("--size", type=int, default=384, help="of the crop, in pixels")
+    parser.add_argument("--no-refine", action="store_true", help="the warp alone")
     parser.add_argument("--portraits", default="", help="names that contain this")
     parser.add_argument("--drivers", default="", help="names that contain this")
     options = parser.parse_args()
@@ -266,7 +267,8 @@ def main() -> None:
         say(f"{clock}: {len(drivers)} drivers cut to {options.frames} frames")
         for path in portraits:
             sitter = make_sitter(path, embedder)
-            rows = [run_pair(sitter, driver, options.size, embedder) for driver in drivers]
+            refine = not options.no_refine
+            rows = [run_pair(sitter, driver, options.size, embedder, refine) for driver in drivers]
             pairs += rows
             part = summary(rows)
             say(f"{clock}: {path.stem}: " + " ".join(f"{k} {v:.2f}" for k, v in part.items()))

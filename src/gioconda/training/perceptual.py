@@ -97,7 +97,7 @@ def feature_distance(
         if weights is None:
             total = total + apart.mean()
         else:
-            share = F.adaptive_avg_pool2d(weights, apart.shape[-2:])[:, 0]
+            share = F.adaptive_avg_pool2d(weights, (apart.shape[-2], apart.shape[-1]))[:, 0]
             total = total + (apart * share).sum() / share.sum().clamp(min=1e-6)
     return total
 

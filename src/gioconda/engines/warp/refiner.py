@@ -182,7 +182,8 @@ class Repair:
         left, top, right, bottom = box
         inner = aligned.moved(matrix, (left, top))
         how = cv2.INTER_CUBIC if np.hypot(*matrix[:, 0]) < 1 else cv2.INTER_LINEAR
-        there = cv2.warpAffine(change, inner, (right - left, bottom - top), flags=how | cv2.WARP_INVERSE_MAP)
+        size = (right - left, bottom - top)
+        there = np.asarray(cv2.warpAffine(change, inner, size, flags=how | cv2.WARP_INVERSE_MAP), np.float32)
         part = (slice(top, bottom), slice(left, right))
         shown = np.zeros(image.shape, np.float32)
         if self._shown is not None:
