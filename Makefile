@@ -19,6 +19,7 @@ types: dev
 
 bench: dev  ## the figures of the README
 	$(VENV)/python benchmarks/quality.py
+	$(VENV)/python benchmarks/refiner.py
 	$(VENV)/python benchmarks/cross.py
 	$(VENV)/python benchmarks/speed.py
 
