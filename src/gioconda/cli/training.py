@@ -96,6 +96,13 @@ def export(
     network: NetworkArgument,
     run: Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.", show_default=False)],
+    samples: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that `prepare` has made; with it, an 8-bit .onnx of twice the speed.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write the best weights of a run as .onnx, for use, and as .safetensors."""
     _need_torch()
@@ -104,5 +111,5 @@ def export(
 
     if not (run / BEST).is_file():
         raise InputError(f"{run} holds no {BEST}: train {network.value} there first")
-    for path in write(run, out):
+    for path in write(run, out, samples=samples):
         typer.echo(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")

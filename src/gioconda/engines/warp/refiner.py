@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,6 +19,7 @@ from gioconda.types import FloatArray, Image, Portrait
 from gioconda.weights import asset_path
 
 NETWORK = "refiner.onnx"
+THREADS = 1  # the other core is busy with the frames before and after
 SMALLEST_UNIT = 16.0  # pixels an inter-ocular distance; a face below shows nothing to repair
 GREY = 4.0  # grey levels between a picture's channels, on average, below which it has no colour to keep
 SHIMMER = 8.0  # grey levels: a difference from the last frame's repair that is let through whole
@@ -110,7 +110,7 @@ class Network:
 @lru_cache(maxsize=4)
 def load_network(file: Path | None = None) -> Network:
     """The packaged refiner, or another one of the same kind."""
-    return Network(file or asset_path(NETWORK), max(1, min(2, os.cpu_count() or 1)))
+    return Network(file or asset_path(NETWORK), THREADS)
 
 
 @dataclass

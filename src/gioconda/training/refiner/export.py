@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 
 from gioconda.engines.warp.aligned import CHANNELS, HEIGHT, WIDTH
 from gioconda.training.loop import BEST, read
+from gioconda.training.refiner.data import Samples
 from gioconda.training.refiner.network import Refiner
-from gioconda.training.refiner.task import blanked_channels
+from gioconda.training.refiner.task import LAST, blanked_channels
+
+CALIBRATION = 6  # batches of 8 samples from which the ranges of 8 bits are read
 
 
-def export(run: Path, out: Path, checkpoint: str = BEST) -> tuple[Path, Path]:
-    """Write refiner.onnx and refiner.safetensors, from the averaged weights of a run, to the folder `out`."""
+def export(run: Path, out: Path, checkpoint: str = BEST, samples: Path | None = None) -> tuple[Path, Path]:
+    """Write refiner.onnx and refiner.safetensors, from the averaged weights of a run, to the folder `out`.
+
+    samples: a prepared folder; with it the .onnx computes its convolutions in 8 bits, in less than half the time.
+    """
     whole = read(run / checkpoint)
     net = Refiner(int(whole["settings"]["width"])).eval()
     net.load_state_dict(whole["task"]["ema"])
@@ -28,6 +36,8 @@ def export(run: Path, out: Path, checkpoint: str = BEST) -> tuple[Path, Path]:
     header = {"settings": json.dumps(whole["settings"]), "steps": str(whole["done"])}
     save_file({k: v.contiguous() for k, v in net.state_dict().items()}, tensors, metadata=header)
     _to_onnx(net, onnx_file)
+    if samples is not None:
+        _quantize(onnx_file, samples)
     return onnx_file, tensors
 
 
@@ -36,6 +46,43 @@ def _forget(net: Refiner, channels: Sequence[int]) -> None:
     with torch.no_grad():
         for channel in channels:
             net.stem.weight[:, 4 * channel : 4 * channel + 4] = 0
+
+
+def _quantize(file: Path, samples: Path) -> None:
+    """Convolutions in 8 bits, but for the first and the last, which see and make pixels; ranges read off samples."""
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    batches = [Samples(samples, "train").batch(5, index, 8) for index in range(CALIBRATION)]
+    inputs = np.concatenate([batch.inputs[1] for batch in batches])
+    inputs[::2, LAST] = np.concatenate([batch.truths[0] for batch in batches])[::2]
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        left = iter(inputs)
+
+        def get_next(self) -> dict[str, Any] | None:
+            crop = next(self.left, None)
+            return None if crop is None else {"crop": crop[None]}
+
+    with tempfile.TemporaryDirectory() as folder:
+        plain, small = str(Path(folder) / "plain.onnx"), Path(folder) / "small.onnx"
+        quant_pre_process(str(file), plain)
+        names = [node.name for node in onnx.load(plain).graph.node if node.op_type == "Conv"]
+        quantize_static(
+            plain,
+            str(small),
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            op_types_to_quantize=["Conv"],
+            nodes_to_exclude=[names[0], names[-1]],
+        )
+        temp = file.with_suffix(".part")
+        temp.write_bytes(small.read_bytes())
+    temp.replace(file)
 
 
 def _to_onnx(net: torch.nn.Module, file: Path) -> None:

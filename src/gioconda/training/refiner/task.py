@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from copy import deepcopy
@@ -90,6 +91,8 @@ class RefinerTask:
         self._s = settings
         self.settings: Mapping[str, Any] = as_dict(settings)
         torch.manual_seed(settings.seed)
+        for name in ("lightning_fabric", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.ERROR)  # its greetings are not for the user's terminal
         self._fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)  # type: ignore[arg-type]
         self._device = self._fabric.device
         self._train = Samples(data, "train", people=settings.people)
