@@ -19,6 +19,7 @@ from gioconda.training.refiner.data import Samples
 from gioconda.training.refiner.network import Refiner
 from gioconda.training.refiner.task import LAST, blanked_channels
 
+PLACES = ("start", "features")  # settings that are paths of the machine that trained: nobody else's business
 CALIBRATION = 6  # batches of 8 samples from which the ranges of 8 bits are read
 
 
@@ -33,7 +34,8 @@ def export(run: Path, out: Path, checkpoint: str = BEST, samples: Path | None = 
     _forget(net, blanked_channels(whole["settings"]))
     out.mkdir(parents=True, exist_ok=True)
     onnx_file, tensors = out / "refiner.onnx", out / "refiner.safetensors"
-    header = {"settings": json.dumps(whole["settings"]), "steps": str(whole["done"])}
+    learnt = {k: v for k, v in whole["settings"].items() if k not in PLACES}
+    header = {"settings": json.dumps(learnt), "steps": str(whole["done"])}
     save_file({k: v.contiguous() for k, v in net.state_dict().items()}, tensors, metadata=header)
     _to_onnx(net, onnx_file)
     if samples is not None:
@@ -54,7 +56,8 @@ def _quantize(file: Path, samples: Path) -> None:
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    batches = [Samples(samples, "train").batch(5, index, 8) for index in range(CALIBRATION)]
+    train = Samples(samples, "train")
+    batches = [train.batch(5, index, 8) for index in range(CALIBRATION)]
     inputs = np.concatenate([batch.inputs[1] for batch in batches])
     inputs[::2, LAST] = np.concatenate([batch.truths[0] for batch in batches])[::2]
 
