@@ -14,15 +14,15 @@ import numpy.typing as npt
 
 from gioconda.engines.warp.mesh import load_topology
 from gioconda.engines.warp.mouth import Fill
+from gioconda.engines.warp.patches import Box, patch_box
 from gioconda.types import FloatArray, Image
 from gioconda.weights import asset_path
 
 WIDTH, HEIGHT = 128, 160  # pixels of the crop: 1.6 by 2 inter-ocular distances, from the brows to an open jaw
 UNIT = 80  # pixels an inter-ocular distance
 ORIGIN = (64.0, 40.0)  # where the point between the outer eye corners lies
-STEADY = np.array(
-    [33, 133, 362, 263, 168, 6, 197, 195, 4, 98, 327, 61, 291]
-)  # a jaw that opens moves the crop little
+# of the landmarks, what a jaw that opens moves little
+STEADY = np.array([33, 133, 362, 263, 168, 6, 197, 195, 4, 98, 327, 61, 291])
 BROWS = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
 IRISES = ((468, 469), (473, 474))  # centre, and a point of the rim
 SUBPIXEL = 4  # fractional bits of drawn points
@@ -31,9 +31,10 @@ MOUTH_REACH, EYE_REACH = 0.24, 0.14  # inter-ocular units around lips and lids t
 EDGE = 0.07  # over which that fades out
 STRETCH_MOST = 2.0  # powers of two of the warp's area that are told apart
 
+# Channels of the network's input: three pictures, then geometry.
+WARPED, REFERENCE, LAST = slice(0, 3), slice(3, 6), slice(6, 9)
+OPENING, LINES, STRETCH, FILL, WINDOW = range(9, 14)
 CHANNELS = 14
-"""Of the network's input: the warped picture 3, the reference 3, the last output 3, openings, contours,
-stretch, the mouth's fill, the window."""
 
 FILL_MODEL, FILL_BORROWED = 0.5, 1.0  # what the fill's channel says of its source
 
@@ -96,7 +97,7 @@ def cut(image: Image, matrix: FloatArray) -> Image:
     size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
     small = cv2.resize(
         part, size, interpolation=cv2.INTER_AREA
-    )  # a size, since with factors cv2 keeps theirs
+    )  # by size: cv2 would keep given factors as they are
     ratio = np.array([part.shape[1] / small.shape[1], part.shape[0] / small.shape[0]], np.float32)
     inner = moved(matrix, (left, top))
     # pixel centres: x_part = (x_small + 0.5) * ratio - 0.5
@@ -112,15 +113,12 @@ def _cut(image: Image, matrix: FloatArray) -> Image:
     )
 
 
-def crop_box(matrix: FloatArray, shape: tuple[int, ...]) -> tuple[int, int, int, int] | None:
+def crop_box(matrix: FloatArray, shape: tuple[int, ...]) -> Box | None:
     """Whole-pixel box of the picture that the crop shows; None if nothing of it is there."""
     corners = np.array([[0, 0], [WIDTH, 0], [0, HEIGHT], [WIDTH, HEIGHT]], np.float32)
     inverse = cv2.invertAffineTransform(matrix)
     there = apply(np.asarray(inverse, np.float32), corners)
-    low, high = np.floor(there.min(0)).astype(int) - 1, np.ceil(there.max(0)).astype(int) + 2
-    left, top = max(int(low[0]), 0), max(int(low[1]), 0)
-    right, bottom = min(int(high[0]), shape[1]), min(int(high[1]), shape[0])
-    return (left, top, right, bottom) if right - left > 2 and bottom - top > 2 else None
+    return patch_box(there, 1, shape)
 
 
 def geometry(points: FloatArray, stretch: FloatArray, fill: FloatArray) -> Geometry:
@@ -149,10 +147,14 @@ def _lines(points: FloatArray) -> FloatArray:
     brows = [_drawn(points[list(brow)]) for brow in BROWS]
     cv2.polylines(canvas, brows, False, (160,), 1, cv2.LINE_AA, SUBPIXEL)
     for centre, rim in IRISES:
-        radius = float(np.linalg.norm(points[rim] - points[centre]))
-        at, size = _drawn(points[centre]), round(max(radius, 1.0) * (1 << SUBPIXEL))
+        at, size = _drawn(points[centre]), round(iris_radius(points, centre, rim) * (1 << SUBPIXEL))
         cv2.circle(canvas, (int(at[0]), int(at[1])), size, (255,), 1, cv2.LINE_AA, SUBPIXEL)
     return canvas.astype(np.float32) / 255
+
+
+def iris_radius(points: FloatArray, centre: int, rim: int) -> float:
+    """Of an iris of IRISES, pixels of the crop, at least 1."""
+    return max(float(np.linalg.norm(points[rim] - points[centre])), 1.0)
 
 
 def _window(points: FloatArray) -> FloatArray:
@@ -203,12 +205,12 @@ def stack(
     last: (3, HEIGHT, WIDTH), the refined crop of the frame before, or None at the start.
     """
     planes = np.zeros((1, CHANNELS, HEIGHT, WIDTH), np.float32)
-    planes[0, 0:3] = warped.transpose(2, 0, 1)
-    planes[0, 3:6] = reference.transpose(2, 0, 1)
+    planes[0, WARPED] = warped.transpose(2, 0, 1)
+    planes[0, REFERENCE] = reference.transpose(2, 0, 1)
     planes[0, 0:6] *= 1 / 127.5
     planes[0, 0:6] -= 1
     if last is not None:
-        planes[0, 6:9] = last
+        planes[0, LAST] = last
     for k, plane in enumerate((told.openings, told.lines, told.stretch, told.fill, told.window)):
-        planes[0, 9 + k] = plane
+        planes[0, OPENING + k] = plane
     return planes

@@ -24,13 +24,8 @@ SMALLEST_UNIT = 16.0  # pixels an inter-ocular distance; a face below shows noth
 GREY = 4.0  # grey levels between a picture's channels, on average, below which it has no colour to keep
 SHIMMER = 8.0  # grey levels: a difference from the last frame's repair that is let through whole
 LEAST = 0.3  # share that is let through of the smallest difference
-STILL, MOVED = (
-    0.1,
-    0.5,
-)  # pixels of the crop: a face at rest shows the photo itself, one that moved is repaired
-EYE_ROWS = (
-    70  # of the crop: above, light alone changes, since networks lend eyes the colours of other people's
-)
+STILL, MOVED = 0.1, 0.5  # pixels of the crop: at rest the photo itself shows, a face that moved is repaired
+EYE_ROWS = 70  # of the crop, where light alone changes: the network lends eyes the colours of other people's
 IRIS = 1.25  # radii around an iris that keep the photo's own
 SWITCH = 0.8  # another photo must be this much nearer before the reference changes, else it would flicker
 
@@ -74,7 +69,7 @@ def _without_irises(points: FloatArray) -> FloatArray:
     mask = np.ones((aligned.HEIGHT, aligned.WIDTH), np.float32)
     for centre, rim in aligned.IRISES:
         x, y = points[centre]
-        radius = IRIS * max(float(np.linalg.norm(points[rim] - points[centre])), 1.0)
+        radius = IRIS * aligned.iris_radius(points, centre, rim)
         cv2.circle(mask, (round(float(x)), round(float(y))), round(radius), (0.0,), -1, cv2.LINE_AA)
     return np.asarray(cv2.blur(mask, (3, 3)), np.float32)
 
@@ -89,9 +84,8 @@ class Network:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        options.add_session_config_entry(
-            "session.intra_op.allow_spinning", "0"
-        )  # other stages want the cores
+        # waiting threads must not spin: other stages want the cores
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session: Any = onnxruntime.InferenceSession(
                 file.read_bytes(), options, providers=["CPUExecutionProvider"]
@@ -150,7 +144,7 @@ class Repair:
         crop = aligned.cut(image, stage)
         planes = aligned.stack(crop, self._reference(points).crop, self._last, told)
         self._last = np.clip(self.network(planes), -1, 1)
-        change = np.ascontiguousarray(((self._last - planes[0, :3]) * 127.5).transpose(1, 2, 0))
+        change = np.ascontiguousarray(((self._last - planes[0, aligned.WARPED]) * 127.5).transpose(1, 2, 0))
         rows = aligned.HEIGHT if self._is_grey else EYE_ROWS
         change[:rows] = change[:rows].mean(2, keepdims=True)
         change *= (self._share(points) * _without_irises(points))[..., None]

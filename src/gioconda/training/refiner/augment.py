@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda.engines.warp.aligned import HEIGHT, WIDTH, Geometry
+from gioconda.engines.warp.mouth import LUMA
 from gioconda.types import FloatArray, Image
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 WARPED = (0, 2)  # which of a sample's crops the warp has made
-TRUE = (1, 3)
 REFERENCE = 4
 
 STYLE_SHARE, LIGHT_SHARE, TEXTURE_SHARE, DAMAGE_SHARE, OTHER_LIGHT_SHARE = 0.35, 0.6, 0.3, 0.25, 0.2

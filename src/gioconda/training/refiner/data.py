@@ -118,10 +118,7 @@ def read_index(folder: Path) -> list[Entry]:
 
 
 def _chosen(entries: Sequence[Entry], people: int) -> list[str]:
-    count: dict[str, int] = {}
-    for entry in entries:
-        count[entry.identity] = count.get(entry.identity, 0) + entry.samples
-    names = sorted(count)
+    names = sorted({entry.identity for entry in entries})
     if 0 < people < len(names):
         order = np.random.default_rng(people).permutation(len(names))
         names = sorted(names[k] for k in order[:people])

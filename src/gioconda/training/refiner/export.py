@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from gioconda.engines.warp.aligned import CHANNELS, HEIGHT, WIDTH
+from gioconda.engines.warp.aligned import CHANNELS, HEIGHT, LAST, WIDTH
 from gioconda.training.loop import BEST, read
 from gioconda.training.refiner.data import Samples
 from gioconda.training.refiner.network import Refiner
-from gioconda.training.refiner.task import LAST, blanked_channels
+from gioconda.training.refiner.task import blanked_channels
 
 PLACES = ("start", "features")  # settings that are paths of the machine that trained: nobody else's business
 CALIBRATION = 6  # batches of 8 samples from which the ranges of 8 bits are read

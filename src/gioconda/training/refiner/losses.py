@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-OPENING, LINES, WINDOW = 9, 10, 13  # channels of the network's input
+from gioconda.engines.warp.aligned import OPENING, WINDOW
+
 INSIDE_WEIGHT = 3.0  # how much more a pixel between lips or lids counts
 
 

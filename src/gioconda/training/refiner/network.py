@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gioconda.engines.warp.aligned import CHANNELS
+from gioconda.engines.warp.aligned import CHANNELS, WARPED, WINDOW
 
 SLOPE = 0.1  # of leaky rectifiers; inference runtimes fuse them into convolutions, smoother ones they do not
-WINDOW = CHANNELS - 1  # the channel that says where the picture may change
 
 
 class Gated(nn.Module):
@@ -83,7 +82,7 @@ class Refiner(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The refined picture."""
         # planes of few channels are mixed far faster when each lies in one piece
-        warped, window = x[:, :3].contiguous(), x[:, WINDOW:].contiguous()
+        warped, window = x[:, WARPED].contiguous(), x[:, WINDOW:].contiguous()
         x0 = self.level0(F.leaky_relu(self.stem(F.pixel_unshuffle(x, 2)), SLOPE))
         x1 = self.level1(self.down1(x0))
         x2 = self.level2(self.down2(x1))

@@ -29,7 +29,7 @@ from gioconda.motion.from_faces import faces_to_motion
 from gioconda.motion.retarget import Retargeter, Style, picture_points
 from gioconda.sources import person_around
 from gioconda.training.sources import SPLITS, Clip, balanced, find_clips
-from gioconda.types import Face, FloatArray, Image, Motion, Mouth, Portrait, Shot
+from gioconda.types import Face, FloatArray, Image, Motion, Mouth, Portrait
 
 PICTURES = ("warped before", "true before", "warped", "true", "source", "nearest")
 LONGEST_SIDE = 720  # larger frames are scaled down: the crop shows less than that
@@ -281,12 +281,8 @@ def _warped_crop(
         [aligned.stretch_of(warped.map_x, warped.map_y, stage), aligned.fill_of(warped.fill, stage)]
     )
     crops = (aligned.cut(warped.image, stage), aligned.cut(frames[index], matrix))
-    points = aligned.apply(matrix, _points(shot))
+    points = aligned.apply(matrix, shot.landmarks)
     return crops, np.rint(maps * MAP_SCALE).astype(np.int8), points
-
-
-def _points(shot: Shot) -> FloatArray:
-    return np.asarray(shot.landmarks[:, :2], np.float32)
 
 
 def _strange_light(image: Image, points: FloatArray, seed: int) -> Mouth:

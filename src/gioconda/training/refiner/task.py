@@ -19,15 +19,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from gioconda.engines.warp.aligned import LAST, LINES, OPENING, REFERENCE, STRETCH, WARPED, WINDOW
 from gioconda.errors import InputError, MissingFileError, WeightsError
 from gioconda.training.config import as_dict
 from gioconda.training.loop import Schedule, fit
 from gioconda.training.perceptual import SqueezeFeatures, feature_distance
 from gioconda.training.refiner.data import Batch, Samples
 from gioconda.training.refiner.losses import (
-    LINES,
-    OPENING,
-    WINDOW,
     critic_loss,
     matching_loss,
     pixel_loss,
@@ -38,11 +36,7 @@ from gioconda.training.refiner.network import PatchCritic, Refiner
 from gioconda.types import Image
 
 M = TypeVar("M", bound=nn.Module)
-REFERENCE, LAST, STRETCH = slice(3, 6), slice(6, 9), 11  # channels of the network's input
-LOSS_LAYERS = (
-    "fire3",
-    "fire5",
-)  # the shallowest costs most and says least that the pixels do not say already
+LOSS_LAYERS = ("fire3", "fire5")  # shallower ones cost most and say little that pixels do not
 DEV_SAMPLES, GRID_SAMPLES = 64, 12
 
 
@@ -126,9 +120,7 @@ class RefinerTask:
         """One step of the network and, late in the run, one of the critic."""
         s = self._s
         batch = self._train.batch(s.seed, index, s.batch, style=s.style)
-        rate = (
-            self._s.learning_rate * min(1.0, (index + 1) / 100) * (0.03 + 0.97 * (1 + cos(pi * progress)) / 2)
-        )
+        rate = s.learning_rate * min(1.0, (index + 1) / 100) * (0.03 + 0.97 * (1 + cos(pi * progress)) / 2)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         before_in, now_in = (self._tensor(batch.inputs[k]) for k in (0, 1))
@@ -219,7 +211,7 @@ class RefinerTask:
         """Figures on fixed samples of the dev people; score: L1 and features, each as a share of the warp's."""
         _, made = self._refined(self._dev)
         inputs, true = (self._tensor(part[1]) for part in (self._dev.inputs, self._dev.truths))
-        weights, warped = pixel_weights(inputs), inputs[:, :3]
+        weights, warped = pixel_weights(inputs), inputs[:, WARPED]
         figures = {
             "l1": float(pixel_loss(made, true, weights)),
             "l1_warp": float(pixel_loss(warped, true, weights)),
@@ -239,7 +231,7 @@ class RefinerTask:
         rows = []
         for k in range(min(GRID_SAMPLES, len(true))):
             window = np.repeat(inputs[k, WINDOW:] * 2 - 1, 3, axis=0)
-            tiles = [inputs[k, 3:6], inputs[k, :3], made[k].cpu().numpy(), true[k], window]
+            tiles = [inputs[k, REFERENCE], inputs[k, WARPED], made[k].cpu().numpy(), true[k], window]
             rows.append(np.concatenate(tiles, 2))
         sheet = np.concatenate([np.concatenate(rows[k::2], 1) for k in range(2)], 2)
         return np.ascontiguousarray((sheet.transpose(1, 2, 0) + 1) * 127.5).clip(0, 255).astype(np.uint8)
