@@ -1,0 +1,267 @@
+"""Shards: tars of cropped clips with their landmarks, made by `gioconda prepare`, read at random without unpacking.
+
+A shard SPLIT-00000.tar (at most LARGEST bytes, a plain tar as WebDataset reads it) holds for each clip KEY.json
+(what it is), KEY.landmarks.npy (count, 478, 3) float32 in pixels of the stored pictures, and KEY.0000.jpg and so on.
+SPLIT-00000.json beside it says what lies where; manifest.json says all of that once all shards are there.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from gioconda import media
+from gioconda.errors import InputError, MissingFileError
+from gioconda.limits import LIMITS
+from gioconda.types import LANDMARKS, FloatArray, Image
+
+VERSION = 1
+MANIFEST = "manifest.json"
+LARGEST = 55_000_000  # bytes of a shard
+QUALITY = 92  # of the JPEGs
+BLOCK = tarfile.BLOCKSIZE  # of a header; contents are padded to whole ones
+CROPS = ("head", "paper")
+_SHARD = re.compile(r"[a-z]+-\d{5,8}\.tar")
+_KEY = re.compile(r"[a-z]+-\d{5,8}-\d{3}")
+
+
+@dataclass(frozen=True)
+class ShardClip:
+    """One clip of a shard: its key there, where it came from, whose it is, split, number of pictures."""
+
+    key: str
+    clip: str
+    identity: str
+    video: str
+    split: str
+    count: int
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a clip's contents lie: the shard, the offset of the landmarks' header, sizes of landmarks and JPEGs."""
+
+    file: Path
+    at: int
+    sizes: tuple[int, ...]
+
+    def member(self, index: int) -> tuple[int, int]:
+        """Offset of the header and size of the content: 0 the landmarks, 1 and on the pictures."""
+        return self.at + sum(BLOCK + _padded(size) for size in self.sizes[:index]), self.sizes[index]
+
+
+class ShardWriter:
+    """Writes one shard: the same clips give the same bytes. Nothing stands under the final name before `publish`."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._temp = media.temp_beside(target)
+        self._tar = tarfile.open(self._temp, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 (closed in publish)
+        self.rows: list[dict[str, Any]] = []
+
+    def add(
+        self, clip: ShardClip, pictures: Sequence[Image], landmarks: FloatArray, told: Mapping[str, Any]
+    ) -> bool:
+        """Add a clip's pictures (size, size, 3) and landmarks (count, 478, 3); False where the shard is full."""
+        whole = {**_row(clip), "split": clip.split, **told}
+        array = io.BytesIO()
+        np.save(array, np.ascontiguousarray(landmarks, np.float32), allow_pickle=False)
+        contents = [array.getvalue(), *(_jpeg(picture) for picture in pictures)]
+        head = json.dumps(whole, indent=0).encode()
+        size = sum(BLOCK + _padded(len(content)) for content in (head, *contents))
+        if self._tar.offset + size > LARGEST - tarfile.RECORDSIZE:
+            return False
+        self._member(f"{clip.key}.json", head)
+        at = self._tar.offset
+        for name, content in zip(_names(clip.key, clip.count), contents, strict=True):
+            self._member(name, content)
+        self.rows.append({**_row(clip), "at": at, "sizes": [len(content) for content in contents]})
+        return True
+
+    def _member(self, name: str, content: bytes) -> None:
+        info = tarfile.TarInfo(name)
+        info.size = len(content)
+        self._tar.addfile(info, io.BytesIO(content))
+
+    def publish(self) -> int:
+        """Give the shard its name; its bytes."""
+        self._tar.close()
+        size = self._temp.stat().st_size
+        media.publish(self._temp, self._target)
+        return size
+
+    def discard(self) -> None:
+        """Leave nothing, unless it was published."""
+        self._tar.close()
+        self._temp.unlink(missing_ok=True)
+
+
+def _row(clip: ShardClip) -> dict[str, Any]:
+    row = {"key": clip.key, "clip": clip.clip, "identity": clip.identity, "video": clip.video}
+    return {**row, "count": clip.count}
+
+
+def _names(key: str, count: int) -> list[str]:
+    return [f"{key}.landmarks.npy", *(f"{key}.{k:04d}.jpg" for k in range(count))]
+
+
+def _padded(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK
+
+
+def _jpeg(picture: Image) -> bytes:
+    whole_colour = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    done, content = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY, *whole_colour])
+    if not done:
+        raise InputError(f"a picture of shape {picture.shape} cannot be written as JPEG")
+    return content.tobytes()
+
+
+def _side(content: bytes) -> int:
+    """Height of a JPEG, read off its header so that nothing larger is ever decoded; 0 where there is none."""
+    at = 2
+    while at + 7 <= len(content) and content[at] == 0xFF:
+        marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4], "big")
+        if marker in (0xC0, 0xC2):
+            height, width = (int.from_bytes(content[at + k : at + k + 2], "big") for k in (5, 7))
+            return height if width == height else 0
+        at += 2 + length
+    return 0
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON beside its target, then under its name; OutputError."""
+    temp = media.temp_beside(path)
+    try:
+        temp.write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+    except OSError as error:
+        temp.unlink(missing_ok=True)
+        raise media.output_error(error, path) from None
+    media.publish(temp, path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object that a file made by `gioconda prepare` holds; InputError where it is damaged."""
+    try:
+        if path.stat().st_size > LIMITS.motion_bytes:
+            raise ValueError("too large")
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise TypeError
+    except (OSError, ValueError, TypeError, RecursionError):
+        raise _damaged(path) from None
+    return value
+
+
+def _damaged(path: Path, what: str = "damaged") -> InputError:
+    return InputError(f"{path} is {what}; delete {path.parent} and run gioconda prepare again")
+
+
+class Shards:
+    """The prepared clips of one split, or of all, left on disk until they are asked for; for any number of threads.
+
+    size: side of the pictures in pixels. margin: how much larger their square is than the one in use. crop: which of
+    CROPS. Raises MissingFileError where the folder was not prepared to the end, InputError where it is damaged.
+    """
+
+    def __init__(self, folder: Path, split: str | None = None) -> None:
+        path = folder / MANIFEST
+        if not path.is_file():
+            raise MissingFileError(
+                f"{path} does not exist; run gioconda prepare VIDEOS -o {folder} first, to its end"
+            )
+        manifest = read_json(path)
+        if manifest.get("version") != VERSION:
+            raise InputError(
+                f"{path} is of version {manifest.get('version')}, not {VERSION}; prepare the videos again"
+            )
+        self.clips: list[ShardClip] = []
+        self._places: list[_Place] = []
+        try:
+            self.size, self.margin = int(manifest["size"]), float(manifest["margin"])
+            self.crop = str(manifest["crop"])
+            for shard in manifest["shards"]:
+                if split in (None, shard["split"]):
+                    self._open(folder, shard)
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise _damaged(path) from None
+        if not self.clips:
+            raise InputError(
+                f"{folder} holds no clip of the split {split!r}" if split else f"{folder}: no clip"
+            )
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def _open(self, folder: Path, shard: Mapping[str, Any]) -> None:
+        file, whole = folder / str(shard["file"]), int(shard["bytes"])
+        if not _SHARD.fullmatch(str(shard["file"])):
+            raise ValueError("a name that prepare does not give")
+        if not file.is_file() or file.stat().st_size != whole:
+            raise _damaged(file, "absent or cut short")
+        for row in shard["clips"]:
+            key, count = str(row["key"]), int(row["count"])
+            place = _Place(file, int(row["at"]), tuple(int(size) for size in row["sizes"]))
+            last, size = place.member(count)
+            if not _KEY.fullmatch(key) or min(place.at, *place.sizes) < 0 or last + BLOCK + size > whole:
+                raise ValueError("not within the shard")
+            clip, identity, video = (str(row[name]) for name in ("clip", "identity", "video"))
+            self.clips.append(ShardClip(key, clip, identity, video, str(shard["split"]), count))
+            self._places.append(place)
+
+    def landmarks(self, index: int) -> FloatArray:
+        """Landmarks (count, 478, 3) float32 of clip `index`, in pixels of its pictures; InputError where damaged."""
+        clip, place = self.clips[index], self._places[index]
+        content = self._content(index, 0)
+        try:
+            array = np.load(io.BytesIO(content), allow_pickle=False)
+        except (ValueError, EOFError, OSError):
+            raise _damaged(place.file) from None
+        if (
+            array.shape != (clip.count, LANDMARKS, 3)
+            or array.dtype != np.float32
+            or not np.isfinite(array).all()
+        ):
+            raise _damaged(place.file)
+        return np.asarray(array, np.float32)
+
+    def picture(self, index: int, frame: int) -> Image:
+        """Picture `frame` of clip `index`: (size, size, 3) RGB uint8; InputError where damaged."""
+        if not 0 <= frame < self.clips[index].count:
+            raise IndexError(f"{self.clips[index].key} has no picture {frame}")
+        content = self._content(index, 1 + frame)
+        bgr = None
+        if _side(content) == self.size:
+            bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        if bgr is None or bgr.shape != (self.size, self.size, 3):
+            raise _damaged(self._places[index].file)
+        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+    def _content(self, index: int, member: int) -> bytes:
+        """The bytes of a member, once its header says that it is the one."""
+        clip, place = self.clips[index], self._places[index]
+        at, size = place.member(member)
+        try:
+            with place.file.open(
+                "rb"
+            ) as file:  # not kept open: a large set has more shards than a process may open
+                file.seek(at)
+                block = file.read(BLOCK + size)
+            info = tarfile.TarInfo.frombuf(block[:BLOCK], "utf-8", "strict")
+        except (OSError, tarfile.HeaderError, UnicodeDecodeError):
+            raise _damaged(place.file) from None
+        if (info.name, info.size, len(block)) != (_names(clip.key, clip.count)[member], size, BLOCK + size):
+            raise _damaged(place.file)
+        return block[BLOCK:]
