@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,6 +23,20 @@ class Network(str, Enum):
     REFINER = "refiner"
 
 
+class Purpose(str, Enum):
+    """What samples are prepared for."""
+
+    FEWSHOT = "fewshot"
+    REFINER = "refiner"
+
+
+class Crop(str, Enum):
+    """How the few-shot engine's pictures are cut."""
+
+    HEAD = "head"
+    PAPER = "paper"
+
+
 NetworkArgument = Annotated[Network, typer.Argument(help="What to train.")]
 
 
@@ -36,30 +51,85 @@ def prepare(
     source: Annotated[
         Path,
         typer.Argument(
-            help="Folder of videos: a folder for each person, or a clips.tsv.", show_default=False
+            help="Folder of videos: a folder for each person, a clips.tsv, or VoxCeleb as handed out.",
+            show_default=False,
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the samples.", show_default=False)],
-    clips: Annotated[int, typer.Option(min=1, help="At most so many clips of a person.")] = 30,
+    purpose: Annotated[
+        Purpose, typer.Option("--for", help="What the samples are to train.")
+    ] = Purpose.FEWSHOT,
+    clips: Annotated[
+        int | None, typer.Option(min=1, help="At most so many clips of a person; 100, or 30 for the refiner.")
+    ] = None,
+    frames: Annotated[int | None, typer.Option(help="At most so many frames of a clip; 16.")] = None,
+    crop: Annotated[
+        Crop | None, typer.Option(help="Square around the head (if not said), or the paper's.")
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the pictures in pixels; 256.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core if not said.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the choice of frames.")] = 0,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Work on a Ray cluster: auto, local, HOST:PORT.", show_default=False
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the refiner's choice of frames; 0.")] = None,
 ) -> None:
-    """Make training samples for the refiner from videos. What is there already is kept; bad clips are listed."""
+    """Make training samples from videos. What is there already is kept; bad clips are listed."""
+    given = {"frames": frames, "crop": crop, "size": size, "ray": ray}
+    if purpose is Purpose.REFINER:
+        _refuse(given, purpose)
+        _prepare_refiner(source, out, clips or 30, workers, seed or 0)
+    else:
+        _refuse({"seed": seed}, purpose)
+        _prepare_fewshot(source, out, clips, workers, given)
+
+
+def _refuse(given: Mapping[str, object], purpose: Purpose) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"--{name} means nothing with --for {purpose.value}; leave it out")
+
+
+def _prepare_fewshot(
+    source: Path, out: Path, clips: int | None, workers: int | None, given: dict[str, Any]
+) -> None:
+    from gioconda.training.fewshot.prepare import Plan
+    from gioconda.training.fewshot.prepare import prepare as make
+
+    ray = given.pop("ray")
+    said = {name: value for name, value in {**given, "clips": clips}.items() if value is not None}
+    plan = Plan(**{name: getattr(value, "value", value) for name, value in said.items()})
+    with watch() as progress:
+        done = make(source, out, plan, processes=workers, ray=ray, report=progress or (lambda *_: None))
+    _list_failures(done.failures)
+    held = f"{plural(done.clips, 'clip')} of {done.people} people, {plural(done.frames, 'frame')}"
+    rate = f"{done.tried / done.seconds:.1f} clips a second" if done.tried else "all were there already"
+    left_out = f"{len(done.failures)} left out"
+    typer.echo(f"{out}: {held}, in {plural(done.shards, 'shard')}; {left_out}; {rate}")
+
+
+def _prepare_refiner(source: Path, out: Path, clips: int, workers: int | None, seed: int) -> None:
     from gioconda.training.refiner.prepare import Plan
     from gioconda.training.refiner.prepare import prepare as make
 
     with watch() as progress:
         plan = Plan(clips=clips, seed=seed)
         entries, failures = make(source, out, plan, workers=workers, report=progress or (lambda *_: None))
-    for line in failures[:SHOWN_FAILURES]:
-        typer.echo(f"left out: {line}", err=True)
-    if len(failures) > SHOWN_FAILURES:
-        typer.echo(f"left out: {len(failures) - SHOWN_FAILURES} more", err=True)
+    _list_failures(failures)
     people = {entry.identity for entry in entries}
     total = plural(sum(entry.samples for entry in entries), "sample")
     typer.echo(
         f"{out}: {total} of {plural(len(entries), 'clip')}, {len(people)} people; {len(failures)} left out"
     )
+
+
+def _list_failures(failures: Sequence[str]) -> None:
+    for line in failures[:SHOWN_FAILURES]:
+        typer.echo(f"left out: {line}", err=True)
+    if len(failures) > SHOWN_FAILURES:
+        typer.echo(f"left out: {len(failures) - SHOWN_FAILURES} more", err=True)
 
 
 @app.command(
