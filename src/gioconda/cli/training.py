@@ -104,7 +104,8 @@ def _prepare_fewshot(
     with watch() as progress:
         done = make(source, out, plan, processes=workers, ray=ray, report=progress or (lambda *_: None))
     _list_failures(done.failures)
-    held = f"{plural(done.clips, 'clip')} of {done.people} people, {plural(done.frames, 'frame')}"
+    people = "1 person" if done.people == 1 else f"{done.people} people"
+    held = f"{plural(done.clips, 'clip')} of {people}, {plural(done.frames, 'frame')}"
     rate = f"{done.tried / done.seconds:.1f} clips a second" if done.tried else "all were there already"
     left_out = f"{len(done.failures)} left out"
     typer.echo(f"{out}: {held}, in {plural(done.shards, 'shard')}; {left_out}; {rate}")

@@ -18,6 +18,7 @@ from typing import Any
 
 import cv2
 
+from gioconda import media
 from gioconda.errors import GiocondaError, InputError
 from gioconda.training.fewshot import tracks, workers
 from gioconda.training.fewshot.shards import (
@@ -136,7 +137,10 @@ def prepare(
     begin = time.monotonic()
     takes, failures = find_takes(source.resolve())
     jobs = _dealt(_chosen(source, takes, plan), out.resolve(), plan)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise media.output_error(error, out) from None
     _refuse_others(out, plan, jobs[0].asked)
     todo = [job for job in jobs if not _is_done(job)]
     for job in todo:
@@ -233,6 +237,15 @@ def make_shard(job: Shard) -> None:
     cv2.setNumThreads(1)
     for stale in job.out.glob(f".{job.name}.*.part.*"):
         stale.unlink(missing_ok=True)
+    try:
+        _write(job)
+    except GiocondaError:
+        raise
+    except OSError as error:
+        raise media.output_error(error, job.tar) from None
+
+
+def _write(job: Shard) -> None:
     failures: list[list[str]] = []
     writer, reel = ShardWriter(job.tar), tracks.Reel()
     try:

@@ -7,6 +7,7 @@ SPLIT-00000.json beside it says what lies where; manifest.json says all of that 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -65,7 +66,8 @@ class ShardWriter:
     def __init__(self, target: Path) -> None:
         self._target = target
         self._temp = media.temp_beside(target)
-        self._tar = tarfile.open(self._temp, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 (closed in publish)
+        self._file = self._temp.open("wb")
+        self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 (see discard)
         self.rows: list[dict[str, Any]] = []
 
     def add(
@@ -95,13 +97,15 @@ class ShardWriter:
     def publish(self) -> int:
         """Give the shard its name; its bytes."""
         self._tar.close()
+        self._file.close()
         size = self._temp.stat().st_size
         media.publish(self._temp, self._target)
         return size
 
     def discard(self) -> None:
         """Leave nothing, unless it was published."""
-        self._tar.close()
+        with contextlib.suppress(OSError):  # a full disk is told by whoever wrote
+            self._file.close()
         self._temp.unlink(missing_ok=True)
 
 
@@ -214,6 +218,8 @@ class Shards:
         for row in shard["clips"]:
             key, count = str(row["key"]), int(row["count"])
             place = _Place(file, int(row["at"]), tuple(int(size) for size in row["sizes"]))
+            if not 0 < count == len(place.sizes) - 1:
+                raise ValueError("a picture without its place")
             last, size = place.member(count)
             if not _KEY.fullmatch(key) or min(place.at, *place.sizes) < 0 or last + BLOCK + size > whole:
                 raise ValueError("not within the shard")

@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -22,6 +23,7 @@ from typing import Any, Protocol, TypeVar
 from gioconda.errors import GiocondaError, InputError, MissingFileError
 
 TICK = 1.0  # seconds between looks at how far the jobs are
+PATIENCE = 10.0  # seconds for a cluster to answer
 RETRIES = 2  # by Ray itself, where a process or a machine is lost
 
 
@@ -156,16 +158,30 @@ def _ray() -> Any:
 
 
 def _join(ray: Any, address: str, workers: int | None) -> None:
+    """Connect to a cluster, or start one; InputError where none answers."""
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address == "local":
         options |= {"num_cpus": workers or os.cpu_count() or 1, "include_dashboard": False}
+    before = signal.getsignal(signal.SIGTERM)
     try:
+        if address not in ("auto", "local"):
+            _knock(address)
         ray.init(address=address, **options)
     except (OSError, RuntimeError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"no Ray cluster answers at {address} ({reason}); start one with ray start --head, or use local"
         ) from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)  # Ray puts its own there, which would end us with another code
+
+
+def _knock(address: str) -> None:
+    """OSError or ValueError where nobody listens: Ray itself would wait for ten minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError("not HOST:PORT")
+    socket.create_connection((host, int(port)), PATIENCE).close()
 
 
 def _on_cluster(
@@ -176,24 +192,27 @@ def _on_cluster(
     running: dict[Any, AnyJob] = {}
     lost: dict[Path, int] = {}
     waiting.reverse()
-    while waiting or running:
-        while waiting and (workers is None or len(running) < workers):
-            job = waiting.pop()
-            running[task.remote(job)] = job
-        finished, _ = ray.wait(list(running), timeout=TICK)
-        watch(0)
-        for reference in finished:
-            job = running.pop(reference)
-            try:
-                ray.get(reference)
-                watch(len(job))
-            except ray.exceptions.RayTaskError as error:
-                for other in running:
-                    ray.cancel(other)
-                raise error.cause from None
-            except ray.exceptions.RayError as error:
-                lost[job.marker] = lost.get(job.marker, 0) + 1
-                waiting.append(_again(job, lost[job.marker], error))
+    try:
+        while waiting or running:
+            while waiting and (workers is None or len(running) < workers):
+                job = waiting.pop()
+                running[task.remote(job)] = job
+            finished, _ = ray.wait(list(running), timeout=TICK)
+            watch(0)
+            for reference in finished:
+                job = running.pop(reference)
+                try:
+                    ray.get(reference)
+                    watch(len(job))
+                except ray.exceptions.RayTaskError as error:
+                    raise error.cause from None
+                except ray.exceptions.RayError as error:
+                    lost[job.marker] = lost.get(job.marker, 0) + 1
+                    waiting.append(_again(job, lost[job.marker], error))
+    except BaseException:
+        for reference in running:
+            ray.cancel(reference)
+        raise
 
 
 def _again(job: AnyJob, times: int, error: Exception) -> AnyJob:

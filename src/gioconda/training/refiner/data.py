@@ -113,7 +113,8 @@ def read_index(folder: Path) -> list[Entry]:
     """What a prepared folder holds."""
     path = folder / INDEX
     if not path.is_file():
-        raise MissingFileError(f"{path} does not exist; run gioconda prepare VIDEOS -o {folder} first")
+        command = f"gioconda prepare VIDEOS --for refiner -o {folder}"
+        raise MissingFileError(f"{path} does not exist; run {command} first")
     return [Entry(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
 
 
