@@ -1,4 +1,7 @@
-"""The command line: `gioconda animate`, `track`, `edit`, `verify`, `doctor`, `demo`; `prepare`, `train`, `export`."""
+"""The command line: `gioconda animate`, `track`, `edit`, `verify`, `doctor`, `demo`.
+
+For those who train: `prepare`, `train`, `export`, `evaluate`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from types import FrameType
 
 import typer
 
-from gioconda.cli import training  # noqa: F401  (its commands join the others)
+from gioconda.cli import evaluation, training  # noqa: F401  (their commands join the others)
 from gioconda.cli.commands import app
 from gioconda.errors import GiocondaError
 
