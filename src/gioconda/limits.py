@@ -16,6 +16,7 @@ class Limits:
     video_frames: int = 500_000
     motion_bytes: int = 2 * 2**30
     csv_bytes: int = 256 * 2**20
+    identity_bytes: int = 512 * 2**20
     faces: int = 16
     output_side: int = 4096  # longest side of what is written
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 import numpy as np
 
 from gioconda import composite, face, media
 from gioconda.ahead import run_ahead
+from gioconda.engines.fewshot import identity
 from gioconda.errors import InputError, LimitError, MissingFileError, NoFaceError
 from gioconda.limits import LIMITS
 from gioconda.motion.from_faces import faces_to_motion
@@ -123,6 +124,10 @@ def load_portraits(
     Raises NoFaceError, InputError or LimitError.
     """
     _check_size(size)
+    fitted = source.fitted if isinstance(source, Portrait) else None
+    if is_identity(source):
+        source = _adapted(source, size or CROP_SIDE)
+        fitted, crop = source.fitted, False
     video = _video_of(source)
     if isinstance(source, Portrait):
         image, name, digest, faces = source.image, source.name, source.sha256, [source.face]
@@ -145,11 +150,27 @@ def load_portraits(
     others = tuple(_photo(one) for one in photos)
     with face.PersonMasker() as masker:
         portraits = tuple(
-            Portrait(image, one, name, digest, person_around(masker, image, one), others) for one in faces
+            Portrait(image, one, name, digest, person_around(masker, image, one), others, fitted)
+            for one in faces
         )
     mime = "image/*" if isinstance(source, (Portrait, np.ndarray)) else _mime(Path(source))
     more = tuple(Ingredient(one.name, one.sha256, "portrait", _mime(Path(one.name))) for one in others)
     return PortraitSource(image, portraits, Ingredient(name, digest, "portrait", mime), box, video, more)
+
+
+def is_identity(source: PathLike | Portrait | Image) -> TypeGuard[PathLike]:
+    """Whether this is the path of an identity file, as `adapt` writes them."""
+    return not isinstance(source, (Portrait, np.ndarray)) and Path(source).suffix.lower() == identity.SUFFIX
+
+
+def _adapted(source: PathLike, side: int) -> Portrait:
+    """The person of an identity file, in the picture that it keeps, at `side` pixels."""
+    path = media.check_input(source)
+    found, digest = identity.read(path)
+    portrait = found.portrait(path.name, digest)
+    scale = side / len(portrait.image)
+    image = composite.resize(portrait.image, (side, side))
+    return replace(portrait, image=image, face=composite.move_face(portrait.face, (0, 0), (scale, scale)))
 
 
 def _photo(source: PathLike | Image) -> Portrait:

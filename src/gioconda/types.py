@@ -7,6 +7,7 @@ the outer eye corners of the neutral face, and the inter-ocular distance (betwee
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -72,6 +73,7 @@ class Portrait:
     image: (H, W, 3) uint8 RGB, upright. sha256: of the source file's bytes ("" if made in memory).
     person: (H, W) float32 in 0..1, how surely a pixel belongs to a person, or None.
     others: further photos of the same person, which show what this one hides.
+    fitted: weights that an engine was fitted with to this person, by name, or None.
     """
 
     image: Image
@@ -80,6 +82,7 @@ class Portrait:
     sha256: str = ""
     person: FloatArray | None = None
     others: tuple[Portrait, ...] = ()
+    fitted: Mapping[str, npt.NDArray[Any]] | None = None
 
     def __post_init__(self) -> None:
         _check("image", self.image, (None, None, 3))

@@ -15,12 +15,17 @@ from gioconda.cli.progress import plural, watch
 from gioconda.errors import InputError, MissingFileError
 
 SHOWN_FAILURES = 10
+FEATURE_FILES = ("features", "vgg19_file", "vggface_file")
 
 
 class Network(str, Enum):
     """What can be trained."""
 
+    FEWSHOT = "fewshot"
     REFINER = "refiner"
+
+
+DEFAULT_PRESETS = {Network.FEWSHOT: "small", Network.REFINER: "refiner"}
 
 
 class Purpose(str, Enum):
@@ -40,7 +45,8 @@ class Crop(str, Enum):
 NetworkArgument = Annotated[Network, typer.Argument(help="What to train.")]
 
 
-def _need_torch() -> None:
+def need_torch() -> None:
+    """MissingFileError where the extra `train` is not installed."""
     missing = [name for name in ("torch", "lightning_fabric", "safetensors") if find_spec(name) is None]
     if missing:
         raise MissingFileError(f"training needs {', '.join(missing)}: pip install 'gioconda[train]'")
@@ -148,12 +154,15 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Two steps, nothing written.")] = False,
 ) -> None:
     """Train a network; a run that was stopped goes on where it was. Further options: any setting as --key value."""
-    _need_torch()
+    need_torch()
     from gioconda.training import config
-    from gioconda.training.refiner import task
 
-    settings = config.load(task.Settings, preset or network.value, config.pairs(context.args))
-    if not settings.features:
+    if network is Network.FEWSHOT:
+        from gioconda.training.fewshot import task
+    else:
+        from gioconda.training.refiner import task  # type: ignore[no-redef]
+    settings = config.load(task.Settings, preset or DEFAULT_PRESETS[network], config.pairs(context.args))
+    if not any(getattr(settings, name, "") for name in FEATURE_FILES):
         typer.echo("note: no --features FILE (SqueezeNet 1.1): trained without a perceptual loss", err=True)
     with watch() as progress:
         done = task.train(settings, data, out, dry_run=dry_run, report=progress or (lambda *_: None))
@@ -170,17 +179,28 @@ def export(
     samples: Annotated[
         Path | None,
         typer.Option(
-            help="Folder that `prepare` has made; with it, an 8-bit .onnx of twice the speed.",
+            help="Folder that `prepare` has made; with it, an 8-bit refiner of twice the speed.",
             show_default=False,
         ),
     ] = None,
+    last: Annotated[bool, typer.Option("--last", help="The last weights, not the best on dev.")] = False,
 ) -> None:
-    """Write the best weights of a run as .onnx, for use, and as .safetensors."""
-    _need_torch()
-    from gioconda.training.loop import BEST
-    from gioconda.training.refiner.export import export as write
+    """Write the best weights of a run as .safetensors, and as .onnx for use."""
+    need_torch()
+    from gioconda.training.loop import BEST, LAST
 
-    if not (run / BEST).is_file():
-        raise InputError(f"{run} holds no {BEST}: train {network.value} there first")
-    for path in write(run, out, samples=samples):
+    checkpoint = LAST if last else BEST
+    if not (run / checkpoint).is_file():
+        raise InputError(f"{run} holds no {checkpoint}: train {network.value} there first")
+    if network is Network.FEWSHOT:
+        if samples is not None:
+            raise InputError("--samples means nothing for fewshot; leave it out")
+        from gioconda.training.fewshot.export import export as write_fewshot
+
+        written = write_fewshot(run, out, checkpoint)
+    else:
+        from gioconda.training.refiner.export import export as write_refiner
+
+        written = write_refiner(run, out, checkpoint, samples)
+    for path in written:
         typer.echo(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")

@@ -24,16 +24,23 @@ class Engine(Protocol):
         ...
 
 
-ENGINES = ("warp",)
+ENGINES = ("warp", "fewshot")
 
 
-def get_engine(name: str, *, refine: bool | Path = True) -> Engine:
-    """The engine called `name`; InputError if there is none. refine: let the packaged network, or one in a file,
-    repair mouth and eyes.
+def get_engine(name: str, *, refine: bool | Path = True, weights: Path | None = None) -> Engine:
+    """The engine called `name`; InputError if there is none.
+
+    refine: let the packaged network, or one in a file, repair mouth and eyes of `warp`. weights: other networks than
+    the packaged for `fewshot`.
     """
     if name == "warp":
         from gioconda.engines.warp.engine import WarpEngine
         from gioconda.engines.warp.refiner import load_network
 
         return WarpEngine(load_network(refine if isinstance(refine, Path) else None) if refine else None)
+    if name == "fewshot":
+        from gioconda.engines.fewshot.engine import FewshotEngine
+        from gioconda.engines.fewshot.network import load_networks
+
+        return FewshotEngine(load_networks(weights))
     raise InputError(f"unknown engine {name!r}; available: {', '.join(ENGINES)}")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,6 +66,14 @@ class Schedule:
     save_seconds: float = 120.0
 
 
+@dataclass(frozen=True)
+class Crew:
+    """The processes of one run. leads: whether this is the first; agree: what the first thinks, for all."""
+
+    leads: bool = True
+    agree: Callable[[bool], bool] = bool
+
+
 @dataclass
 class _Tally:
     """Mean losses since the last tick."""
@@ -93,12 +102,19 @@ def fit(
     *,
     resume: bool = True,
     report: Callable[[str, int, int], None] = lambda *_: None,
+    crew: Crew | None = None,
 ) -> int:
-    """Train in the folder `run`; go on from its last checkpoint where there is one. Returns the steps done."""
+    """Train in the folder `run`; go on from its last checkpoint where there is one. Returns the steps done.
+
+    crew: the processes that take every step together; the first alone validates, logs and saves.
+    """
+    crew = crew or Crew()
     run.mkdir(parents=True, exist_ok=True)
     done, best, spent = _resume(task, run) if resume else (0, float("inf"), 0.0)
     start, saved, tally = time.perf_counter() - spent, time.perf_counter(), _Tally()
-    while done < schedule.steps and not _over(schedule, start):
+    board = _board(run) if crew.leads else None
+    over = crew.agree(_over(schedule, start))
+    while done < schedule.steps and not over:
         losses = task.step(done, done / schedule.steps)
         if not all(np.isfinite(v) for v in losses.values()):
             raise WeightsError(
@@ -106,22 +122,46 @@ def fit(
             )
         tally.add(losses)
         done += 1
+        over = crew.agree(_over(schedule, start))
+        if not crew.leads:
+            continue
         report("train", done, schedule.steps)
-        last = done == schedule.steps or _over(schedule, start)
+        last = done == schedule.steps or over
         if done % schedule.tick == 0 or last:
-            _log(run, {"step": done, "hours": (time.perf_counter() - start) / 3600, **tally.close()})
+            hours = (time.perf_counter() - start) / 3600
+            _log(run, {"step": done, "hours": hours, **tally.close()}, board)
         if done % schedule.validate_every == 0 or last:
-            figures = task.validate()
-            _log(run, {"step": done, **{f"dev_{k}": v for k, v in figures.items()}})
-            _draw(run, done, task.grid())
-            if figures["score"] < best:
-                best = figures["score"]
-                save(run / BEST, _whole(task, done, best, start))
+            best = _validated(task, run, done, best, start, board)
             tally.since = time.perf_counter()
         if last or time.perf_counter() - saved > schedule.save_seconds:
             save(run / LAST, _whole(task, done, best, start))
             saved = time.perf_counter()
+    if board is not None:
+        board.close()
     return done
+
+
+def _validated(task: Task, run: Path, done: int, best: float, start: float, board: Any) -> float:
+    """Look at the dev people, keep the checkpoint if it is the best so far; the best score."""
+    figures = task.validate()
+    _log(run, {"step": done, **{f"dev_{k}": v for k, v in figures.items()}}, board)
+    grid = task.grid()
+    _draw(run, done, grid)
+    if board is not None:
+        board.add_image("dev", grid, done, dataformats="HWC")
+    if figures["score"] < best:
+        best = figures["score"]
+        save(run / BEST, _whole(task, done, best, start))
+    return best
+
+
+def _board(run: Path) -> Any:
+    """TensorBoard's writer, None where it is not installed."""
+    if find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(run / "tensorboard"))
 
 
 def _over(schedule: Schedule, start: float) -> bool:
@@ -174,9 +214,13 @@ def read(path: Path) -> dict[str, Any]:
     return whole
 
 
-def _log(run: Path, line: Mapping[str, float]) -> None:
+def _log(run: Path, line: Mapping[str, float], board: Any = None) -> None:
     with (run / STATISTICS).open("a", encoding="utf-8") as file:
         file.write(json.dumps({k: round(float(v), 6) for k, v in line.items()}) + "\n")
+    if board is not None:
+        for name, value in line.items():
+            if name != "step":
+                board.add_scalar(name.replace("dev_", "dev/"), float(value), int(line["step"]))
 
 
 def _draw(run: Path, done: int, grid: Image) -> None:

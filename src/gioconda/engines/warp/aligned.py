@@ -29,6 +29,8 @@ SUBPIXEL = 4  # fractional bits of drawn points
 
 MOUTH_REACH, EYE_REACH = 0.24, 0.14  # inter-ocular units around lips and lids that may be repaired
 EDGE = 0.07  # over which that fades out
+EYE_ROWS = 70  # of the crop, where light alone may change: a network lends eyes the colours of other people's
+IRIS_REACH = 1.25  # radii around an iris that keep the photo's own: the warp moves it, and none is sharper
 STRETCH_MOST = 2.0  # powers of two of the warp's area that are told apart
 
 # Channels of the network's input: three pictures, then geometry.
@@ -158,7 +160,7 @@ def iris_radius(points: FloatArray, centre: int, rim: int) -> float:
 
 
 def _window(points: FloatArray) -> FloatArray:
-    """1 on lips and lids and close around them, falling to 0: brush strokes elsewhere are never touched."""
+    """1 on lips and lids and close around them, 0 on irises and elsewhere: brush strokes are never touched."""
     topology = load_topology()
     canvas = np.zeros((HEIGHT, WIDTH), np.uint8)
     for ring, reach in (
@@ -172,7 +174,22 @@ def _window(points: FloatArray) -> FloatArray:
     soft = cv2.GaussianBlur(canvas, (0, 0), EDGE * UNIT)
     frame = np.zeros_like(canvas)
     frame[8:-8, 8:-8] = 255
-    return np.asarray(cv2.multiply(soft, cv2.blur(frame, (13, 13)), scale=1 / 255), np.float32) / 255
+    window = cv2.multiply(soft, cv2.blur(frame, (13, 13)), scale=1 / 255)
+    window = cv2.multiply(window, cv2.bitwise_not(_seen_irises(points)), scale=1 / 255)
+    return np.asarray(window, np.float32) / 255
+
+
+def _seen_irises(points: FloatArray) -> npt.NDArray[np.uint8]:
+    """255 where an iris and its rim show between the lids, (HEIGHT, WIDTH)."""
+    topology = load_topology()
+    irises, between = (np.zeros((HEIGHT, WIDTH), np.uint8) for _ in range(2))
+    for centre, rim in IRISES:
+        x, y = _drawn(points[centre])
+        radius = round(IRIS_REACH * iris_radius(points, centre, rim) * (1 << SUBPIXEL))
+        cv2.circle(irises, (int(x), int(y)), radius, (255,), -1, cv2.LINE_AA, SUBPIXEL)
+    for ring in (topology.right_eye, topology.left_eye):
+        cv2.fillPoly(between, [_drawn(points[ring])], (255,), cv2.LINE_AA, SUBPIXEL)
+    return np.asarray(cv2.blur(cv2.min(irises, between), (3, 3)), np.uint8)
 
 
 def stretch_of(map_x: FloatArray, map_y: FloatArray, matrix: FloatArray) -> FloatArray:

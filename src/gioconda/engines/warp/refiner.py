@@ -25,8 +25,6 @@ GREY = 4.0  # grey levels between a picture's channels, on average, below which 
 SHIMMER = 8.0  # grey levels: a difference from the last frame's repair that is let through whole
 LEAST = 0.3  # share that is let through of the smallest difference
 STILL, MOVED = 0.1, 0.5  # pixels of the crop: at rest the photo itself shows, a face that moved is repaired
-EYE_ROWS = 70  # of the crop, where light alone changes: the network lends eyes the colours of other people's
-IRIS = 1.25  # radii around an iris that keep the photo's own
 SWITCH = 0.8  # another photo must be this much nearer before the reference changes, else it would flicker
 
 
@@ -62,16 +60,6 @@ def _in_light_of(first: Reference, other: Reference) -> Reference:
     gain = np.clip(a.std(0) / np.maximum(b.std(0), 1), 0.5, 2)
     lit = (b - b.mean(0)) * gain + a.mean(0)
     return Reference(np.clip(lit, 0, 255).astype(np.uint8).reshape(other.crop.shape), other.shape)
-
-
-def _without_irises(points: FloatArray) -> FloatArray:
-    """0 on irises, 1 elsewhere, (HEIGHT, WIDTH): the warp moves the photo's own, and none is sharper."""
-    mask = np.ones((aligned.HEIGHT, aligned.WIDTH), np.float32)
-    for centre, rim in aligned.IRISES:
-        x, y = points[centre]
-        radius = IRIS * aligned.iris_radius(points, centre, rim)
-        cv2.circle(mask, (round(float(x)), round(float(y))), round(radius), (0.0,), -1, cv2.LINE_AA)
-    return np.asarray(cv2.blur(mask, (3, 3)), np.float32)
 
 
 class Network:
@@ -145,9 +133,9 @@ class Repair:
         planes = aligned.stack(crop, self._reference(points).crop, self._last, told)
         self._last = np.clip(self.network(planes), -1, 1)
         change = np.ascontiguousarray(((self._last - planes[0, aligned.WARPED]) * 127.5).transpose(1, 2, 0))
-        rows = aligned.HEIGHT if self._is_grey else EYE_ROWS
-        change[:rows] = change[:rows].mean(2, keepdims=True)
-        change *= (self._share(points) * _without_irises(points))[..., None]
+        if self._is_grey:
+            change[:] = change.mean(2, keepdims=True)
+        change *= self._share(points)
         self._add(image, change, stage)
 
     def _share(self, points: FloatArray) -> float:

@@ -1,0 +1,112 @@
+"""The few-shot networks in onnxruntime: graphs without weights, and the weights of the packaged or a fitted person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gioconda.errors import MissingFileError, WeightsError
+from gioconda.types import FloatArray
+from gioconda.weights import asset_path
+
+WEIGHTS, EMBEDDER, GENERATOR = "fewshot.safetensors", "fewshot_embedder.onnx", "fewshot_generator.onnx"
+THREADS = 2
+
+Tensors = Mapping[str, npt.NDArray[Any]]
+
+
+class Graph:
+    """One graph with the tensors that it names; may be run from several threads.
+
+    file: an .onnx without weights. tensors: by the graph's names, any float type. Raises WeightsError where one is
+    absent or of another shape.
+    """
+
+    def __init__(self, file: Path, tensors: Tensors) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = THREADS
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        # waiting threads must not spin: other stages want the cores
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        names = sorted(tensors)
+        values = [
+            onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(tensors[name], np.float32))
+            for name in names
+        ]
+        options.add_external_initializers(names, values)
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                file.read_bytes(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's own errors share no base class
+            raise WeightsError(f"{file.name}: its weights do not fit ({str(error)[:160]})") from None
+        self.shapes = {one.name: tuple(one.shape) for one in self._session.get_inputs()}
+
+    def __call__(self, **inputs: FloatArray) -> FloatArray:
+        """The graph's one output for its named inputs, (1, ...) float32."""
+        return np.asarray(self._session.run(None, inputs)[0], np.float32)
+
+
+class Networks:
+    """Embedder and generator of one training, and their weights.
+
+    weights: fewshot.safetensors with the two graphs beside it; None for the packaged ones.
+    """
+
+    def __init__(self, weights: Path | None = None) -> None:
+        self._folder = None if weights is None else weights.parent
+        self._tensors = read_tensors(weights or asset_path(WEIGHTS))
+        self._embedder: Graph | None = None
+        self.generator = self.fitted({})
+        self.size: int = self.generator.shapes["landmarks"][-1]
+        self.style: int = self.generator.shapes["psi"][-1]
+
+    def _graph(self, name: str) -> Path:
+        if self._folder is None:
+            return asset_path(name)
+        if not (self._folder / name).is_file():
+            raise MissingFileError(f"{self._folder / name} does not exist: gioconda export fewshot writes it")
+        return self._folder / name
+
+    def fitted(self, tensors: Tensors) -> Graph:
+        """The generator with some of its weights replaced by a person's own; WeightsError where they do not fit."""
+        own = {k: v for k, v in self._tensors.items() if k.startswith("generator.")}
+        for name, value in tensors.items():
+            if name not in own or own[name].shape != value.shape:
+                raise WeightsError(
+                    f"{name} {value.shape} does not belong to this generator; adapt the person again"
+                )
+        return Graph(self._graph(GENERATOR), {**own, **tensors})
+
+    def embed(self, picture: FloatArray, landmarks: FloatArray) -> FloatArray:
+        """AdaIN parameters (1, style) that one photo asks for; picture, landmarks: (3, size, size) in -1..1."""
+        if self._embedder is None:
+            wanted = ("embedder.", "projection.")
+            own = {k: v for k, v in self._tensors.items() if k.startswith(wanted)}
+            self._embedder = Graph(self._graph(EMBEDDER), own)
+        return self._embedder(picture=picture[None], landmarks=landmarks[None])
+
+
+def read_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The tensors of a safetensors file; WeightsError where it is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        raise WeightsError(f"{path} is damaged or no safetensors file: {str(error)[:120]}") from None
+
+
+@lru_cache(maxsize=2)
+def load_networks(weights: Path | None = None) -> Networks:
+    """The packaged networks, or others of the same kind."""
+    return Networks(weights)

@@ -1,0 +1,115 @@
+"""What a drawn picture is compared by: features of a network from a file that the user names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from gioconda.errors import MissingFileError, WeightsError
+from gioconda.training.perceptual import MEAN_BGR, SqueezeFeatures, feature_distance
+
+# Convolutions of each block, and the layers (as torchvision counts them, after ReLU) whose features count.
+VGG19 = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)
+VGGFACE = ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3)
+LAYERS = {"vgg19": (1, 6, 11, 20, 29), "vggface": (1, 6, 11, 18, 25)}
+PLANS = {"vgg19": VGG19, "vggface": VGGFACE}
+VGGFACE_BGR = (93.594, 104.762, 129.186)
+MEANS = {"vgg19": MEAN_BGR, "vggface": VGGFACE_BGR}
+SQUEEZE_LAYERS = ("fire3", "fire5", "fire7", "fire9")
+
+
+def caffe_range(rgb: Tensor, mean: Sequence[float]) -> Tensor:
+    """Pictures (N, 3, H, W) RGB in -1..1 as Caffe's networks want them: BGR, 0..255, less the mean."""
+    return (rgb.flip(1) + 1) * 127.5 - torch.tensor(mean, device=rgb.device, dtype=rgb.dtype).view(1, 3, 1, 1)
+
+
+class Squeeze(nn.Module):
+    """Distance by SqueezeNet 1.1's features; file: safetensors, its SHA-256 is checked."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.features = SqueezeFeatures(file, SQUEEZE_LAYERS)
+
+    def forward(self, made: Tensor, true: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) in -1..1 -> scalar; the gradient reaches `made` alone."""
+        with torch.no_grad():
+            wanted = self.features(true)
+        return feature_distance(self.features(made), wanted)
+
+
+class Vgg(nn.Module):
+    """L1 over features of VGG-19 or VGGFace (Simonyan and Zisserman 2015; Parkhi et al. 2015), in Caffe's range.
+
+    kind: vgg19 or vggface. file: safetensors or a state dict of torch with the convolutions of a Caffe model in
+    order, whatever their names. Raises MissingFileError or WeightsError.
+    """
+
+    def __init__(self, kind: str, file: Path) -> None:
+        super().__init__()
+        self.mean, self.wanted = MEANS[kind], LAYERS[kind]
+        weights, layers, into = _convolutions(file), list[nn.Module](), 3
+        for block in PLANS[kind]:
+            for out in block:
+                layers += [_loaded(into, out, weights, file), nn.ReLU()]
+                into = out
+            layers.append(nn.MaxPool2d(2))
+        self.layers = nn.ModuleList(layers[: max(self.wanted) + 1])
+        self.requires_grad_(False)
+        self.eval()
+
+    def features(self, rgb: Tensor) -> list[Tensor]:
+        """Pictures (N, 3, H, W) in -1..1 -> the features of the layers that count."""
+        x, found = caffe_range(rgb, self.mean), []
+        for index, layer in enumerate(self.layers):
+            x = layer(x)
+            if index in self.wanted:
+                found.append(x)
+        return found
+
+    def forward(self, made: Tensor, true: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) in -1..1 -> scalar, the sum over layers of the mean absolute difference."""
+        with torch.no_grad():
+            wanted = self.features(true)
+        pairs = zip(self.features(made), wanted, strict=True)
+        return torch.stack([F.l1_loss(a.float(), b.float()) for a, b in pairs]).sum()
+
+
+def _convolutions(file: Path) -> list[tuple[Tensor, Tensor]]:
+    """Weights and biases of a file's convolutions, in the order of the numbers in their names."""
+    if not file.is_file():
+        raise MissingFileError(f"{file} does not exist: name the file of the feature network")
+    try:
+        state = (
+            load_file(file)
+            if file.suffix == ".safetensors"
+            else torch.load(file, map_location="cpu", weights_only=True)
+        )
+        names = [k for k, v in state.items() if k.endswith(".weight") and v.ndim == 4]
+        names.sort(key=lambda name: [int(part) for part in re.findall(r"\d+", name)])
+        return [(state[name].float(), state[name[: -len("weight")] + "bias"].float()) for name in names]
+    except (SafetensorError, OSError, RuntimeError, KeyError, AttributeError, EOFError, ValueError) as error:
+        told = (str(error) or type(error).__name__).splitlines()[0][:120]
+        raise WeightsError(f"{file} cannot be read as a network's weights: {told}") from None
+    except Exception as error:  # what torch's restricted reader refuses has no type of its own
+        raise WeightsError(f"{file} is no plain state dict ({type(error).__name__})") from None
+
+
+def _loaded(into: int, out: int, weights: list[tuple[Tensor, Tensor]], file: Path) -> nn.Conv2d:
+    """The next convolution of the file, which must have these channels."""
+    if not weights or tuple(weights[0][0].shape) != (out, into, 3, 3):
+        there = tuple(weights[0][0].shape) if weights else "nothing"
+        raise WeightsError(
+            f"{file} is another network: expected a convolution {(out, into, 3, 3)}, found {there}"
+        )
+    conv = nn.Conv2d(into, out, 3, padding=1)
+    weight, bias = weights.pop(0)
+    conv.weight.data.copy_(weight)
+    conv.bias.data.copy_(bias)  # type: ignore[union-attr]
+    return conv
