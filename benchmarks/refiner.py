@@ -4,8 +4,8 @@ The first frame of each clip is driven by the clip's tracked motion alone, so th
 through a driver's mouth; 256 px of face crop. Each network is compared with the warp on the same clips; intervals
 are 95% bootstrap over clips. The perceptual distance is SqueezeNet's, unit weights, so not plain LPIPS: averaged over
 mouth and eyes, where the network may change the picture; a column of its own has the whole crop, hair and background
-included. The networks were trained on the layers fire3 and fire5; "unseen layers" leaves these out. CSIM is taken at
-the tracked landmarks of the truth for both.
+included. The networks were trained on the layers fire3, fire5, fire7 and fire9; "unseen layers" leaves these out. CSIM
+is taken at the tracked landmarks of the truth for both.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from gioconda.training.perceptual import SqueezeFeatures, feature_distance
 from quality import choose_clips
 
 SQUEEZE = "metrics/squeezenet11.safetensors"
-SEEN = ("fire3", "fire5")  # layers of the training loss
+SEEN = ("fire3", "fire5", "fire7", "fire9")  # layers of the training loss
 FIGURES = (
     "perceptual",
     "whole crop",

@@ -15,7 +15,7 @@ from types import FrameType
 
 import typer
 
-from gioconda.cli import evaluation, training  # noqa: F401  (their commands join the others)
+from gioconda.cli import adaptation, evaluation, training  # noqa: F401  (their commands join the others)
 from gioconda.cli.commands import app
 from gioconda.errors import GiocondaError
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
@@ -164,8 +166,11 @@ def train(
     settings = config.load(task.Settings, preset or DEFAULT_PRESETS[network], config.pairs(context.args))
     if not any(getattr(settings, name, "") for name in FEATURE_FILES):
         typer.echo("note: no --features FILE (SqueezeNet 1.1): trained without a perceptual loss", err=True)
-    with watch() as progress:
+    leads = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one talks
+    with watch() if leads else nullcontext() as progress:
         done = task.train(settings, data, out, dry_run=dry_run, report=progress or (lambda *_: None))
+    if not leads:
+        return
     typer.echo(
         f"{plural(done, 'step')} tried, nothing written" if dry_run else f"{out}: {plural(done, 'step')}"
     )

@@ -44,7 +44,7 @@ def encode(identity: Identity) -> bytes:
     from safetensors.numpy import save
 
     tensors: dict[str, npt.NDArray[Any]] = {
-        PREFIX + k: np.ascontiguousarray(v) for k, v in identity.fitted.items()
+        PREFIX + k: np.array(v, order="C") for k, v in identity.fitted.items()
     }
     tensors[PICTURE] = np.ascontiguousarray(identity.picture)
     tensors[POINTS] = np.ascontiguousarray(identity.landmarks, np.float32)

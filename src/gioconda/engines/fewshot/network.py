@@ -38,7 +38,7 @@ class Graph:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         names = sorted(tensors)
         values = [
-            onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(tensors[name], np.float32))
+            onnxruntime.OrtValue.ortvalue_from_numpy(np.array(tensors[name], np.float32, order="C"))
             for name in names
         ]
         options.add_external_initializers(names, values)

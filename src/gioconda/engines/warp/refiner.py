@@ -22,7 +22,7 @@ NETWORK = "refiner.onnx"
 THREADS = 1  # the other core is busy with the frames before and after
 SMALLEST_UNIT = 16.0  # pixels an inter-ocular distance; a face below shows nothing to repair
 GREY = 4.0  # grey levels between a picture's channels, on average, below which it has no colour to keep
-SHIMMER = 8.0  # grey levels: a difference from the last frame's repair that is let through whole
+SHIMMER = 7.0  # grey levels: a difference from the last frame that is let through whole, where a repair may be
 LEAST = 0.3  # share that is let through of the smallest difference
 STILL, MOVED = 0.1, 0.5  # pixels of the crop: at rest the photo itself shows, a face that moved is repaired
 SWITCH = 0.8  # another photo must be this much nearer before the reference changes, else it would flicker
@@ -102,7 +102,7 @@ class Repair:
     network: Network
     references: Sequence[Reference]
     _last: FloatArray | None = field(default=None, init=False)
-    _shown: FloatArray | None = field(default=None, init=False)
+    _shown: Image | None = field(default=None, init=False)
     _chosen: int = field(default=0, init=False)
     _is_grey: bool = field(default=False, init=False)
 
@@ -136,7 +136,7 @@ class Repair:
         if self._is_grey:
             change[:] = change.mean(2, keepdims=True)
         change *= self._share(points)
-        self._add(image, change, stage)
+        self._add(image, np.dstack([change, told.window]), stage)
 
     def _share(self, points: FloatArray) -> float:
         """How much of the repair shows: none while lips and lids are where the photo has them."""
@@ -154,9 +154,9 @@ class Repair:
         return self.references[self._chosen]
 
     def _add(self, image: Image, change: FloatArray, matrix: FloatArray) -> None:
-        """Add a crop's change (H, W, 3) in grey levels to the stage that `matrix` takes to the crop, in place.
+        """Add a crop's change (H, W, 4), grey levels and the window, to the stage that `matrix` takes to it, in place.
 
-        What hardly differs from the last frame's is held back where it lies in the picture, so that nothing shimmers.
+        Within the window, what hardly differs from the last frame is held back, so that nothing shimmers.
         """
         box = aligned.crop_box(matrix, image.shape)
         if box is None:
@@ -166,11 +166,11 @@ class Repair:
         how = cv2.INTER_CUBIC if np.hypot(*matrix[:, 0]) < 1 else cv2.INTER_LINEAR
         size = (right - left, bottom - top)
         there = np.asarray(cv2.warpAffine(change, inner, size, flags=how | cv2.WARP_INVERSE_MAP), np.float32)
-        part = (slice(top, bottom), slice(left, right))
-        shown = np.zeros(image.shape, np.float32)
-        if self._shown is not None:
-            new = there - self._shown[part]
-            there -= new * (1 - np.clip(np.abs(new) * (1 / SHIMMER), LEAST, 1))
-        shown[part] = there
-        self._shown = shown
-        np.copyto(image[part], cv2.add(image[part], there, dtype=cv2.CV_8U))
+        part = image[top:bottom, left:right]
+        made = part + there[..., :3]
+        if self._shown is not None and self._shown.shape == image.shape:
+            new = made - self._shown[top:bottom, left:right]
+            new *= 1 - np.clip(np.abs(new) * (1 / SHIMMER), LEAST, 1)
+            made -= new * np.clip(there[..., 3:], 0, 1)
+        np.copyto(part, np.clip(np.rint(made), 0, 255).astype(np.uint8))
+        self._shown = image.copy()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gioconda.engines.warp.aligned import CHANNELS, WARPED, WINDOW
+from gioconda.engines.warp.aligned import CHANNELS, EYE_ROWS, WARPED, WINDOW
 
 SLOPE = 0.1  # of leaky rectifiers; inference runtimes fuse them into convolutions, smoother ones they do not
 
@@ -62,7 +62,8 @@ class Up(nn.Module):
 class Refiner(nn.Module):
     """Input (N, CHANNELS, H, W), sides divisible by 16, as `aligned.stack` makes it -> picture (N, 3, H, W), -1..1.
 
-    Outside the window the warped picture comes out as it went in. width: channels of the first level.
+    Outside the window the warped picture comes out as it went in; around the eyes light changes, but no colour.
+    width: channels of the first level.
     """
 
     def __init__(self, width: int = 16) -> None:
@@ -89,7 +90,9 @@ class Refiner(nn.Module):
         x3 = self.level3(self.down3(x2))
         y = self.up0(self.up1(self.up2(x3, x2), x1), x0)
         y = F.pixel_shuffle(self.head(y).contiguous(), 2)
-        return warped + window * torch.sigmoid(y[:, 3:] + 2) * y[:, :3]
+        change = window * torch.sigmoid(y[:, 3:] + 2) * y[:, :3]
+        eyes = change[:, :, :EYE_ROWS].mean(1, keepdim=True).expand(-1, 3, -1, -1)
+        return warped + torch.cat([eyes, change[:, :, EYE_ROWS:]], 2)
 
 
 class PatchCritic(nn.Module):

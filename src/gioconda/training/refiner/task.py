@@ -36,7 +36,7 @@ from gioconda.training.refiner.network import PatchCritic, Refiner
 from gioconda.types import Image
 
 M = TypeVar("M", bound=nn.Module)
-LOSS_LAYERS = ("fire3", "fire5")  # shallower ones cost most and say little that pixels do not
+LOSS_LAYERS = ("fire3", "fire5", "fire7", "fire9")  # conv1 costs most and says little that pixels do not
 DEV_SAMPLES, GRID_SAMPLES = 64, 12
 
 

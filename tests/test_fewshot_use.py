@@ -1,0 +1,214 @@
+"""The few-shot engine from the outside: adapt, identity files, animate."""
+
+import json
+
+import numpy as np
+import pytest
+
+import gioconda
+from fewshot_world import heads, tiny_weights  # noqa: F401
+from gioconda.cli import run
+from gioconda.engines import get_engine
+from gioconda.engines.fewshot import crop, identity
+from gioconda.engines.fewshot.engine import FewshotEngine, laid
+from gioconda.engines.fewshot.network import Networks
+from gioconda.errors import InputError, MissingFileError, NoFaceError, WeightsError
+from gioconda.face import detect_faces
+from gioconda.training.fewshot.adapt import Settings, adapt
+from gioconda.training.fewshot.person import adapt_person
+from gioconda.types import Portrait, Shot
+
+
+@pytest.fixture(scope="module")
+def portrait(astronaut_image):
+    return Portrait(astronaut_image, detect_faces(astronaut_image)[0])
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_weights):  # noqa: F811
+    return FewshotEngine(Networks(tiny_weights))
+
+
+@pytest.fixture(scope="module")
+def person(astronaut, tiny_weights, tmp_path_factory):  # noqa: F811
+    """An identity file of the astronaut."""
+    path = tmp_path_factory.mktemp("person") / "person.safetensors"
+    settings = Settings(steps=60, weights=str(tiny_weights), threads=1, learning_rate=2e-3)
+    made = adapt_person([astronaut], path, settings)
+    assert (made.path, made.photos, made.left_out) == (path, 1, ())
+    return path
+
+
+def still(portrait, landmarks=None):
+    """The portrait's own face as a shot."""
+    points = portrait.face.landmarks if landmarks is None else landmarks
+    return Shot(
+        0.0, points, np.eye(3, dtype=np.float32), 1.0, np.zeros(3, np.float32), np.zeros(52, np.float32)
+    )
+
+
+def rendered(engine, portrait):
+    patch = next(iter(engine.render(engine.prepare(portrait), [still(portrait)])))
+    whole = portrait.image.copy()
+    x, y = patch.corner
+    whole[y : y + patch.image.shape[0], x : x + patch.image.shape[1]] = patch.image
+    return crop.cut(whole, crop.head_square(portrait.face.landmarks), 64).astype(np.float32)
+
+
+@pytest.mark.slow
+def test_adapting_brings_the_picture_nearer_to_the_person(person, tiny_weights, portrait):  # noqa: F811
+    found, _ = identity.read(person)
+    own = found.portrait("person", "")
+    engine = FewshotEngine(Networks(tiny_weights))
+    fitted, unfitted = rendered(engine, own), rendered(engine, Portrait(own.image, own.face))
+    true = crop.cut(own.image, crop.head_square(own.face.landmarks), 64).astype(np.float32)
+    assert np.abs(fitted - true).mean() < 0.75 * np.abs(unfitted - true).mean()
+
+
+@pytest.mark.slow
+def test_an_identity_is_animated_signed_and_verified(person, tiny_weights, monkeypatch, tmp_path):  # noqa: F811
+    from gioconda import engines
+
+    known = engines.get_engine
+    monkeypatch.setattr(
+        "gioconda.pipeline.get_engine",
+        lambda name, **options: known(name, **{**options, "weights": tiny_weights}),
+    )
+    out = tmp_path / "out.mp4"
+    made = gioconda.animate(person, "nod", out, engine="fewshot", size=128)
+    assert (made.size, made.path) == ((128, 128), out)
+    verdict = gioconda.verify(out)
+    assert verdict.status == "ours"
+    assert "fewshot" in json.dumps(verdict.to_json())
+
+
+@pytest.mark.slow
+def test_the_warp_engine_takes_an_identity_for_its_picture(person, tmp_path):
+    frame = next(gioconda.animate(person, "nod", size=256))
+    assert frame.image.shape == (256, 256, 3)
+    found, _ = identity.read(person)
+    assert np.abs(frame.image.mean() - found.picture.mean()) < 12
+
+
+def test_the_command_adapts_photos_and_videos(astronaut, talking_astronaut, tiny_weights, tmp_path, capsys):  # noqa: F811
+    out = tmp_path / "me.safetensors"
+    words = ["adapt", str(astronaut), str(talking_astronaut), "-o", str(out)]
+    assert run([*words, "--steps", "2", "--frames", "3", "--weights", str(tiny_weights)]) == 0
+    assert "4 photos, fitted in" in capsys.readouterr().out
+    found, digest = identity.read(out)
+    assert len(digest) == 64
+    assert found.about["settings"]["steps"] == 2
+    assert "weights" not in found.about["settings"]
+    assert found.about["sources"][0]["name"] == "astronaut.png"
+    assert [p.name for p in tmp_path.iterdir()] == ["me.safetensors"]
+
+
+def test_what_cannot_be_adapted_is_told(astronaut, tiny_weights, shared_data, tmp_path, capsys):  # noqa: F811
+    out, more = str(tmp_path / "me.safetensors"), ["--weights", str(tiny_weights), "--steps", "1"]
+    dog = str(next(p for p in sorted((shared_data / "hard").iterdir()) if "dog" in p.name))
+    assert run(["adapt", dog, "-o", out, *more]) == 2
+    assert "no human face" in capsys.readouterr().err
+    assert run(["adapt", str(tmp_path / "none.jpg"), "-o", out, *more]) == 2
+    assert run(["adapt", str(astronaut), "-o", str(tmp_path / "me.mp4"), *more]) == 2
+    assert run(["adapt", str(astronaut), "-o", out, "--weights", str(tmp_path / "none.safetensors")]) == 2
+    assert list(tmp_path.iterdir()) == []
+    assert run(["adapt", dog, str(astronaut), "-o", out, *more]) == 0
+    assert "left out" in capsys.readouterr().err
+    assert run(["adapt", out, "-o", str(tmp_path / "again.safetensors"), *more]) == 2
+
+
+def test_fitted_weights_of_other_networks_are_told(portrait, engine):
+    strange = {"psi": np.zeros(7, np.float16)}
+    with pytest.raises(WeightsError, match="other networks"):
+        engine.prepare(Portrait(portrait.image, portrait.face, fitted=strange))
+    psi = np.zeros(engine._networks.style, np.float16)
+    for name in ("generator.last.weight", "critic.bias"):
+        with pytest.raises(WeightsError, match="adapt the person again"):
+            engine.prepare(Portrait(portrait.image, portrait.face, fitted={"psi": psi, name: np.zeros(3)}))
+
+
+def test_the_packaged_engine_is_there_by_name():
+    assert get_engine("fewshot").name == "fewshot"
+    with pytest.raises(MissingFileError):
+        get_engine("fewshot", weights=__import__("pathlib").Path("absent/fewshot.safetensors"))
+
+
+def changed(path, out, change):
+    """A copy of an identity file with something changed in its tensors or header."""
+    from safetensors.numpy import load, save
+
+    content = path.read_bytes()
+    tensors = load(content)
+    length = int.from_bytes(content[:8], "little")
+    told = json.loads(content[8 : 8 + length])["__metadata__"]
+    change(tensors, told)
+    out.write_bytes(save(tensors, told))
+    return out
+
+
+def damage(name, value):
+    def change(tensors, told):
+        if name in told:
+            told[name] = value
+        elif value is None:
+            del tensors[name]
+        else:
+            tensors[name] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        damage("kind", "another"),
+        damage("version", "99"),
+        damage("about", "{"),
+        damage("picture", None),
+        damage("landmarks", None),
+        damage("picture", np.zeros((32, 32, 3), np.uint8)),
+        damage("picture", np.zeros((128, 64, 3), np.uint8)),
+        damage("picture", np.zeros((128, 128, 3), np.float32)),
+        damage("landmarks", np.full((478, 3), np.nan, np.float32)),
+        damage("landmarks", np.zeros((468, 3), np.float32)),
+        damage("fitted.psi", np.full(10, np.inf, np.float16)),
+    ],
+)
+def test_identity_files_that_lie_are_refused(person, tmp_path, change):
+    with pytest.raises(InputError, match="identity"):
+        identity.read(changed(person, tmp_path / "bad.safetensors", change))
+
+
+@pytest.mark.parametrize("cut", [0, 4, 8, 100, 5000, -1])
+def test_identity_files_that_are_cut_are_refused(person, tmp_path, cut, capsys):
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(person.read_bytes()[:cut])
+    assert (
+        run(["animate", str(bad), "--motion", "nod", "-o", str(tmp_path / "o.mp4"), "--engine", "fewshot"])
+        == 2
+    )
+    assert "identity file" in capsys.readouterr().err
+    assert not (tmp_path / "o.mp4").exists()
+
+
+def test_what_is_drawn_is_laid_where_its_square_lies():
+    square = crop.Square(10.4, 20.6, 64.0)
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[30:34, 40:44] = 255
+    box = (11, 21, 74, 84)
+    made = laid(image, square, box)[..., 0]
+    ys, xs = np.mgrid[21:84, 11:74]
+    weights = np.clip(made, 0, None)
+    middle = np.array([(xs * weights).sum(), (ys * weights).sum()]) / weights.sum()
+    np.testing.assert_allclose(middle, [10.4 + 41.5, 20.6 + 31.5], atol=0.15)
+
+
+def test_too_many_photos_or_none_are_told(portrait, tiny_weights):  # noqa: F811
+    for photos in ([], [portrait] * 300):
+        with pytest.raises(InputError, match="photos"):
+            adapt(photos, Settings(weights=str(tiny_weights)))
+
+
+def test_nobody_at_all_is_told(tmp_path, tiny_weights):  # noqa: F811
+    with pytest.raises(NoFaceError):
+        adapt_person([], tmp_path / "me.safetensors", Settings(weights=str(tiny_weights)))
