@@ -14,8 +14,8 @@ ASSETS: dict[str, str] = {
     "expression_basis.npz": "b82d07364df82d3748816806b1c97299390601dece090d377adb3b21d34442de",
     "face_mesh.npz": "9b5a4e5dd5517df74676d146f319e0c3442b63fd68ec3fc19a87117d27a3c586",
     "mouth.npz": "423779e178b01ce89258b98ce3663514d7c569ef6fcff61c7d2567acc4497976",
-    "refiner.onnx": "242dbc25950abea04feee5b7a6f1cbf1102c0a9ba4a2e1c75dd6bc08e6cf291a",
-    "refiner.safetensors": "e522fc20bb06a655b03d089103f33823d0f5158601cc71adc0ddf2dd43fec251",
+    "refiner.onnx": "71794795c3c66052d8c57d3e558b35f8bb9f08de888b5edd7c6c43342ef02bf2",
+    "refiner.safetensors": "9cb554b56c1777f382d1a296f3f06a74a2597133bd7bf2879a71e6659858f4cc",
 }
 """Packaged file name -> SHA-256 in hex, for the files whose content is fixed."""
 
