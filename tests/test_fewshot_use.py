@@ -66,20 +66,35 @@ def test_adapting_brings_the_picture_nearer_to_the_person(person, tiny_weights, 
 
 
 @pytest.mark.slow
-def test_an_identity_is_animated_signed_and_verified(person, tiny_weights, monkeypatch, tmp_path):  # noqa: F811
-    from gioconda import engines
-
-    known = engines.get_engine
-    monkeypatch.setattr(
-        "gioconda.pipeline.get_engine",
-        lambda name, **options: known(name, **{**options, "weights": tiny_weights}),
-    )
+def test_an_identity_is_animated_signed_and_verified(person, tiny_weights, tmp_path, capsys):  # noqa: F811
     out = tmp_path / "out.mp4"
-    made = gioconda.animate(person, "nod", out, engine="fewshot", size=128)
-    assert (made.size, made.path) == ((128, 128), out)
+    words = [
+        "animate",
+        str(person),
+        "--motion",
+        "nod",
+        "--engine",
+        "fewshot",
+        "-o",
+        str(out),
+        "--size",
+        "128",
+    ]
+    assert run([*words, "--weights", str(tiny_weights)]) == 0
+    assert "128x128" in capsys.readouterr().out
     verdict = gioconda.verify(out)
     assert verdict.status == "ours"
     assert "fewshot" in json.dumps(verdict.to_json())
+
+
+def test_an_identity_of_other_networks_is_told(person, tmp_path, capsys):
+    out = tmp_path / "out.mp4"
+    words = ["animate", str(person), "--motion", "nod", "-o", str(out)]
+    assert run([*words, "--engine", "fewshot"]) == 6
+    assert "other networks" in capsys.readouterr().err
+    assert run([*words, "--weights", str(person)]) == 2
+    assert "takes no few-shot weights" in capsys.readouterr().err
+    assert not out.exists()
 
 
 @pytest.mark.slow

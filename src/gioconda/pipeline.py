@@ -63,6 +63,7 @@ def animate(
     *,
     engine: str = ...,
     refine: bool | PathLike = ...,
+    weights: PathLike | None = ...,
     photos: Sequence[PathLike | Image] = ...,
     absolute: bool = ...,
     face: int | str = ...,
@@ -85,6 +86,7 @@ def animate(
     *,
     engine: str = ...,
     refine: bool | PathLike = ...,
+    weights: PathLike | None = ...,
     photos: Sequence[PathLike | Image] = ...,
     absolute: bool = ...,
     face: int | str = ...,
@@ -106,6 +108,7 @@ def animate(
     *,
     engine: str = "warp",
     refine: bool | PathLike = True,
+    weights: PathLike | None = None,
     photos: Sequence[PathLike | Image] = (),
     absolute: bool = False,
     face: int | str = 0,
@@ -122,9 +125,9 @@ def animate(
 ) -> Iterator[Frame] | Result:
     """Move a portrait as a motion does: frames as they are made, or a signed file and what it holds.
 
-    portrait: a picture's or video's path, a `Portrait`, or (H, W, 3) uint8 RGB. motion: a video, a `.npz`, a
-    Live Link Face `.csv`, the name of a template, or a `Motion`. refine: let a network repair mouth and eyes, the
-    packaged one or another in an .onnx file.
+    portrait: a picture's or video's path, an identity file of `gioconda adapt`, a `Portrait`, or (H, W, 3) uint8 RGB.
+    motion: a video, a `.npz`, a Live Link Face `.csv`, the name of a template, or a `Motion`. refine: let a network repair mouth and eyes, the
+    packaged one or another in an .onnx file. weights: a fewshot.safetensors of your own, for engine `fewshot`.
     photos: further pictures of the same person, which show what the portrait hides. absolute: the driver's own pose and
     expression instead of the change since its most neutral frame. face: 0 is the largest, "all" moves every
     one. region: all, pose, expression, lips or eyes. strength: 0 to 2. crop: the face's square of `size`
@@ -137,7 +140,9 @@ def animate(
     job = plan(
         portrait,
         motion,
-        get_engine(engine, refine=_network(refine)),
+        get_engine(
+            engine, refine=_network(refine), weights=None if weights is None else media.check_input(weights)
+        ),
         Style(absolute, region, strength),
         face,
         crop,

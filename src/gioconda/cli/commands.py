@@ -32,6 +32,7 @@ from gioconda.cli.options import (
     RightsOption,
     SizeOption,
     StrengthOption,
+    WeightsOption,
 )
 from gioconda.cli.progress import plural, watch
 from gioconda.limits import LIMITS
@@ -73,6 +74,7 @@ def animate(
     out: OutOption,
     engine: EngineOption = "warp",
     refine: RefineOption = True,
+    weights: WeightsOption = None,
     photo: PhotoOption = None,
     absolute: AbsoluteOption = False,
     face: FaceOption = "0",
@@ -99,6 +101,7 @@ def animate(
             out,
             engine=engine,
             refine=refine,
+            weights=weights,
             photos=photo or (),
             absolute=absolute,
             face=chosen,

@@ -19,7 +19,10 @@ class Region(str, Enum):
     EYES = "eyes"
 
 
-PortraitArgument = Annotated[Path, typer.Argument(help="Picture (or video) of the face.", show_default=False)]
+PortraitArgument = Annotated[
+    Path,
+    typer.Argument(help="Picture (or video) of the face, or an identity file of adapt.", show_default=False),
+]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="File to write.", show_default=False)]
 MotionOption = Annotated[
     str,
@@ -29,9 +32,13 @@ MotionOption = Annotated[
         show_default=False,
     ),
 ]
-EngineOption = Annotated[str, typer.Option(help="How the picture is made to move.")]
+EngineOption = Annotated[str, typer.Option(help="How the picture is made to move: warp or fewshot.")]
 RefineOption = Annotated[
     bool, typer.Option("--refine/--no-refine", help="Let a small network repair mouth and eyes.")
+]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(help="A fewshot.safetensors that you exported, for the engine fewshot.", show_default=False),
 ]
 PhotoOption = Annotated[
     list[Path] | None,

@@ -33,6 +33,8 @@ def get_engine(name: str, *, refine: bool | Path = True, weights: Path | None = 
     refine: let the packaged network, or one in a file, repair mouth and eyes of `warp`. weights: other networks than
     the packaged for `fewshot`.
     """
+    if weights is not None and name != "fewshot":
+        raise InputError(f"the engine {name} takes no few-shot weights; choose the engine fewshot")
     if name == "warp":
         from gioconda.engines.warp.engine import WarpEngine
         from gioconda.engines.warp.refiner import load_network

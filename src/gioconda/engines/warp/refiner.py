@@ -22,7 +22,9 @@ NETWORK = "refiner.onnx"
 THREADS = 1  # the other core is busy with the frames before and after
 SMALLEST_UNIT = 16.0  # pixels an inter-ocular distance; a face below shows nothing to repair
 GREY = 4.0  # grey levels between a picture's channels, on average, below which it has no colour to keep
-SHIMMER = 10.0  # grey levels: a difference from the last frame that is let through whole, where a repair may be
+SHIMMER = (
+    10.0  # grey levels: a difference from the last frame that is let through whole, where a repair may be
+)
 LEAST = 0.3  # share that is let through of the smallest difference
 STILL, MOVED = 0.1, 0.5  # pixels of the crop: at rest the photo itself shows, a face that moved is repaired
 SWITCH = 0.8  # another photo must be this much nearer before the reference changes, else it would flicker
