@@ -28,7 +28,7 @@ from gioconda.types import FloatArray, Image, Portrait
 from gioconda.weights import asset_path
 
 MOST_PHOTOS = 256
-STEPS = (120, 40, 480)  # at least, for each doubling of the photos, at most
+STEPS = (120, 30, 300)  # at least, for each doubling of the photos, at most
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Settings:
 
     steps: int = 0
     batch: int = 8
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     critic_rate: float = 2e-4
     pixel: float = 2.0
     squeeze: float = 1.0
@@ -77,7 +77,7 @@ def adapt(
 
 def _steps(photos: int) -> int:
     least, each, most = STEPS
-    return min(most, round(least + each * float(np.log2(photos)) * 2))
+    return min(most, round(least + each * float(np.log2(photos))))
 
 
 @dataclass(frozen=True)
