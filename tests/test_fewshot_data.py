@@ -133,6 +133,26 @@ def test_an_imitation_of_voxceleb_becomes_shards(prepared):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("group", ["video", "person"])
+def test_an_imitation_of_voxceleb_can_be_trained_on(prepared, tmp_path, capsys, group):
+    run_folder = tmp_path / "run"
+    words = [
+        "train",
+        "fewshot",
+        "--preset",
+        "tiny",
+        "--data",
+        str(prepared[0]),
+        "-o",
+        str(run_folder),
+        "--dry-run",
+    ]
+    assert run([*words, "--group", group, "--accelerator", "cpu", "--threads", "1"]) == 0
+    assert "2 steps tried, nothing written" in capsys.readouterr().out
+    assert not run_folder.exists()
+
+
+@pytest.mark.slow
 def test_landmarks_lie_where_the_pictures_show_the_face(prepared):
     shards = Shards(prepared[0])
     for index, clip in enumerate(shards.clips):

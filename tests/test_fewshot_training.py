@@ -63,10 +63,10 @@ def command(data, out, **changes):
 
 @pytest.mark.slow
 def test_a_head_is_learnt(heads, tmp_path):  # noqa: F811
-    settings = tiny(steps=80, validate_every=40, shots=1)
+    settings = tiny(steps=200, validate_every=100, shots=1)
     task.train(settings, heads, tmp_path / "run")
     lines = [line for line in statistics(tmp_path / "run") if "content" in line]
-    assert lines[-1]["content"] < 0.8 * lines[0]["content"]
+    assert lines[-1]["content"] < 0.85 * lines[0]["content"]
     assert len(list((tmp_path / "run/samples").glob("*.png"))) == 2
     assert list((tmp_path / "run/tensorboard").iterdir())
 
@@ -174,7 +174,7 @@ def test_exported_weights_draw_what_the_run_drew(tiny_weights, heads, tmp_path):
 
     shape = weights.shape_of(tiny_weights)
     assert shape == Shape(64, 8, 1, 1)
-    trio, critic = task.Trio(shape), Discriminator(shape, 1)
+    trio, critic = weights.folded(task.Trio(shape)), Discriminator(shape, 1)
     weights.take_over(tiny_weights, trio, critic)
     batch = Heads(Shards(heads, "dev"), 64).fixed(1, 2)
     photos, landmarks = torch.from_numpy(batch.photos), torch.from_numpy(batch.target[:, 1])

@@ -127,7 +127,8 @@ def animate(
 
     portrait: a picture's or video's path, an identity file of `gioconda adapt`, a `Portrait`, or (H, W, 3) uint8 RGB.
     motion: a video, a `.npz`, a Live Link Face `.csv`, the name of a template, or a `Motion`.
-    refine: let a network repair mouth and eyes, the packaged one or another in an .onnx file. weights: a fewshot.safetensors of your own, for engine `fewshot`.
+    refine: let a network repair mouth and eyes, the packaged one or another in an .onnx file.
+    weights: a fewshot.safetensors of your own, for engine `fewshot`.
     photos: further pictures of the same person, which show what the portrait hides. absolute: the driver's own pose and
     expression instead of the change since its most neutral frame. face: 0 is the largest, "all" moves every
     one. region: all, pose, expression, lips or eyes. strength: 0 to 2. crop: the face's square of `size`

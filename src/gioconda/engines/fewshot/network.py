@@ -96,7 +96,9 @@ class Networks:
 
 
 def read_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The tensors of a safetensors file; WeightsError where it is damaged."""
+    """The tensors of a safetensors file; MissingFileError where it is absent, WeightsError where it is damaged."""
+    if not path.is_file():
+        raise MissingFileError(f"{path} does not exist: gioconda export fewshot writes it")
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 

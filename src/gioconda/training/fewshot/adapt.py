@@ -23,7 +23,7 @@ from gioconda.errors import InputError
 from gioconda.training.fewshot import task
 from gioconda.training.fewshot.data import STRAIGHT, jittered, seen
 from gioconda.training.fewshot.model import Discriminator, hinge, matching
-from gioconda.training.fewshot.weights import shape_of, take_over
+from gioconda.training.fewshot.weights import folded, shape_of, take_over
 from gioconda.types import FloatArray, Image, Portrait
 from gioconda.weights import asset_path
 
@@ -104,7 +104,8 @@ class Fit:
         shape = shape_of(file)
         self._heads, self._size = [stored(photo, shape.size) for photo in photos], shape.size
         torch.manual_seed(s.seed)
-        trio, self._critic = task.Trio(shape), Discriminator(shape, 1)
+        trio, self._critic = folded(task.Trio(shape)), Discriminator(shape, 1)
+        assert isinstance(trio, task.Trio)
         take_over(file, trio, self._critic)
         self._generator = trio.generator
         for net in (trio, self._critic):
