@@ -69,7 +69,7 @@ def test_animate_passes_every_option_on(pipeline, capsys):
     fake = pipeline()
     line = (
         "animate me.jpg --motion clip.mp4 -o out.mp4 --engine warp --absolute --face 1"
-        " --no-refine --photo a.jpg --photo b.jpg"
+        " --no-refine --photo a.jpg --photo b.jpg --weights mine.safetensors"
         " --region lips --strength 0.5 --crop --size 256 --no-audio --label --rights mine"
         " --key k.pem --certificate c.pem"
     )
@@ -81,6 +81,7 @@ def test_animate_passes_every_option_on(pipeline, capsys):
     assert options == {
         "engine": "warp",
         "refine": False,
+        "weights": Path("mine.safetensors"),
         "photos": [Path("a.jpg"), Path("b.jpg")],
         "absolute": True,
         "face": 1,

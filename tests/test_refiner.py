@@ -10,7 +10,7 @@ from gioconda import sources
 from gioconda.engines.warp import aligned
 from gioconda.engines.warp.engine import WarpEngine
 from gioconda.engines.warp.mesh import load_topology
-from gioconda.engines.warp.refiner import Network, Repair, build_references, load_network
+from gioconda.engines.warp.refiner import SHIMMER, Network, Repair, build_references, load_network
 from gioconda.errors import WeightsError
 from gioconda.motion.edit import still_motion
 from gioconda.motion.retarget import Retargeter, Style
@@ -300,8 +300,11 @@ def astronaut_patches(portrait, network):
 def test_the_engine_with_a_network_that_changes_nothing_is_the_engine_without(astronaut_portrait):
     _, plain = astronaut_patches(astronaut_portrait, None)
     _, refined = astronaut_patches(astronaut_portrait, Stub(same))
-    for one, other in zip(plain, refined, strict=True):
-        assert np.array_equal(one.image, other.image)
+    assert np.array_equal(plain[0].image, refined[0].image)
+    for one, other in zip(plain[1:], refined[1:], strict=True):
+        held_back = cv2.absdiff(one.image, other.image)
+        assert held_back.max() <= SHIMMER / 4 + 0.5, "no more than the filter over time may"
+        assert (held_back > 0).mean() < 0.2
 
 
 def test_the_engine_lets_the_network_repair_the_mouth_alone(astronaut_portrait):
@@ -318,3 +321,29 @@ def test_the_engine_lets_the_network_repair_the_mouth_alone(astronaut_portrait):
         forehead, ear = (shot.landmarks[k, :2].astype(int) - one.corner for k in (10, 234))
         assert change[lips[1], lips[0]] > 80
         assert change[forehead[1], forehead[0]] == change[ear[1], ear[0]] == 0
+
+
+def test_a_network_of_ones_own_that_is_broken_is_named_with_its_cure(tmp_path):
+    mine = tmp_path / "mine.onnx"
+    mine.write_bytes(b"no network")
+    with pytest.raises(WeightsError, match=r"mine\.onnx.*export it again"):
+        load_network(mine)
+
+
+def after_a_frame_of(grey, image, window):
+    """What is shown of a picture when the frame before was of one grey; window: of the repair, 0 to 1."""
+    portrait = Portrait(picture(), Face(face()))
+    repair = Repair(Stub(same), build_references(portrait))
+    repair._shown = np.full_like(image, grey)
+    change = np.zeros((aligned.HEIGHT, aligned.WIDTH, 4), np.float32)
+    change[..., 3] = window
+    shown = image.copy()
+    repair._add(shown, change, np.array([[1, 0, 0], [0, 1, 0]], np.float32))
+    return shown[20:-20, 20:-20]
+
+
+def test_small_changes_are_held_back_within_the_window_alone():
+    little, much = (np.full((aligned.HEIGHT, aligned.WIDTH, 3), grey, np.uint8) for grey in (103, 140))
+    assert (after_a_frame_of(100, little, 1.0) == 101).all()
+    assert (after_a_frame_of(100, little, 0.0) == 103).all()
+    assert (after_a_frame_of(100, much, 1.0) == 140).all()

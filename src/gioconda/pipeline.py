@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 import gioconda
 from gioconda import media, provenance
 from gioconda.engines import get_engine
-from gioconda.errors import GiocondaError
+from gioconda.errors import GiocondaError, InputError
 from gioconda.jobs import Clock, Job, finished_frames, plan
 from gioconda.motion.edit import still_motion
 from gioconda.motion.retarget import Style
@@ -136,6 +136,8 @@ def animate(
     Raises InputError, NoFaceError, LimitError or OutputError.
     """
     report = progress or _silent
+    if photos and engine == "warp" and refine is False:
+        raise InputError("further photos are for the refiner to look at; leave them out, or let it refine")
     if out is not None:
         out = _ready_to_write(out, media.VIDEO_SUFFIXES, key, certificate)
     job = plan(

@@ -81,9 +81,8 @@ class Network:
                 file.read_bytes(), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's own errors share no base class
-            raise WeightsError(
-                f"{file.name} cannot be loaded ({str(error)[:120]}); reinstall gioconda"
-            ) from None
+            cure = "reinstall gioconda" if file == asset_path(NETWORK) else "export it again"
+            raise WeightsError(f"{file} cannot be loaded ({str(error)[:120]}); {cure}") from None
         self._input: str = self._session.get_inputs()[0].name
 
     def __call__(self, planes: FloatArray) -> FloatArray:

@@ -5,7 +5,6 @@ psi and w0 + e become free parameters, started from P e; L_MCH is dropped; gener
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +65,7 @@ def adapt(
     s = settings or Settings()
     if not 1 <= len(photos) <= MOST_PHOTOS:
         raise InputError(f"{len(photos)} photos: give 1 to {MOST_PHOTOS} of one person")
-    torch.set_num_threads(s.threads or min(8, os.cpu_count() or 1))
+    torch.set_num_threads(s.threads or min(8, torch.get_num_threads()))
     fit = Fit(photos, s)
     steps = s.steps or _steps(len(photos))
     for index in range(steps):

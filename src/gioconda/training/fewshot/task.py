@@ -376,7 +376,7 @@ def train(
 ) -> int:
     """Train in the folder `run`, going on where it stopped; dry_run: two steps and a validation, in memory."""
     settings.check()
-    torch.set_num_threads(settings.threads or min(8, os.cpu_count() or 1))
+    torch.set_num_threads(settings.threads or min(8, torch.get_num_threads()))
     cv2.setNumThreads(1)  # batches are made in threads beside the networks
     fabric = launched(settings.accelerator, settings.precision)
     task = FewshotTask(settings, data, fabric)
