@@ -27,7 +27,7 @@ from gioconda.types import FloatArray, Image, Portrait
 from gioconda.weights import asset_path
 
 MOST_PHOTOS = 256
-STEPS = (120, 30, 300)  # at least, for each doubling of the photos, at most
+STEPS = (120, 60, 480)  # at least, for each doubling of the photos, at most
 
 
 @dataclass(frozen=True)
