@@ -118,6 +118,19 @@ def test_the_command_adapts_photos_and_videos(astronaut, talking_astronaut, tiny
     assert [p.name for p in tmp_path.iterdir()] == ["me.safetensors"]
 
 
+def test_photos_of_any_size_are_taken(astronaut_image, tiny_weights, tmp_path):  # noqa: F811
+    import cv2
+
+    photo = tmp_path / "wide.png"
+    cv2.imwrite(
+        str(photo), cv2.copyMakeBorder(astronaut_image, 0, 40, 100, 30, cv2.BORDER_REFLECT)[..., ::-1]
+    )
+    made = adapt_person([photo], tmp_path / "me.safetensors", Settings(steps=1, weights=str(tiny_weights)))
+    found, _ = identity.read(made.path)
+    again = detect_faces(found.picture)[0].landmarks
+    assert np.abs(again[:, :2] - found.landmarks[:, :2]).mean() < 6  # pixels of 512
+
+
 def test_what_cannot_be_adapted_is_told(astronaut, tiny_weights, shared_data, tmp_path, capsys):  # noqa: F811
     out, more = str(tmp_path / "me.safetensors"), ["--weights", str(tiny_weights), "--steps", "1"]
     dog = str(next(p for p in sorted((shared_data / "hard").iterdir()) if "dog" in p.name))

@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import numpy as np
 
 import gioconda
 from gioconda import face, media
@@ -16,7 +14,7 @@ from gioconda.engines.fewshot import crop, identity
 from gioconda.errors import InputError, NoFaceError
 from gioconda.sources import PathLike, load_portraits
 from gioconda.training.fewshot.adapt import MOST_PHOTOS, Settings, adapt
-from gioconda.types import Portrait
+from gioconda.types import Face, Portrait
 
 KEPT_SIDE = 512  # pixels of the picture that an identity file keeps
 SUFFIXES = (identity.SUFFIX,)
@@ -114,7 +112,7 @@ def _kept(photo: Portrait) -> Portrait:
     square = crop.head_square(photo.face.landmarks)
     image = crop.cut(photo.image, square, KEPT_SIDE)
     points = crop.into(photo.face.landmarks, square, KEPT_SIDE)
-    return replace(photo, image=image, face=replace(photo.face, landmarks=np.asarray(points, np.float32)))
+    return Portrait(image, Face(points), photo.name, photo.sha256)
 
 
 def _write(target: Path, content: bytes) -> None:
