@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -203,6 +204,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Bar):
         return {"name": value.name, "value": value.value, "bound": value.bound, "met": value.met}
     return str(value)
+
+
+def trained(network: str, samples: Path, run: Path, out: Path, words: dict[str, Any], *more: str) -> None:
+    """Train a network in the folder `run` with one thread and settings `words`, and export it to `out`."""
+    gioconda = [sys.executable, "-m", "gioconda"]
+    settings = [f"--{key}={value}" for key, value in {"threads": 1, **words}.items()]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [*gioconda, "train", network, "--data", samples, "-o", run, *settings], check=True, env=environment
+    )
+    subprocess.run([*gioconda, "export", network, run, "-o", out, *more], check=True)
 
 
 def read_images(path: Path, count: int | None = None) -> Iterator[np.ndarray]:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from common import EMBEDDER, Clock, arguments, markdown, say, write_results
+from common import EMBEDDER, Clock, arguments, markdown, say, trained, write_results
 
 VARIANTS = {
     "all": {},
@@ -26,31 +26,19 @@ VARIANTS = {
 }
 PEOPLE = ("id02", "id10", "id20", "id25")
 FIGURES = ("SSIM", "CSIM", "L1", "perceptual")
-GIOCONDA = [sys.executable, "-m", "gioconda"]
 
 
 def report_of(name: str, options: Any) -> dict[str, Any]:
     """The report on one variant, trained and measured if that was not done yet."""
     folder = options.out / "ablation" / name
     features = options.data / "metrics/squeezenet11.safetensors"
-    base = {
-        "steps": options.steps,
-        "size": options.size,
-        "validate-every": options.steps,
-        "critic-from": 0,
-        "threads": 1,
-        "features": features,
-    }
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     if not (folder / "weights/fewshot.safetensors").is_file():
-        words = [f"--{key}={value}" for key, value in {**base, **VARIANTS[name]}.items()]
-        command = [*GIOCONDA, "train", "fewshot", "--data", options.samples, "-o", folder / "run", *words]
-        subprocess.run(command, check=True, env=environment)
-        subprocess.run(
-            [*GIOCONDA, "export", "fewshot", folder / "run", "-o", folder / "weights", "--last"], check=True
-        )
+        base = {"steps": options.steps, "size": options.size, "validate-every": options.steps}
+        words = {**base, "critic-from": 0, "features": features, **VARIANTS[name]}
+        trained("fewshot", options.samples, folder / "run", folder / "weights", words, "--last")
     if not (folder / "report/report.json").is_file():
-        command = [*GIOCONDA, "evaluate", options.data, "-o", folder / "report", "--people", *PEOPLE]
+        command = [sys.executable, "-m", "gioconda", "evaluate", options.data, "-o", folder / "report"]
+        command += ["--people", *PEOPLE]
         command += ["--engines", "fewshot", "--modes", "feed-forward", "tuned", "--shots", "8"]
         command += [
             "--frames",
@@ -61,7 +49,9 @@ def report_of(name: str, options: Any) -> dict[str, Any]:
             features,
         ]
         command += ["--weights", folder / "weights/fewshot.safetensors"]
-        subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL
+        )
     found: dict[str, Any] = json.loads((folder / "report/report.json").read_text(encoding="utf-8"))
     return found
 

@@ -20,7 +20,8 @@ from gioconda.sources import load_portraits
 from gioconda.training.config import load
 from gioconda.training.fewshot import task
 from gioconda.training.fewshot.adapt import Settings, adapt
-from gioconda.training.fewshot.model import Discriminator
+from gioconda.training.fewshot.model import Discriminator, Trio
+from gioconda.training.machine import launched
 
 SHOTS = (1, 8, 32)
 
@@ -33,7 +34,7 @@ def millions(net: torch.nn.Module) -> float:
 def cost(preset: str) -> list[object]:
     """A preset's line: size, parameters of embedder, generator and discriminator, GFLOP of the first two."""
     shape = load(task.Settings, preset).shape
-    trio, critic = task.Trio(shape).eval(), Discriminator(shape, 1)
+    trio, critic = Trio(shape).eval(), Discriminator(shape, 1)
     picture, psi = torch.zeros(1, 3, shape.size, shape.size), torch.zeros(1, trio.generator.style)
     counted = []
     for net, inputs in ((trio.embedder, (picture, picture)), (trio.generator, (picture, psi))):
@@ -49,7 +50,7 @@ def training(data: Path, features: Path, preset: str, steps: int) -> float:
     words = {"features": str(features)} if features.is_file() else {}
     settings = load(task.Settings, preset, words)
     torch.set_num_threads(2)
-    one = task.FewshotTask(settings, data, task.launched("cpu", settings.precision))
+    one = task.FewshotTask(settings, data, launched("cpu", settings.precision))
     for index in range(3):
         one.step(index, 0.9)
     start = time.perf_counter()

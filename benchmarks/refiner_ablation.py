@@ -6,14 +6,13 @@ Each variant is `gioconda train refiner` with one setting changed, from the same
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from common import Clock, arguments, say
+from common import Clock, arguments, say, trained
 
 VARIANTS = {
     "all": {},
@@ -31,27 +30,14 @@ VARIANTS = {
 }
 
 
-def trained(name: str, changes: dict[str, str], options: Any) -> Path:
+def network_of(name: str, options: Any) -> Path:
     """The exported network of one variant, trained if it is not there."""
     run = options.out / "ablation" / name
     network = run / "refiner.onnx"
-    if network.is_file():
-        return network
-    base = {
-        "steps": str(options.steps),
-        "validate-every": str(options.steps),
-        "threads": "1",
-        "features": str(options.data / "metrics/squeezenet11.safetensors"),
-    }
-    words = [f"--{key}={value}" for key, value in {**base, **changes}.items()]
-    gioconda = [sys.executable, "-m", "gioconda"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run(
-        [*gioconda, "train", "refiner", "--data", options.samples, "-o", run, *words],
-        check=True,
-        env=environment,
-    )
-    subprocess.run([*gioconda, "export", "refiner", run, "-o", run], check=True)
+    if not network.is_file():
+        features = options.data / "metrics/squeezenet11.safetensors"
+        base = {"steps": options.steps, "validate-every": options.steps, "features": features}
+        trained("refiner", options.samples, run, run, {**base, **VARIANTS[name]})
     return network
 
 
@@ -67,7 +53,7 @@ def main() -> None:
     clock, names = Clock(), options.variants.split()
 
     def one(name: str) -> Path:
-        network = trained(name, VARIANTS[name], options)
+        network = network_of(name, options)
         say(f"{clock}: {name}")
         return network
 

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from gioconda.engines import affine
 from gioconda.engines.warp import aligned
 from gioconda.engines.warp.aligned import CHANNELS, HEIGHT, UNIT, WIDTH
 from gioconda.engines.warp.mesh import load_topology
@@ -24,7 +25,7 @@ def face(seed=0, **how):
 
 def in_crop(**how):
     landmarks = face(**how)
-    return aligned.apply(aligned.alignment(landmarks), landmarks)
+    return affine.apply(aligned.alignment(landmarks), landmarks)
 
 
 def told(points):
@@ -56,7 +57,7 @@ def test_the_neutral_head_lies_at_one_place_whatever_its_size_and_turn(turn, uni
     neutral = load_basis().neutral[:, :2].astype(np.float64)
     c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))
     landmarks = (unit * neutral @ np.array([[c, s], [-s, c]]) + (300, 200)).astype(np.float32)
-    there = aligned.apply(aligned.alignment(landmarks), landmarks)
+    there = affine.apply(aligned.alignment(landmarks), landmarks)
     assert np.abs(there - (neutral * UNIT + aligned.ORIGIN)).max() < 0.05
 
 
@@ -71,7 +72,7 @@ def test_features_of_anybody_lie_near_those_of_the_neutral_head():
 def test_an_open_jaw_barely_moves_the_crop():
     shut, opened = (aligned.alignment(face(jawOpen=jaw)) for jaw in (0, 1))
     corners = face()[[33, 263]]
-    assert np.abs(aligned.apply(opened, corners) - aligned.apply(shut, corners)).max() < 6
+    assert np.abs(affine.apply(opened, corners) - affine.apply(shut, corners)).max() < 6
 
 
 def test_an_open_jaw_stays_in_the_crop():
@@ -82,18 +83,18 @@ def test_an_open_jaw_stays_in_the_crop():
 def test_a_moved_alignment_counts_from_the_corner():
     landmarks, corner = face(roll=12), (37, -21)
     matrix = aligned.alignment(landmarks)
-    shifted = aligned.apply(aligned.moved(matrix, corner), landmarks[:, :2] - corner)
-    assert np.abs(shifted - aligned.apply(matrix, landmarks)).max() < 1e-2
+    shifted = affine.apply(affine.moved(matrix, corner), landmarks[:, :2] - corner)
+    assert np.abs(shifted - affine.apply(matrix, landmarks)).max() < 1e-2
 
 
 @pytest.mark.parametrize("near", [0.6, 1.0, 1.2, 2.0, 4.0])
 def test_what_lies_at_a_landmark_is_cut_where_the_landmark_goes(near):
     landmarks = face(near=near, roll=10)
     spots = landmarks[[33, 263, 4, 61, 291], :2] + np.float32(100 * near)
-    matrix = aligned.moved(aligned.alignment(landmarks), np.float32([-100 * near] * 2))
+    matrix = affine.moved(aligned.alignment(landmarks), np.float32([-100 * near] * 2))
     crop = aligned.cut(dotted(spots, 1300, 3 * near), matrix)
     assert crop.shape == (*SHAPE, 3)
-    for point in aligned.apply(matrix, spots):
+    for point in affine.apply(matrix, spots):
         assert np.abs(centre_near(crop, point) - point).max() < 0.05
 
 
@@ -116,7 +117,7 @@ def test_crops_that_leave_the_picture_repeat_its_edge():
 
 def test_a_sliver_of_a_huge_face_is_cut():
     sliver = np.full((60, 3, 3), 90, np.uint8)
-    stage = aligned.moved(aligned.alignment(face(near=12.0)), (0, 200))
+    stage = affine.moved(aligned.alignment(face(near=12.0)), (0, 200))
     assert (aligned.cut(sliver, stage) == 90).all()
 
 
@@ -124,7 +125,7 @@ def test_the_box_of_a_crop_holds_all_that_it_shows():
     matrix = aligned.alignment(face())
     left, top, right, bottom = aligned.crop_box(matrix, (480, 640, 3))
     inverse = cv2.invertAffineTransform(matrix)
-    corners = aligned.apply(inverse, np.float32([[0, 0], [WIDTH, HEIGHT]]))
+    corners = affine.apply(inverse, np.float32([[0, 0], [WIDTH, HEIGHT]]))
     assert (corners[0] >= (left, top)).all()
     assert (corners[1] <= (right, bottom)).all()
     assert aligned.crop_box(matrix, (200, 250, 3)) == (left, top, 250, 200)
@@ -212,7 +213,7 @@ def test_the_fill_lies_where_it_was_painted_and_tells_whose_it_is(borrowed):
     (left, top), (right, bottom) = lips.min(0).astype(int), lips.max(0).astype(int)
     alpha = np.ones((bottom - top, right - left), np.float32)
     plane = aligned.fill_of(Fill((left, top, right, bottom), alpha, borrowed), matrix)
-    middle = np.rint(aligned.apply(matrix, lips.mean(0)[None]))[0].astype(int)
+    middle = np.rint(affine.apply(matrix, lips.mean(0)[None]))[0].astype(int)
     assert plane[middle[1], middle[0]] == pytest.approx(1.0 if borrowed else 0.5)
     assert plane[:60].max() == 0
 

@@ -24,7 +24,7 @@ def millions(net):
 def paper():
     with torch.device("meta"):
         shape = load(task.Settings, "paper").shape
-        return shape, task.Trio(shape), model.Discriminator(shape, 1)
+        return shape, model.Trio(shape), model.Discriminator(shape, 1)
 
 
 def test_the_papers_networks_have_the_papers_size(paper):
@@ -55,7 +55,7 @@ def test_every_preset_can_be(preset):
     settings = load(task.Settings, preset)
     settings.check()
     with torch.device("meta"):
-        trio, critic = task.Trio(settings.shape), model.Discriminator(settings.shape, 3)
+        trio, critic = model.Trio(settings.shape), model.Discriminator(settings.shape, 3)
         picture = torch.zeros(2, 3, settings.size, settings.size)
         photos = torch.zeros(2, settings.shots, 2, 3, settings.size, settings.size)
         made, embedding = trio(photos, picture)
@@ -124,12 +124,12 @@ def test_losses_by_hand():
 @pytest.mark.parametrize("fold", [1, 2])
 def test_the_content_loss_reaches_every_weight_that_draws(fold):
     torch.manual_seed(0)
-    trio = task.Trio(Shape(64, 8, 1, fold))
+    trio = model.Trio(Shape(64, 8, 1, fold))
     for attention in (m for m in trio.modules() if isinstance(m, model.Attention)):
         torch.nn.init.ones_(attention.strength)
     photos, landmarks = torch.randn(2, 2, 2, 3, 64, 64), torch.randn(2, 3, 64, 64)
     made, _ = trio(photos, landmarks)
-    task.Content(task.Settings())(made, torch.randn_like(made)).backward()
+    task.Settings().content()(made, torch.randn_like(made)).backward()
     still = [name for name, p in trio.named_parameters() if p.grad is None or float(p.grad.abs().sum()) == 0]
     # a bias before a normalisation, and one that all keys share, change nothing
     assert [n for n in still if not n.endswith("bias")] == []

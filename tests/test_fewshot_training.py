@@ -18,9 +18,10 @@ from gioconda.errors import InputError, WeightsError
 from gioconda.training.config import pairs
 from gioconda.training.fewshot import task, weights
 from gioconda.training.fewshot.data import Heads
-from gioconda.training.fewshot.model import Discriminator, Shape
+from gioconda.training.fewshot.model import Discriminator, Shape, Trio
 from gioconda.training.fewshot.shards import Shards
 from gioconda.training.loop import LAST, read, statistics
+from gioconda.training.machine import launched
 
 
 @pytest.fixture(autouse=True)
@@ -122,7 +123,7 @@ def test_two_processes_take_the_steps_of_one(heads, tmp_path):  # noqa: F811
 
 
 def start_of(folder, changes):
-    fresh = task.FewshotTask(tiny(**changes), folder, task.launched("cpu", "32-true")).state()
+    fresh = task.FewshotTask(tiny(**changes), folder, launched("cpu", "32-true")).state()
     return {f"{part}.{k}": v for part in ("trio", "ema", "critic") for k, v in fresh[part].items()}
 
 
@@ -174,7 +175,7 @@ def test_exported_weights_draw_what_the_run_drew(tiny_weights, heads, tmp_path):
 
     shape = weights.shape_of(tiny_weights)
     assert shape == Shape(64, 8, 1, 1)
-    trio, critic = weights.folded(task.Trio(shape)), Discriminator(shape, 1)
+    trio, critic = weights.folded(Trio(shape)), Discriminator(shape, 1)
     weights.take_over(tiny_weights, trio, critic)
     batch = Heads(Shards(heads, "dev"), 64).fixed(1, 2)
     photos, landmarks = torch.from_numpy(batch.photos), torch.from_numpy(batch.target[:, 1])
@@ -196,7 +197,7 @@ def test_weights_carry_no_path_of_the_machine_that_trained(tiny_weights):  # noq
 def test_weights_of_another_size_or_kind_are_told(tiny_weights, tmp_path):  # noqa: F811
     shape = Shape(64, 16, 1)
     with pytest.raises(WeightsError, match="other widths"):
-        weights.take_over(tiny_weights, task.Trio(shape), Discriminator(shape, 1))
+        weights.take_over(tiny_weights, Trio(shape), Discriminator(shape, 1))
     (tmp_path / "cut.safetensors").write_bytes(tiny_weights.read_bytes()[:5000])
     with pytest.raises(WeightsError):
         weights.shape_of(tmp_path / "cut.safetensors")
@@ -204,8 +205,8 @@ def test_weights_of_another_size_or_kind_are_told(tiny_weights, tmp_path):  # no
 
 def test_a_run_may_start_from_exported_weights(tiny_weights, heads, tmp_path):  # noqa: F811
     settings = tiny(steps=1, start=tiny_weights)
-    begun = task.FewshotTask(settings, heads, task.launched("cpu", "32-true"))
-    fresh = task.FewshotTask(tiny(steps=1), heads, task.launched("cpu", "32-true"))
+    begun = task.FewshotTask(settings, heads, launched("cpu", "32-true"))
+    fresh = task.FewshotTask(tiny(steps=1), heads, launched("cpu", "32-true"))
     assert begun.validate()["content"] < fresh.validate()["content"]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gioconda import sources
+from gioconda.engines import affine
 from gioconda.engines.warp import aligned
 from gioconda.engines.warp.engine import WarpEngine
 from gioconda.engines.warp.mesh import load_topology
@@ -82,7 +83,7 @@ def changed(before, after):
 def window_in_picture(landmarks):
     matrix = aligned.alignment(landmarks)
     nothing = np.zeros((aligned.HEIGHT, aligned.WIDTH), np.float32)
-    window = aligned.geometry(aligned.apply(matrix, landmarks), nothing, nothing).window
+    window = aligned.geometry(affine.apply(matrix, landmarks), nothing, nothing).window
     return cv2.warpAffine(window, matrix, SIZE, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
 
 
@@ -139,7 +140,7 @@ def test_no_network_reaches_beyond_its_crop():
     box = np.zeros(image.shape[:2], np.uint8)
     corners = np.float32([[-2, -2], [130, -2], [130, 162], [-2, 162]])
     inverse = cv2.invertAffineTransform(aligned.alignment(landmarks))
-    cv2.fillConvexPoly(box, np.rint(aligned.apply(inverse, corners)).astype(np.int32), 1)
+    cv2.fillConvexPoly(box, np.rint(affine.apply(inverse, corners)).astype(np.int32), 1)
     assert changed(image, after)[box == 0].max() == 0
     assert changed(image, after)[box > 0].mean() > 60
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from gioconda.engines import affine
 from gioconda.engines.warp import aligned
 from gioconda.engines.warp.aligned import CHANNELS, HEIGHT, WIDTH
 from gioconda.errors import InputError, MissingFileError, WeightsError
@@ -52,7 +53,7 @@ def table(folder, *rows, columns=("path", "split", "identity")):
 
 def points_of(seed, jaw):
     landmarks = performed(person(seed), 1, jawOpen=jaw)[0].landmarks
-    return aligned.apply(aligned.alignment(landmarks), landmarks)
+    return affine.apply(aligned.alignment(landmarks), landmarks)
 
 
 def arrays_of(seed, count):
@@ -638,7 +639,7 @@ def little(torch, monkeypatch):
     from gioconda.training.refiner import task
 
     monkeypatch.setattr(task, "DEV_SAMPLES", 4)
-    monkeypatch.setattr(task.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr("gioconda.training.machine.MOST_THREADS", 1)
     torch.set_num_threads(1)
     return task.Settings(
         steps=4,

@@ -124,10 +124,9 @@ def load_portraits(
     Raises NoFaceError, InputError or LimitError.
     """
     _check_size(size)
-    fitted = source.fitted if isinstance(source, Portrait) else None
     if is_identity(source):
-        source = _adapted(source, size or CROP_SIDE)
-        fitted, crop = source.fitted, False
+        source, crop = _adapted(source, size or CROP_SIDE), False
+    fitted = source.fitted if isinstance(source, Portrait) else None
     video = _video_of(source)
     if isinstance(source, Portrait):
         image, name, digest, faces = source.image, source.name, source.sha256, [source.face]

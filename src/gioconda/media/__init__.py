@@ -9,6 +9,7 @@ from gioconda.media.files import (
     publish,
     sha256_file,
     temp_beside,
+    write_whole,
 )
 from gioconda.media.pictures import read_picture, write_picture
 from gioconda.media.video_in import VideoInfo, VideoReader, is_video, probe, read_frames
@@ -32,4 +33,5 @@ __all__ = [
     "sha256_file",
     "temp_beside",
     "write_picture",
+    "write_whole",
 ]

@@ -103,6 +103,20 @@ def publish(temp: PathLike, target: PathLike) -> None:
             os.close(folder)
 
 
+def write_whole(target: PathLike, content: bytes) -> None:
+    """Write a file beside its target, then give it its name; OutputError, and no part of it, where that fails."""
+    target = Path(target)
+    temp = temp_beside(target)
+    try:
+        temp.write_bytes(content)
+    except OSError as error:
+        raise output_error(error, target) from None
+    else:
+        publish(temp, target)
+    finally:
+        remove(temp)
+
+
 def remove(path: Path) -> None:
     """Delete a temporary file if it is there."""
     with contextlib.suppress(OSError):

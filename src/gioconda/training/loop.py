@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from gioconda.errors import InputError, WeightsError
-from gioconda.types import Image
+from gioconda.types import FloatArray, Image
 
 FREE = frozenset(("steps", "minutes", "features", "accelerator", "threads", "save_seconds", "validate_every"))
 """Settings that a resumed run may change: how long, where and how often, not what is learnt."""
@@ -228,6 +228,12 @@ def _draw(run: Path, done: int, grid: Image) -> None:
     folder.mkdir(exist_ok=True)
     with suppress(cv2.error):
         cv2.imwrite(str(folder / f"{done:07d}.png"), grid[..., ::-1])
+
+
+def contact_sheet(rows: Sequence[FloatArray]) -> Image:
+    """Rows of tiles (3, H, W) in -1..1, of one shape, laid two abreast, as RGB uint8."""
+    sheet = np.concatenate([np.concatenate(rows[k::2], 1) for k in range(2)], 2)
+    return np.ascontiguousarray((sheet.transpose(1, 2, 0) + 1) * 127.5).clip(0, 255).astype(np.uint8)
 
 
 def statistics(run: Path) -> Iterator[dict[str, float]]:

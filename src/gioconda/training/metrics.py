@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda.errors import MissingFileError
+from gioconda.graphs import open_graph
 from gioconda.types import FloatArray, Image
 
 Mask = npt.NDArray[np.bool_]
@@ -152,13 +153,7 @@ class FaceEmbedder:
     def __init__(self, model: str | Path, *, threads: int = 1) -> None:
         if not Path(model).is_file():
             raise MissingFileError(f"{model} does not exist: CSIM needs that network; give its path")
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        providers = ["CPUExecutionProvider"]
-        self._session = onnxruntime.InferenceSession(str(model), options, providers=providers)
+        self._session = open_graph(Path(model), threads)
         self._input: str = self._session.get_inputs()[0].name
 
     @staticmethod

@@ -12,6 +12,7 @@ from gioconda.errors import InputError, MissingFileError
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg")
 TABLE = "clips.tsv"
 SPLITS = ("train", "dev")
+DEV_EVERY = 10  # people
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Clip:
     split: str
 
 
-def find_clips(folder: Path, dev_share: float = 0.1) -> list[Clip]:
+def find_clips(folder: Path, dev_share: float = 1 / DEV_EVERY) -> list[Clip]:
     """The clips of a folder, sorted by name.
 
     With a table `clips.tsv` (columns path, split, identity) its rows count. Without one, each subfolder is a
@@ -55,16 +56,18 @@ def _found(folder: Path, dev_share: float) -> list[Clip]:
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
     names = [p.relative_to(folder) for p in paths]
     people = [n.parts[0] if len(n.parts) > 1 else n.stem for n in names]
-    order = {person: k for k, person in enumerate(sorted(set(people)))}
-    every = min(round(1 / dev_share), len(order)) if dev_share > 0 else 0
-
-    def split(person: str) -> str:
-        return "dev" if every > 1 and order[person] % every == every - 1 else "train"
-
+    held = held_back(people, round(1 / dev_share)) if dev_share > 0 else frozenset()
     return [
-        Clip(path, name.as_posix(), person, split(person))
+        Clip(path, name.as_posix(), person, "dev" if person in held else "train")
         for path, name, person in zip(paths, names, people, strict=True)
     ]
+
+
+def held_back(people: Iterable[str], every: int = DEV_EVERY) -> frozenset[str]:
+    """Who is dev where nobody says so: by name each tenth person, one at least of two."""
+    names = sorted(set(people))
+    every = min(every, len(names))
+    return frozenset(names[every - 1 :: every]) if every > 1 else frozenset()
 
 
 def balanced(clips: Iterable[Clip], most: int) -> list[Clip]:

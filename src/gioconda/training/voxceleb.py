@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from gioconda.errors import InputError, MissingFileError
-from gioconda.training.sources import TABLE, VIDEO_SUFFIXES, Clip, find_clips
+from gioconda.training.sources import TABLE, VIDEO_SUFFIXES, Clip, find_clips, held_back
 from gioconda.types import FloatArray
 
 RATE = 25.0  # frames a second in which box files count
 MOST_BYTES = 16 * 2**20  # of a box file: more than two days of rows
-DEV_EVERY = 10  # where no test set is there, each tenth person is held back, as from other folders
 _ID = re.compile(r"id\d{5}")
 _UTTERANCE = re.compile(r"\d{1,6}")
 _TEST = re.compile(r"(.*[_-])?test([_-].*)?")
@@ -143,17 +142,13 @@ def _of_test(folder: Path, path: Path) -> bool:
 
 def _with_splits(takes: Sequence[Take]) -> list[Take]:
     """As they are where a test set is there, else with every tenth person (one at least of two) as dev."""
-    people = sorted({take.clip.identity for take in takes})
-    every = min(DEV_EVERY, len(people))
-    if every < 2 or any(take.clip.split == "dev" for take in takes):
+    if any(take.clip.split == "dev" for take in takes):
         return list(takes)
-    held = set(people[every - 1 :: every])
-    return [_as_dev(take) if take.clip.identity in held else take for take in takes]
-
-
-def _as_dev(take: Take) -> Take:
-    clip = take.clip
-    return Take(Clip(clip.path, clip.name, clip.identity, "dev"), take.video, take.boxes, take.cropped)
+    held = held_back(take.clip.identity for take in takes)
+    return [
+        replace(take, clip=replace(take.clip, split="dev")) if take.clip.identity in held else take
+        for take in takes
+    ]
 
 
 def read_boxes(path: Path) -> Boxes:

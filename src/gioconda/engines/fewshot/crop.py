@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from gioconda.engines import affine
 from gioconda.types import FloatArray, Image
 
 SIDE = 2.7  # of the square, in inter-ocular distances (depth included, so that a turn changes nothing)
@@ -86,26 +87,8 @@ def head_square(landmarks: FloatArray) -> Square:
 
 
 def cut(image: Image, square: Square, size: int) -> Image:
-    """The square of a picture at (size, size, 3); its edge is repeated outside, areas averaged when it shrinks."""
-    matrix = square.matrix(size)
-    scale = float(matrix[0, 0])
-    if scale < 0.67:
-        matrix, image = _shrunk(image, matrix, scale)
-    return np.asarray(
-        cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
-        np.uint8,
-    )
-
-
-def _shrunk(image: Image, matrix: FloatArray, scale: float) -> tuple[FloatArray, Image]:
-    height, width = image.shape[:2]
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    ratio = np.array([width / size[0], height / size[1]], np.float32)
-    inner = matrix.copy()
-    inner[:, 2] += inner[:, :2] @ (0.5 * ratio - 0.5)  # pixel centres: x = (x_small + 0.5) * ratio - 0.5
-    inner[:, :2] *= ratio
-    return inner, small
+    """The square of a picture at (size, size, 3); its edge is repeated outside."""
+    return affine.cut(image, square.matrix(size), (size, size))
 
 
 def into(landmarks: FloatArray, square: Square, size: int) -> FloatArray:

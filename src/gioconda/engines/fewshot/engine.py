@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from gioconda.engines import affine
+from gioconda.engines.affine import Box
 from gioconda.engines.fewshot import crop
 from gioconda.engines.fewshot.network import Graph, Networks
 from gioconda.errors import WeightsError
+from gioconda.graphs import Tensors
 from gioconda.types import FloatArray, Image, Patch, Portrait, Shot
 
 PSI = "psi"  # of a person's fitted weights, the AdaIN parameters; all others are the generator's
@@ -29,7 +32,7 @@ class FewshotIdentity:
     psi: FloatArray
     picture: Image
     square: crop.Square
-    box: tuple[int, int, int, int]
+    box: Box
     weight: FloatArray
 
 
@@ -43,17 +46,20 @@ class FewshotEngine:
 
     def prepare(self, portrait: Portrait) -> FewshotIdentity:
         """Embed the person's photos, or take the weights fitted to them; WeightsError where these do not fit."""
-        generator, psi = self._networks.generator, None
-        if portrait.fitted is not None:
-            psi = np.asarray(portrait.fitted.get(PSI, ()), np.float32)[None]
-            if psi.shape != (1, self._networks.style):
-                raise WeightsError(f"{portrait.name} was adapted for other networks; adapt the person again")
-            generator = self._networks.fitted({k: v for k, v in portrait.fitted.items() if k != PSI})
+        if portrait.fitted is None:
+            generator, psi = self._networks.generator, self._embedded(portrait)
+        else:
+            generator, psi = self._fitted(portrait.name, portrait.fitted)
         square = crop.head_square(portrait.face.landmarks)
         box = _inside(square, portrait.image.shape)
         weight = _weight(square, box, portrait.image.shape)
-        psi = self._embedded(portrait) if psi is None else psi
         return FewshotIdentity(generator, psi, portrait.image, square, box, weight)
+
+    def _fitted(self, name: str, weights: Tensors) -> tuple[Graph, FloatArray]:
+        psi = np.asarray(weights.get(PSI, ()), np.float32)[None]
+        if psi.shape != (1, self._networks.style):
+            raise WeightsError(f"{name} was adapted for other networks; adapt the person again")
+        return self._networks.fitted({k: v for k, v in weights.items() if k != PSI}), psi
 
     def _embedded(self, portrait: Portrait) -> FloatArray:
         """The mean over all photos of the person; the projection is linear, so it may be taken after it."""
@@ -83,24 +89,23 @@ class FewshotEngine:
         return crop.picture(who.generator(landmarks=plane[None], psi=who.psi)[0])
 
 
-def _inside(square: crop.Square, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+def _inside(square: crop.Square, shape: tuple[int, ...]) -> Box:
     """The square's whole pixels within a picture."""
     right, bottom = (int(np.floor(edge + square.side)) for edge in (square.left, square.top))
     left, top = (max(int(np.ceil(edge)), 0) for edge in (square.left, square.top))
     return left, top, max(min(right, shape[1]), left + 1), max(min(bottom, shape[0]), top + 1)
 
 
-def laid(image: Image, square: crop.Square, box: tuple[int, int, int, int]) -> FloatArray:
+def laid(image: Image, square: crop.Square, box: Box) -> FloatArray:
     """A square's picture (size, size, 3) at the pixels of the box, (h, w, 3) float32."""
     size = (box[2] - box[0], box[3] - box[1])
-    inverse = square.matrix(len(image))  # from the picture to the square, which is what cv2 asks for
-    inverse[:, 2] += inverse[:, :2] @ np.array(box[:2], np.float32)
+    inverse = affine.moved(square.matrix(len(image)), box[:2])  # to the square, which is what cv2 asks for
     how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     made = cv2.warpAffine(image, inverse, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(made, np.float32)
 
 
-def _weight(square: crop.Square, box: tuple[int, int, int, int], shape: tuple[int, ...]) -> FloatArray:
+def _weight(square: crop.Square, box: Box, shape: tuple[int, ...]) -> FloatArray:
     """1 within, falling to 0 at those edges of the box beyond which the picture goes on."""
     left, top, right, bottom = box
     soft = FEATHER * square.side

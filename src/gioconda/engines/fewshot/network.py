@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda.errors import MissingFileError, WeightsError
+from gioconda.graphs import Tensors, open_graph
 from gioconda.types import FloatArray
 from gioconda.weights import asset_path
 
 WEIGHTS, EMBEDDER, GENERATOR = "fewshot.safetensors", "fewshot_embedder.onnx", "fewshot_generator.onnx"
 THREADS = 2
-
-Tensors = Mapping[str, npt.NDArray[Any]]
 
 
 class Graph:
@@ -28,25 +26,9 @@ class Graph:
     """
 
     def __init__(self, file: Path, tensors: Tensors) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = THREADS
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        # waiting threads must not spin: other stages want the cores
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        names = sorted(tensors)
-        values = [
-            onnxruntime.OrtValue.ortvalue_from_numpy(np.array(tensors[name], np.float32, order="C"))
-            for name in names
-        ]
-        options.add_external_initializers(names, values)
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                file.read_bytes(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's own errors share no base class
+            self._session = open_graph(file, THREADS, tensors)
+        except ValueError as error:
             raise WeightsError(f"{file.name}: its weights do not fit ({str(error)[:160]})") from None
         self.shapes = {one.name: tuple(one.shape) for one in self._session.get_inputs()}
 

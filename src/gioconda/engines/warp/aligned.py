@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from gioconda.engines import affine
+from gioconda.engines.affine import Box, moved
 from gioconda.engines.warp.mesh import load_topology
 from gioconda.engines.warp.mouth import Fill
-from gioconda.engines.warp.patches import Box, patch_box
 from gioconda.types import FloatArray, Image
 from gioconda.weights import asset_path
 
@@ -74,53 +75,14 @@ def alignment(landmarks: FloatArray) -> FloatArray:
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]], np.float32)
 
 
-def moved(matrix: FloatArray, corner: tuple[float, float] | FloatArray) -> FloatArray:
-    """The alignment for an array whose pixel (0, 0) lies at `corner` of the picture."""
-    shifted = matrix.copy()
-    shifted[:, 2] += matrix[:, :2] @ np.asarray(corner, np.float32)
-    return shifted
-
-
-def apply(matrix: FloatArray, points: FloatArray) -> FloatArray:
-    """Points (N, 2 or more) of the picture in the crop, (N, 2)."""
-    return np.asarray(points[:, :2] @ matrix[:, :2].T + matrix[:, 2], np.float32)
-
-
 def cut(image: Image, matrix: FloatArray) -> Image:
     """The crop (HEIGHT, WIDTH, 3) of a picture; averaged first where it is much larger."""
-    scale = float(np.hypot(*matrix[:, 0]))
-    if scale > 0.67:
-        return _cut(image, matrix)
-    box = crop_box(matrix, image.shape)
-    if box is None:
-        return _cut(image, matrix)
-    left, top, right, bottom = box
-    part = image[top:bottom, left:right]
-    size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
-    small = cv2.resize(
-        part, size, interpolation=cv2.INTER_AREA
-    )  # by size: cv2 would keep given factors as they are
-    ratio = np.array([part.shape[1] / small.shape[1], part.shape[0] / small.shape[0]], np.float32)
-    inner = moved(matrix, (left, top))
-    # pixel centres: x_part = (x_small + 0.5) * ratio - 0.5
-    inner[:, 2] += inner[:, :2] @ (0.5 * ratio - 0.5)
-    inner[:, :2] *= ratio
-    return _cut(np.asarray(small, np.uint8), inner)
-
-
-def _cut(image: Image, matrix: FloatArray) -> Image:
-    how = cv2.INTER_LINEAR
-    return np.asarray(
-        cv2.warpAffine(image, matrix, (WIDTH, HEIGHT), flags=how, borderMode=cv2.BORDER_REPLICATE), np.uint8
-    )
+    return affine.cut(image, matrix, (WIDTH, HEIGHT))
 
 
 def crop_box(matrix: FloatArray, shape: tuple[int, ...]) -> Box | None:
     """Whole-pixel box of the picture that the crop shows; None if nothing of it is there."""
-    corners = np.array([[0, 0], [WIDTH, 0], [0, HEIGHT], [WIDTH, HEIGHT]], np.float32)
-    inverse = cv2.invertAffineTransform(matrix)
-    there = apply(np.asarray(inverse, np.float32), corners)
-    return patch_box(there, 1, shape)
+    return affine.shown_box(matrix, (WIDTH, HEIGHT), shape)
 
 
 def geometry(points: FloatArray, stretch: FloatArray, fill: FloatArray) -> Geometry:

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from gioconda.engines.affine import Box, patch_box
 from gioconda.engines.warp.mesh import IntArray, affines, facing, load_topology, rasterize, source_maps
-from gioconda.engines.warp.patches import Box, patch_box
 from gioconda.types import FloatArray, Image, Mouth
 from gioconda.weights import asset_path
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from gioconda.engines.affine import patch_box
 from gioconda.engines.warp.mesh import IntArray, Topology
-from gioconda.engines.warp.patches import blend, patch_box, polygon_mask
+from gioconda.engines.warp.patches import blend, polygon_mask
 from gioconda.types import FloatArray, Image
 
 LASH_AT, LASH_REACH = (

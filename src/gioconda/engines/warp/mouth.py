@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from gioconda.engines.affine import Box, patch_box
 from gioconda.engines.warp.mesh import (
     IntArray,
     Topology,
@@ -16,7 +17,7 @@ from gioconda.engines.warp.mesh import (
     source_maps,
     strip,
 )
-from gioconda.engines.warp.patches import Box, blend, patch_box, polygon_mask
+from gioconda.engines.warp.patches import blend, polygon_mask
 from gioconda.engines.warp.teeth import SKIN as SPRITE_SKIN
 from gioconda.engines.warp.teeth import Teeth, build_teeth, paint_teeth
 from gioconda.types import FloatArray, Image, Mouth, Shot

@@ -1,22 +1,12 @@
-"""Small helpers for painting parts of a face: antialiased polygons and their boxes."""
+"""Small helpers for painting parts of a face: antialiased polygons."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
+from gioconda.engines.affine import Box
 from gioconda.types import FloatArray, Image
-
-Box = tuple[int, int, int, int]
-
-
-def patch_box(points: FloatArray, margin: float, shape: tuple[int, ...]) -> Box | None:
-    """Whole-pixel box around points (N, 2), `margin` pixels wider, inside a picture; None if nothing is left."""
-    low = np.floor(points.min(0) - margin).astype(int)
-    high = np.ceil(points.max(0) + margin).astype(int) + 1
-    left, top = max(int(low[0]), 0), max(int(low[1]), 0)
-    right, bottom = min(int(high[0]), shape[1]), min(int(high[1]), shape[0])
-    return (left, top, right, bottom) if right - left > 2 and bottom - top > 2 else None
 
 
 def polygon_mask(ring: FloatArray, box: Box, soft: float) -> FloatArray:

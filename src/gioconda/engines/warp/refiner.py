@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
+from gioconda.engines import affine
 from gioconda.engines.warp import aligned
 from gioconda.engines.warp.mesh import load_topology
 from gioconda.engines.warp.mouth import Fill
 from gioconda.errors import WeightsError
+from gioconda.graphs import open_graph
 from gioconda.types import FloatArray, Image, Portrait
 from gioconda.weights import asset_path
 
@@ -23,7 +24,7 @@ THREADS = 1  # the other core is busy with the frames before and after
 SMALLEST_UNIT = 16.0  # pixels an inter-ocular distance; a face below shows nothing to repair
 GREY = 4.0  # grey levels between a picture's channels, on average, below which it has no colour to keep
 SHIMMER = (
-    10.0  # grey levels: a difference from the last frame that is let through whole, where a repair may be
+    10.0  # grey levels: where a repair may be, a difference from the last frame that is let through whole
 )
 LEAST = 0.3  # share that is let through of the smallest difference
 STILL, MOVED = 0.1, 0.5  # pixels of the crop: at rest the photo itself shows, a face that moved is repaired
@@ -47,7 +48,7 @@ def build_references(portrait: Portrait) -> tuple[Reference, ...]:
 def _reference(portrait: Portrait) -> Reference:
     matrix = aligned.alignment(portrait.face.landmarks)
     crop = aligned.cut(portrait.image, matrix)
-    return Reference(crop, _shape(aligned.apply(matrix, portrait.face.landmarks)))
+    return Reference(crop, _shape(affine.apply(matrix, portrait.face.landmarks)))
 
 
 def _shape(points: FloatArray) -> FloatArray:
@@ -68,19 +69,9 @@ class Network:
     """The packaged network in onnxruntime; may be run from several threads."""
 
     def __init__(self, file: Path, threads: int) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # waiting threads must not spin: other stages want the cores
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                file.read_bytes(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's own errors share no base class
+            self._session = open_graph(file, threads)
+        except ValueError as error:
             cure = "reinstall gioconda" if file == asset_path(NETWORK) else "export it again"
             raise WeightsError(f"{file} cannot be loaded ({str(error)[:120]}); {cure}") from None
         self._input: str = self._session.get_inputs()[0].name
@@ -125,10 +116,10 @@ class Repair:
         picture, in which the stage's pixel (0, 0) lies at `corner`.
         """
         matrix = aligned.alignment(landmarks)
-        stage = aligned.moved(matrix, corner)
+        stage = affine.moved(matrix, corner)
         if aligned.UNIT / float(np.hypot(*stage[:, 0])) < SMALLEST_UNIT:
             return
-        points = aligned.apply(matrix, landmarks)
+        points = affine.apply(matrix, landmarks)
         told = aligned.geometry(points, aligned.stretch_of(*maps, stage), aligned.fill_of(fill, stage))
         crop = aligned.cut(image, stage)
         planes = aligned.stack(crop, self._reference(points).crop, self._last, told)
@@ -163,7 +154,7 @@ class Repair:
         if box is None:
             return
         left, top, right, bottom = box
-        inner = aligned.moved(matrix, (left, top))
+        inner = affine.moved(matrix, (left, top))
         how = cv2.INTER_CUBIC if np.hypot(*matrix[:, 0]) < 1 else cv2.INTER_LINEAR
         size = (right - left, bottom - top)
         there = np.asarray(cv2.warpAffine(change, inner, size, flags=how | cv2.WARP_INVERSE_MAP), np.float32)

@@ -8,7 +8,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from gioconda.engines.warp.patches import Box
+from gioconda.engines.affine import Box
 from gioconda.types import ARKIT_INDEX, FloatArray, Shot
 from gioconda.weights import asset_path
 

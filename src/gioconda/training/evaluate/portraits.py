@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from gioconda.training.evaluate.protocol import Stretch
 
 SHARP = 2.0  # pixels of a portrait for one of the compared square; more would be lost again
-ROOM = (
-    1.1  # sides of the head's square that the portrait's picture holds, its edge repeated where it is smaller
-)
+ROOM = 1.1  # sides of the head's square that the portrait's picture holds, if need be by its edge repeated
 
 
 def as_portrait(image: Image, one: Face, size: int, masker: PersonMasker, name: str) -> Portrait:

@@ -26,19 +26,9 @@ PUBLISHED = {1: ("43.0", "0.67", "0.15"), 8: ("38.0", "0.71", "0.17"), 32: ("29.
 
 def write(out: Path, results: Results) -> None:
     """Write both files into the folder, each whole or not at all; OutputError."""
-    _write(out / JSON, json.dumps(as_values(results), indent=1, ensure_ascii=False) + "\n")
-    _write(out / MARKDOWN, as_markdown(results))
-
-
-def _write(target: Path, text: str) -> None:
-    temp = media.temp_beside(target)
-    try:
-        temp.write_text(text, encoding="utf-8")
-        media.publish(temp, target)
-    except OSError as error:
-        raise media.output_error(error, target) from None
-    finally:
-        temp.unlink(missing_ok=True)
+    values = json.dumps(as_values(results), indent=1, ensure_ascii=False) + "\n"
+    media.write_whole(out / JSON, values.encode())
+    media.write_whole(out / MARKDOWN, as_markdown(results).encode())
 
 
 def as_values(results: Results) -> dict[str, Any]:

@@ -19,10 +19,12 @@ from gioconda.engines.fewshot import crop
 from gioconda.engines.fewshot.engine import PSI
 from gioconda.engines.fewshot.network import WEIGHTS
 from gioconda.errors import InputError
-from gioconda.training.fewshot import task
+from gioconda.training import machine
+from gioconda.training.fewshot.content import Content
 from gioconda.training.fewshot.data import STRAIGHT, jittered, seen
-from gioconda.training.fewshot.model import Discriminator, hinge, matching
-from gioconda.training.fewshot.weights import folded, shape_of, take_over
+from gioconda.training.fewshot.model import Discriminator, Trio, channels_last, critic_loss, judged
+from gioconda.training.fewshot.weights import COLUMNS, folded, shape_of, take_over
+from gioconda.training.machine import use_threads
 from gioconda.types import FloatArray, Image, Portrait
 from gioconda.weights import asset_path
 
@@ -65,7 +67,7 @@ def adapt(
     s = settings or Settings()
     if not 1 <= len(photos) <= MOST_PHOTOS:
         raise InputError(f"{len(photos)} photos: give 1 to {MOST_PHOTOS} of one person")
-    torch.set_num_threads(s.threads or min(8, torch.get_num_threads()))
+    use_threads(s.threads)
     fit = Fit(photos, s)
     steps = s.steps or _steps(len(photos))
     for index in range(steps):
@@ -103,22 +105,21 @@ class Fit:
         shape = shape_of(file)
         self._heads, self._size = [stored(photo, shape.size) for photo in photos], shape.size
         torch.manual_seed(s.seed)
-        trio, self._critic = folded(task.Trio(shape)), Discriminator(shape, 1)
-        assert isinstance(trio, task.Trio)
+        trio, self._critic = folded(Trio(shape)), Discriminator(shape, 1)
+        assert isinstance(trio, Trio)
         take_over(file, trio, self._critic)
         self._generator = trio.generator
         for net in (trio, self._critic):
-            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            machine.lay_out(net)
         with torch.no_grad():
             plain = np.stack([seen(head.image, head.points, self._size, STRAIGHT) for head in self._heads])
             embedding = trio.embed(torch.from_numpy(plain)[None])
             psi = trio.projection(embedding)
         self._psi, self._person = nn.Parameter(psi), nn.Parameter(embedding)
-        self._critic.requires_grad_(True)
         self._optimizer = torch.optim.Adam([*self._generator.parameters(), self._psi], 1.0, (0.5, 0.999))
-        judged = [p for n, p in self._critic.named_parameters() if n != "columns.weight"]
-        self._critic_optimizer = torch.optim.Adam([*judged, self._person], 1.0, (0.5, 0.999))
-        self._content = task.Content(task.Settings(pixel=s.pixel, squeeze=s.squeeze, features=s.features))
+        own = [p for name, p in self._critic.named_parameters() if name != COLUMNS]
+        self._critic_optimizer = torch.optim.Adam([*own, self._person], 1.0, (0.5, 0.999))
+        self._content = Content(s.pixel, {"squeeze": (s.features, s.squeeze)})
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         """One step of the generator and one of the discriminator; the losses."""
@@ -152,27 +153,20 @@ class Fit:
             place = jittered(random) if self._s.jitter else STRAIGHT
             pairs.append(seen(head.image, head.points, self._size, place))
         both = torch.from_numpy(np.stack(pairs))
-        return task.channels_last(both[:, 0]), task.channels_last(both[:, 1])
+        return channels_last(both[:, 0]), channels_last(both[:, 1])
 
     def _losses(self, made: Tensor, true: Tensor, landmarks: Tensor) -> dict[str, Tensor]:
         s, person = self._s, self._person.detach().expand(len(true), -1)
-        self._critic.requires_grad_(False)
-        score, features = self._critic(made, landmarks, person)
-        with torch.no_grad():
-            _, wanted = self._critic(true, landmarks, person)
-        self._critic.requires_grad_(True)
+        score, match = judged(self._critic, made, true, landmarks, person)
         return {
             "content": self._content(made, true).float(),
-            "matching": s.matching * matching(features, wanted),
-            "adversarial": -s.adversarial * score.float().mean(),
+            "matching": s.matching * match,
+            "adversarial": s.adversarial * score,
         }
 
     def _critic_step(self, made: Tensor, true: Tensor, landmarks: Tensor) -> Tensor:
-        person = self._person.expand(2 * len(true), -1)
         with torch.autocast("cpu", torch.bfloat16):
-            both = task.channels_last(torch.cat([true, made]))
-            scores, _ = self._critic(both, torch.cat([landmarks, landmarks]), person)
-        loss = hinge(*scores.float().chunk(2))
+            loss = critic_loss(self._critic, made, true, landmarks, self._person.expand(len(true), -1))
         self._critic_optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._critic_optimizer.step()

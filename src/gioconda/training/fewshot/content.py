@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -113,3 +113,27 @@ def _loaded(into: int, out: int, weights: list[tuple[Tensor, Tensor]], file: Pat
     conv.weight.data.copy_(weight)
     conv.bias.data.copy_(bias)  # type: ignore[union-attr]
     return conv
+
+
+class Content(nn.Module):
+    """The content losses whose files are named, weighted and summed, and the plain L1.
+
+    pixel: weight of L1. files: by kind (squeeze, vgg19, vggface) the file, empty for none, and its weight; with none of
+    them, L1 counts in any case.
+    """
+
+    def __init__(self, pixel: float, files: Mapping[str, tuple[str, float]]) -> None:
+        super().__init__()
+        named = {kind: (Path(file), weight) for kind, (file, weight) in files.items() if file and weight}
+        self.parts = nn.ModuleList(
+            Squeeze(file) if kind == "squeeze" else Vgg(kind, file) for kind, (file, _) in named.items()
+        )
+        self.weights = [weight for _, weight in named.values()]
+        self.pixel = pixel if named else max(pixel, 1.0)
+
+    def forward(self, made: Tensor, true: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) -> scalar."""
+        loss = self.pixel * F.l1_loss(made, true)
+        for part, weight in zip(self.parts, self.weights, strict=True):
+            loss = loss + weight * part(made, true)
+        return loss

@@ -74,22 +74,12 @@ class Heads:
         self._cache: dict[tuple[int, int], Image] | None = {} if total < CACHE_BYTES else None
         self._landmarks: dict[int, FloatArray] = {}
 
-    @property
-    def frames(self) -> int:
-        """How many pictures there are."""
-        return sum(self._shards.clips[k].count for clips in self.clips for k in clips)
-
     def batch(self, seed: int, index: int, size: int, shots: int, part: slice = slice(None)) -> Batch:
-        """The batch of step `index`, `shots` photos each; part: the rows that this process takes.
-
-        The next step's is begun at once, so that it is there when it is asked for.
-        """
+        """The batch of step `index`, `shots` photos each; part: the rows that this process takes."""
         key = (seed, index, size, shots, part.start, part.step)
         if self._next is not None and self._next[0] == key:
-            made = self._next[1].result()
-        else:
-            made = self._draw(seed, index, size, shots, part)
-        return made
+            return self._next[1].result()
+        return self._draw(seed, index, size, shots, part)
 
     def expect(self, seed: int, index: int, size: int, shots: int, part: slice = slice(None)) -> None:
         """Begin to make a batch that will be asked for next."""

@@ -11,18 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gioconda import media
 from gioconda.engines.fewshot.network import EMBEDDER, GENERATOR, WEIGHTS
-from gioconda.training.fewshot.model import Discriminator, Shape
-from gioconda.training.fewshot.task import Trio
-from gioconda.training.fewshot.weights import encode, folded
+from gioconda.training.fewshot.model import Discriminator, Shape, Trio
+from gioconda.training.fewshot.weights import COLUMNS, encode, folded
 from gioconda.training.loop import BEST, read
 
-PLACES = (
-    "start",
-    "features",
-    "vgg19_file",
-    "vggface_file",
-)  # paths of the machine that trained: nobody's business
+# settings that are paths of the machine that trained: nobody else's business
+PLACES = ("start", "features", "vgg19_file", "vggface_file")
 
 
 class Meeting(nn.Module):
@@ -59,12 +55,12 @@ def export(run: Path, out: Path, checkpoint: str = BEST) -> tuple[Path, ...]:
     trio = Trio(shape)
     trio.load_state_dict(whole["task"]["ema"])
     judged = whole["task"]["critic"]
-    critic = Discriminator(shape, len(judged["columns.weight"]))
+    critic = Discriminator(shape, len(judged[COLUMNS]))
     critic.load_state_dict(judged)
     out.mkdir(parents=True, exist_ok=True)
     learnt = {k: v for k, v in settings.items() if k not in PLACES}
     told = {"settings": json.dumps(learnt), "steps": str(whole["done"])}
-    _write(out / WEIGHTS, encode(shape, trio.eval(), critic.eval(), told))
+    media.write_whole(out / WEIGHTS, encode(shape, trio.eval(), critic.eval(), told))
     write_graphs(shape, out)
     return out / WEIGHTS, out / EMBEDDER, out / GENERATOR
 
@@ -107,13 +103,4 @@ def _graph(net: nn.Module, inputs: dict[str, Tensor], output: str, file: Path) -
     model.graph.ClearField("value_info")
     for node in model.graph.node:
         node.ClearField("doc_string")
-    _write(file, model.SerializeToString())
-
-
-def _write(path: Path, content: bytes) -> None:
-    temp = path.with_suffix(".part")
-    try:
-        temp.write_bytes(content)
-        temp.replace(path)
-    finally:
-        temp.unlink(missing_ok=True)
+    media.write_whole(file, model.SerializeToString())

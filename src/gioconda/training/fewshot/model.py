@@ -246,6 +246,31 @@ class Projection(nn.Module):
         return made
 
 
+class Trio(nn.Module):
+    """What draws a person: embedder, projection, generator."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.embedder, self.generator = Embedder(shape), Generator(shape)
+        self.projection = Projection(shape, self.generator.style)
+
+    def embed(self, photos: Tensor) -> Tensor:
+        """Photos (N, K, 2, 3, S, S) -> each person's embedding, the mean over the photos, (N, E)."""
+        flat = photos.flatten(0, 1)
+        each: Tensor = self.embedder(channels_last(flat[:, 0]), channels_last(flat[:, 1]))
+        return each.view(*photos.shape[:2], -1).mean(1)
+
+    def forward(self, photos: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor]:
+        """The drawn pictures (N, 3, S, S), and the embeddings (N, E)."""
+        embedding = self.embed(photos)
+        return self.generator(landmarks, self.projection(embedding)), embedding
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """The layout in which convolutions of few channels are fastest."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
 class Discriminator(nn.Module):
     """How real a picture is with its landmarks, for one video: r = v . (W_i + w0) + b.
 
@@ -282,3 +307,27 @@ def matching(made: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
 def match_columns(embeddings: Tensor, columns: Tensor) -> Tensor:
     """L_MCH: mean absolute difference of what describes a person (N, 512) and the discriminator's columns W_i."""
     return (embeddings - columns).abs().mean()
+
+
+def judged(
+    critic: Discriminator, made: Tensor, true: Tensor, landmarks: Tensor, person: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What the discriminator says of made pictures, for the generator: -r, and feature matching, scalars both.
+
+    made, true, landmarks: (N, 3, H, W); person (N, E). The discriminator gets no gradient.
+    """
+    critic.requires_grad_(False)
+    score, features = critic(made, landmarks, person)
+    with torch.no_grad():
+        _, wanted = critic(true, landmarks, person)
+    critic.requires_grad_(True)
+    return -score.float().mean(), matching(features, wanted)
+
+
+def critic_loss(
+    critic: Discriminator, made: Tensor, true: Tensor, landmarks: Tensor, person: Tensor
+) -> Tensor:
+    """The discriminator's own loss on true and made pictures, of the same shapes as in `judged`."""
+    both = channels_last(torch.cat([true, made]))
+    scores, _ = critic(both, torch.cat([landmarks, landmarks]), torch.cat([person, person]))
+    return hinge(*scores.float().chunk(2))

@@ -61,7 +61,7 @@ def adapt_person(
         "sources": [{"name": one.name, "sha256": one.sha256} for one in photos],
     }
     content = identity.encode(identity.Identity(kept.image, kept.face.landmarks, fitted, about))
-    _write(target, content)
+    media.write_whole(target, content)
     return Adapted(target, len(photos), seconds, tuple(left_out))
 
 
@@ -113,13 +113,3 @@ def _kept(photo: Portrait) -> Portrait:
     image = crop.cut(photo.image, square, KEPT_SIDE)
     points = crop.into(photo.face.landmarks, square, KEPT_SIDE)
     return Portrait(image, Face(points), photo.name, photo.sha256)
-
-
-def _write(target: Path, content: bytes) -> None:
-    temp = media.temp_beside(target)
-    try:
-        temp.write_bytes(content)
-    except OSError as error:
-        temp.unlink(missing_ok=True)
-        raise media.output_error(error, target) from None
-    media.publish(temp, target)

@@ -145,13 +145,7 @@ def _side(content: bytes) -> int:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON beside its target, then under its name; OutputError."""
-    temp = media.temp_beside(path)
-    try:
-        temp.write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
-    except OSError as error:
-        temp.unlink(missing_ok=True)
-        raise media.output_error(error, path) from None
-    media.publish(temp, path)
+    media.write_whole(path, json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:

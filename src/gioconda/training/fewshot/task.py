@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -11,7 +9,6 @@ from math import cos, pi
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from lightning_fabric import Fabric
@@ -19,22 +16,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from gioconda.errors import InputError
+from gioconda.training import machine
 from gioconda.training.config import as_dict
-from gioconda.training.fewshot.content import Squeeze, Vgg
+from gioconda.training.fewshot.content import Content
 from gioconda.training.fewshot.data import Batch, Heads
 from gioconda.training.fewshot.model import (
     Discriminator,
-    Embedder,
-    Generator,
-    Projection,
     Shape,
-    hinge,
+    Trio,
+    channels_last,
+    critic_loss,
+    judged,
     match_columns,
-    matching,
 )
 from gioconda.training.fewshot.shards import Shards
 from gioconda.training.fewshot.weights import take_over
-from gioconda.training.loop import Crew, Schedule, fit
+from gioconda.training.loop import Crew, Schedule, contact_sheet, fit
+from gioconda.training.machine import follow, launched, use_threads
 from gioconda.types import Image
 
 DEV_SAMPLES, GRID_SAMPLES = 32, 8
@@ -96,6 +94,11 @@ class Settings:
             self.steps, self.minutes, validate_every=self.validate_every, save_seconds=self.save_seconds
         )
 
+    def content(self) -> Content:
+        """The content losses whose files are named."""
+        named = (("squeeze", self.features), ("vgg19", self.vgg19_file), ("vggface", self.vggface_file))
+        return Content(self.pixel, {kind: (file, getattr(self, kind)) for kind, file in named})
+
     def check(self) -> None:
         """InputError for values that cannot be."""
         if self.steps < 1 or self.batch < 1 or not 1 <= self.fewest <= self.shots:
@@ -104,53 +107,6 @@ class Settings:
             raise InputError(f"size {self.size}: must divide by {16 * max(self.fold, 1)}, and fold be 1 or 2")
         if self.group not in GROUPS:
             raise InputError(f"group {self.group!r}: use {' or '.join(GROUPS)}")
-
-
-class Content(nn.Module):
-    """The content losses whose files are named, weighted and summed, and the plain L1."""
-
-    def __init__(self, s: Settings) -> None:
-        super().__init__()
-        self.parts, self.weights, self.pixel = nn.ModuleList(), list[float](), s.pixel
-        wanted = ((s.features, s.squeeze, "squeeze"), (s.vgg19_file, s.vgg19, "vgg19"))
-        for file, weight, kind in (*wanted, (s.vggface_file, s.vggface, "vggface")):
-            if file and weight:
-                self.parts.append(Squeeze(Path(file)) if kind == "squeeze" else Vgg(kind, Path(file)))
-                self.weights.append(weight)
-        if not len(self.parts):
-            self.pixel = max(self.pixel, 1.0)  # L1 and feature matching alone
-
-    def forward(self, made: Tensor, true: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W) -> scalar."""
-        loss = self.pixel * F.l1_loss(made, true)
-        for part, weight in zip(self.parts, self.weights, strict=True):
-            loss = loss + weight * part(made, true)
-        return loss
-
-
-class Trio(nn.Module):
-    """What draws a person: embedder, projection, generator."""
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.embedder, self.generator = Embedder(shape), Generator(shape)
-        self.projection = Projection(shape, self.generator.style)
-
-    def embed(self, photos: Tensor) -> Tensor:
-        """Photos (N, K, 2, 3, S, S) -> each person's embedding, the mean over the photos, (N, E)."""
-        flat = photos.flatten(0, 1)
-        each: Tensor = self.embedder(channels_last(flat[:, 0]), channels_last(flat[:, 1]))
-        return each.view(*photos.shape[:2], -1).mean(1)
-
-    def forward(self, photos: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor]:
-        """The drawn pictures (N, 3, S, S), and the embeddings (N, E)."""
-        embedding = self.embed(photos)
-        return self.generator(landmarks, self.projection(embedding)), embedding
-
-
-def channels_last(x: Tensor) -> Tensor:
-    """The layout in which convolutions of few channels are fastest."""
-    return x.contiguous(memory_format=torch.channels_last)
 
 
 class FewshotTask:
@@ -169,23 +125,13 @@ class FewshotTask:
         if settings.start:
             take_over(Path(settings.start), self.trio, self.critic)
         for net in (self.trio, self.critic):
-            net.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            machine.lay_out(net.to(fabric.device))
         betas = (settings.beta1, 0.999)
         self._optimizer = torch.optim.Adam(self.trio.parameters(), 1.0, betas)
         self._critic_optimizer = torch.optim.Adam(self.critic.parameters(), 1.0, betas)
         self.ema = deepcopy(self.trio).requires_grad_(False).eval()
-        self._content = Content(settings).to(fabric.device)
+        self._content = settings.content().to(fabric.device)
         self._rows = slice(fabric.global_rank, None, fabric.world_size)
-
-    @property
-    def people(self) -> int:
-        """How many sets of photos are learnt from."""
-        return len(self._train.people)
-
-    @property
-    def frames(self) -> int:
-        """How many pictures are learnt from."""
-        return self._train.frames
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         """One step of embedder and generator, and of the discriminator once it takes part."""
@@ -200,7 +146,7 @@ class FewshotTask:
         if critic_on:
             parts |= self._critic_parts(made, true, landmarks, embedding, who)
         self._update(self.trio, self._optimizer, torch.stack(list(parts.values())).sum())
-        self._follow(index)
+        follow(self.ema, self.trio, index, s.ema)
         logged = {name: float(value.detach()) for name, value in parts.items()}
         if critic_on:
             for _ in range(s.critic_steps):
@@ -241,27 +187,16 @@ class FewshotTask:
         s = self._s
         with torch.no_grad():
             person = self.critic.columns(who)
-        self.critic.requires_grad_(False)
         with self._fabric.autocast():
-            score, features = self.critic(made, landmarks, person)
-            with torch.no_grad():
-                _, wanted = self.critic(true, landmarks, person)
-        self.critic.requires_grad_(True)
-        parts = {
-            "adversarial": -s.adversarial * score.float().mean(),
-            "matching": s.matching * matching(features, wanted),
-        }
+            score, match = judged(self.critic, made, true, landmarks, person)
+        parts = {"adversarial": s.adversarial * score, "matching": s.matching * match}
         if s.columns:
             parts["columns"] = s.columns * match_columns(embedding, person)
         return parts
 
     def _critic_step(self, made: Tensor, true: Tensor, landmarks: Tensor, who: Tensor) -> float:
-        person = self.critic.columns(who)
         with self._fabric.autocast():
-            both = channels_last(torch.cat([true, made]))
-            scores, _ = self.critic(both, torch.cat([landmarks, landmarks]), torch.cat([person, person]))
-        real, fake = scores.float().chunk(2)
-        loss = hinge(real, fake)
+            loss = critic_loss(self.critic, made, true, landmarks, self.critic.columns(who))
         self._update(self.critic, self._critic_optimizer, loss)
         return float(loss.detach())
 
@@ -271,15 +206,6 @@ class FewshotTask:
         _average_gradients(self._fabric, net.parameters())
         nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimizer.step()
-
-    def _follow(self, index: int) -> None:
-        """Let the averaged networks follow; buffers are copied: a mean of singular vectors is none."""
-        decay = min(self._s.ema, (1 + index) / (10 + index))
-        with torch.no_grad():
-            for mine, own in zip(self.ema.parameters(), self.trio.parameters(), strict=True):
-                mine.lerp_(own, 1 - decay)
-            for kept, new in zip(self.ema.buffers(), self.trio.buffers(), strict=True):
-                kept.copy_(new)
 
     def _drawn(self) -> tuple[Tensor, Tensor]:
         photos, true, landmarks, _ = self._tensors(self._dev)
@@ -313,8 +239,7 @@ class FewshotTask:
                 self._dev.target[k, 0],
             ]
             rows.append(np.concatenate(tiles, 2))
-        sheet = np.concatenate([np.concatenate(rows[k::2], 1) for k in range(2)], 2)
-        return np.ascontiguousarray((sheet.transpose(1, 2, 0) + 1) * 127.5).clip(0, 255).astype(np.uint8)
+        return contact_sheet(rows)
 
     def state(self) -> dict[str, Any]:
         """All that steps change."""
@@ -355,29 +280,12 @@ def _average_gradients(fabric: Fabric, parameters: Iterable[nn.Parameter]) -> No
         gradient.copy_(part.view_as(gradient))
 
 
-def launched(accelerator: str, precision: str) -> Fabric:
-    """Fabric for this process: alone, or one of those that torchrun has started, on as many machines as there are."""
-    for name in ("lightning_fabric", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # its greetings are not for the user's terminal
-    world, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
-    fabric = Fabric(
-        accelerator=accelerator,
-        devices=local,
-        num_nodes=max(world // local, 1),
-        strategy="ddp" if world > 1 else "auto",
-        precision=precision,  # type: ignore[arg-type]
-    )
-    fabric.launch()
-    return fabric
-
-
 def train(
     settings: Settings, data: Path, run: Path, *, dry_run: bool = False, report: Any = lambda *_: None
 ) -> int:
     """Train in the folder `run`, going on where it stopped; dry_run: two steps and a validation, in memory."""
     settings.check()
-    torch.set_num_threads(settings.threads or min(8, torch.get_num_threads()))
-    cv2.setNumThreads(1)  # batches are made in threads beside the networks
+    use_threads(settings.threads)
     fabric = launched(settings.accelerator, settings.precision)
     task = FewshotTask(settings, data, fabric)
     if dry_run:

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda import face, media
+from gioconda.engines import affine
 from gioconda.engines.warp import aligned
 from gioconda.engines.warp.engine import WarpEngine, WarpIdentity, warp_shot
 from gioconda.errors import GiocondaError, InputError
@@ -92,7 +93,7 @@ def prepare(
     entries.sort(key=lambda e: e.clip)
     if not entries:
         raise InputError(f"{source}: no clip could be prepared; the first says: {failures[0]}")
-    _write_atomically(out / INDEX, json.dumps([asdict(e) for e in entries], indent=0).encode())
+    media.write_whole(out / INDEX, json.dumps([asdict(e) for e in entries], indent=0).encode())
     return entries, failures
 
 
@@ -155,12 +156,6 @@ def _one(clip: Clip, file: Path, plan: Plan) -> str | None:
     finally:
         shutil.rmtree(temp, ignore_errors=True)
     return None
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    temp = path.with_suffix(".part")
-    temp.write_bytes(content)
-    temp.replace(path)
 
 
 def clip_samples(path: Path, plan: Plan) -> dict[str, npt.NDArray[np.generic]]:
@@ -276,12 +271,12 @@ def _warped_crop(
     shot = replace(laid.shot(index, mouth), creases=0.0)
     warped = warp_shot(who, shot)
     matrix = aligned.alignment(shot.landmarks)
-    stage = aligned.moved(matrix, who.surround.box[:2])
+    stage = affine.moved(matrix, who.surround.box[:2])
     maps = np.stack(
         [aligned.stretch_of(warped.map_x, warped.map_y, stage), aligned.fill_of(warped.fill, stage)]
     )
     crops = (aligned.cut(warped.image, stage), aligned.cut(frames[index], matrix))
-    points = aligned.apply(matrix, shot.landmarks)
+    points = affine.apply(matrix, shot.landmarks)
     return crops, np.rint(maps * MAP_SCALE).astype(np.int8), points
 
 

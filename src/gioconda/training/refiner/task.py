@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from math import cos, pi
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -22,7 +18,8 @@ from torch import Tensor, nn
 from gioconda.engines.warp.aligned import LAST, LINES, OPENING, REFERENCE, STRETCH, WARPED, WINDOW
 from gioconda.errors import InputError, MissingFileError, WeightsError
 from gioconda.training.config import as_dict
-from gioconda.training.loop import Schedule, fit
+from gioconda.training.loop import Schedule, contact_sheet, fit
+from gioconda.training.machine import follow, launched, lay_out, use_threads
 from gioconda.training.perceptual import SqueezeFeatures, feature_distance
 from gioconda.training.refiner.data import Batch, Samples
 from gioconda.training.refiner.losses import (
@@ -35,7 +32,6 @@ from gioconda.training.refiner.losses import (
 from gioconda.training.refiner.network import PatchCritic, Refiner
 from gioconda.types import Image
 
-M = TypeVar("M", bound=nn.Module)
 LOSS_LAYERS = ("fire3", "fire5", "fire7", "fire9")  # conv1 costs most and says little that pixels do not
 DEV_SAMPLES, GRID_SAMPLES = 64, 12
 
@@ -85,16 +81,14 @@ class RefinerTask:
         self._s = settings
         self.settings: Mapping[str, Any] = as_dict(settings)
         torch.manual_seed(settings.seed)
-        for name in ("lightning_fabric", "lightning.fabric"):
-            logging.getLogger(name).setLevel(logging.ERROR)  # its greetings are not for the user's terminal
-        self._fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)  # type: ignore[arg-type]
+        self._fabric = launched(settings.accelerator, settings.precision, together=False)
         self._device = self._fabric.device
         self._train = Samples(data, "train", people=settings.people)
         self._dev = Samples(data, "dev").fixed(DEV_SAMPLES)
-        net = _channels_last(Refiner(settings.width))
+        net = lay_out(Refiner(settings.width))
         if settings.start:
             _take_over(net, Path(settings.start))
-        critic = _channels_last(PatchCritic(5))
+        critic = lay_out(PatchCritic(5))
         self._net, self._optimizer = self._fabric.setup(
             net, torch.optim.AdamW(net.parameters(), 1.0, (0.9, 0.99))
         )
@@ -109,7 +103,7 @@ class RefinerTask:
         if not file:
             return None
         features: nn.Module = SqueezeFeatures(Path(file), LOSS_LAYERS)
-        return _channels_last(features.to(self._device))
+        return lay_out(features.to(self._device))
 
     @property
     def people(self) -> list[str]:
@@ -147,7 +141,7 @@ class RefinerTask:
         self._fabric.backward(torch.stack(list(parts.values())).sum())
         self._fabric.clip_gradients(self._net, self._optimizer, max_norm=1.0, error_if_nonfinite=False)
         self._optimizer.step()
-        self._follow(index)
+        follow(self._ema, self._net.module, index, s.ema)
         logged = {name: float(value.detach()) for name, value in parts.items()}
         if critic_on:
             logged["critic"] = self._critic_step(made.detach(), true, now_in)
@@ -180,13 +174,6 @@ class RefinerTask:
         self._fabric.backward(loss)
         self._critic_optimizer.step()
         return float(loss.detach())
-
-    def _follow(self, index: int) -> None:
-        decay = min(self._s.ema, (1 + index) / (10 + index))
-        with torch.no_grad():
-            own = dict(self._net.module.state_dict())
-            for name, value in self._ema.state_dict().items():
-                value.lerp_(own[name].to(value), 1 - decay)
 
     def _tensor(self, array: Any) -> Tensor:
         return torch.from_numpy(array).to(self._device, memory_format=torch.channels_last)
@@ -233,8 +220,7 @@ class RefinerTask:
             window = np.repeat(inputs[k, WINDOW:] * 2 - 1, 3, axis=0)
             tiles = [inputs[k, REFERENCE], inputs[k, WARPED], made[k].cpu().numpy(), true[k], window]
             rows.append(np.concatenate(tiles, 2))
-        sheet = np.concatenate([np.concatenate(rows[k::2], 1) for k in range(2)], 2)
-        return np.ascontiguousarray((sheet.transpose(1, 2, 0) + 1) * 127.5).clip(0, 255).astype(np.uint8)
+        return contact_sheet(rows)
 
     def state(self) -> dict[str, Any]:
         """All that steps change."""
@@ -279,19 +265,13 @@ def blanked_channels(settings: Mapping[str, Any]) -> list[int]:
     return away
 
 
-def _channels_last(module: M) -> M:
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return module
-
-
 def train(
     settings: Settings, data: Path, run: Path, *, dry_run: bool = False, report: Any = lambda *_: None
 ) -> int:
     """Train in the folder `run`, going on where it stopped; dry_run: two steps and a validation, in memory."""
     if settings.steps < 1 or settings.batch < 1:
         raise InputError("steps and batch must be at least 1")
-    torch.set_num_threads(settings.threads or min(8, os.cpu_count() or 1))
-    cv2.setNumThreads(1)  # samples are made in a thread beside the networks
+    use_threads(settings.threads)
     task = RefinerTask(settings, data)
     if dry_run:
         for index in range(2):
