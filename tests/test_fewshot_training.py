@@ -19,6 +19,7 @@ from gioconda.training.config import pairs
 from gioconda.training.fewshot import task, weights
 from gioconda.training.fewshot.data import Heads
 from gioconda.training.fewshot.model import Discriminator, Shape, Trio
+from gioconda.training.fewshot.prepare import Plan, prepare
 from gioconda.training.fewshot.shards import Shards
 from gioconda.training.loop import LAST, read, statistics
 from gioconda.training.machine import launched
@@ -146,6 +147,15 @@ def test_settings_that_cannot_be_are_told(heads, tmp_path, capsys, words, told):
     assert run([*command(heads, tmp_path / "run")[2:], *words]) == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_one_person_alone_can_be_trained_on(talking_astronaut, tmp_path):
+    videos = tmp_path / "videos" / "ann"
+    videos.mkdir(parents=True)
+    for take in range(2):
+        (videos / f"{take}.mp4").write_bytes(talking_astronaut.read_bytes())
+    prepare(videos.parent, tmp_path / "heads", Plan(frames=4, size=96), processes=1)
+    assert task.train(tiny(), tmp_path / "heads", tmp_path / "run", dry_run=True) == 2
 
 
 def test_a_missing_feature_file_is_told(heads, tmp_path, capsys):  # noqa: F811

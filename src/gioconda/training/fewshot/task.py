@@ -262,9 +262,8 @@ class FewshotTask:
 
 def _dev_batch(data: Path, s: Settings) -> Batch:
     """Fixed samples of people that are not learnt from; of the train split where there are none."""
-    shards = Shards(data, "dev")
-    if not shards.clips:
-        shards = Shards(data, "train")
+    has_dev = any(clip.split == "dev" for clip in Shards(data).clips)
+    shards = Shards(data, "dev" if has_dev else "train")
     return Heads(shards, s.size, group=s.group).fixed(DEV_SAMPLES, s.shots)
 
 
