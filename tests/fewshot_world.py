@@ -17,8 +17,8 @@ def mirrored(source, path):
         return write_clip(path, [cv2.flip(frame.image, 1)[:, :, [2, 1, 0]] for frame in frames])
 
 
-@pytest.fixture(scope="session")
-def heads(talking_astronaut, tmp_path_factory):
+@pytest.fixture(name="heads", scope="session")
+def heads_fixture(talking_astronaut, tmp_path_factory):
     """A folder that `gioconda prepare` made of two people, two clips each, and a third for dev."""
     root = tmp_path_factory.mktemp("world")
     videos = root / "videos"
@@ -48,8 +48,8 @@ def tiny(**changes):
     return load(task.Settings, "tiny", words)
 
 
-@pytest.fixture(scope="session")
-def tiny_weights(heads, tmp_path_factory):
+@pytest.fixture(name="tiny_weights", scope="session")
+def tiny_weights_fixture(heads, tmp_path_factory):
     """fewshot.safetensors of a tiny network that has hardly learnt anything, and its graphs beside it."""
     root = tmp_path_factory.mktemp("tiny")
     task.train(tiny(steps=30, validate_every=30), heads, root / "run")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from fewshot_world import heads, tiny, tiny_weights  # noqa: F401
+from fewshot_world import heads_fixture, tiny, tiny_weights_fixture  # noqa: F401
 from gioconda.cli import run
 from gioconda.errors import InputError, WeightsError
 from gioconda.training.config import pairs
@@ -64,7 +64,7 @@ def command(data, out, **changes):
 
 
 @pytest.mark.slow
-def test_a_head_is_learnt(heads, tmp_path):  # noqa: F811
+def test_a_head_is_learnt(heads, tmp_path):
     settings = tiny(steps=200, validate_every=100, shots=1)
     task.train(settings, heads, tmp_path / "run")
     lines = [line for line in statistics(tmp_path / "run") if "content" in line]
@@ -74,7 +74,7 @@ def test_a_head_is_learnt(heads, tmp_path):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_a_killed_and_resumed_run_has_the_weights_of_an_unbroken_one(heads, tmp_path):  # noqa: F811
+def test_a_killed_and_resumed_run_has_the_weights_of_an_unbroken_one(heads, tmp_path):
     changes = {"steps": 14, "save_seconds": 0.0, "validate_every": 100}
     broken = tmp_path / "broken"
     process = subprocess.Popen(
@@ -97,7 +97,7 @@ def test_a_killed_and_resumed_run_has_the_weights_of_an_unbroken_one(heads, tmp_
 
 
 @pytest.mark.slow
-def test_two_processes_take_the_steps_of_one(heads, tmp_path):  # noqa: F811
+def test_two_processes_take_the_steps_of_one(heads, tmp_path):
     changes = {"steps": 4, "batch": 4, "validate_every": 100}
     torchrun = [
         sys.executable,
@@ -128,7 +128,7 @@ def start_of(folder, changes):
     return {f"{part}.{k}": v for part in ("trio", "ema", "critic") for k, v in fresh[part].items()}
 
 
-def test_a_dry_run_writes_nothing(heads, tmp_path, capsys):  # noqa: F811
+def test_a_dry_run_writes_nothing(heads, tmp_path, capsys):
     words = command(heads, tmp_path / "run", steps=5)[2:]
     assert run([*words, "--dry-run"]) == 0
     assert "2 steps tried, nothing written" in capsys.readouterr().out
@@ -143,7 +143,7 @@ def test_a_dry_run_writes_nothing(heads, tmp_path, capsys):  # noqa: F811
         (["--size", "70"], "size 70"),
     ],
 )
-def test_settings_that_cannot_be_are_told(heads, tmp_path, capsys, words, told):  # noqa: F811
+def test_settings_that_cannot_be_are_told(heads, tmp_path, capsys, words, told):
     assert run([*command(heads, tmp_path / "run")[2:], *words]) == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
@@ -158,12 +158,12 @@ def test_one_person_alone_can_be_trained_on(talking_astronaut, tmp_path):
     assert task.train(tiny(), tmp_path / "heads", tmp_path / "run", dry_run=True) == 2
 
 
-def test_a_missing_feature_file_is_told(heads, tmp_path, capsys):  # noqa: F811
+def test_a_missing_feature_file_is_told(heads, tmp_path, capsys):
     assert run([*command(heads, tmp_path / "run")[2:], "--features", str(tmp_path / "none.safetensors")]) == 2
     assert "none.safetensors" in capsys.readouterr().err
 
 
-def test_batches_follow_from_the_steps_number(heads):  # noqa: F811
+def test_batches_follow_from_the_steps_number(heads):
     one, two = (Heads(Shards(heads, "train"), 64) for _ in range(2))
     two.expect(0, 5, 4, 2)
     first, second = one.batch(0, 5, 4, 2), two.batch(0, 5, 4, 2)
@@ -174,13 +174,13 @@ def test_batches_follow_from_the_steps_number(heads):  # noqa: F811
     assert not np.array_equal(one.batch(0, 6, 4, 2).target, first.target)
 
 
-def test_people_weigh_by_their_frames_and_may_be_fewer(heads):  # noqa: F811
+def test_people_weigh_by_their_frames_and_may_be_fewer(heads):
     assert Heads(Shards(heads, "train"), 64).people == ["ann", "bob"]
     assert len(Heads(Shards(heads, "train"), 64, people=1).people) == 1
     assert len(Heads(Shards(heads, "train"), 64, group="video").people) == 4
 
 
-def test_exported_weights_draw_what_the_run_drew(tiny_weights, heads, tmp_path):  # noqa: F811
+def test_exported_weights_draw_what_the_run_drew(tiny_weights, heads, tmp_path):
     from gioconda.engines.fewshot.network import Networks
 
     shape = weights.shape_of(tiny_weights)
@@ -197,14 +197,14 @@ def test_exported_weights_draw_what_the_run_drew(tiny_weights, heads, tmp_path):
     np.testing.assert_allclose(made, expected.numpy(), atol=0.02)
 
 
-def test_weights_carry_no_path_of_the_machine_that_trained(tiny_weights):  # noqa: F811
+def test_weights_carry_no_path_of_the_machine_that_trained(tiny_weights):
     with safe_open(tiny_weights, "pt") as file:
         told = file.metadata()
     assert not {"start", "features", "vgg19_file", "vggface_file"} & set(json.loads(told["settings"]))
     assert told["steps"] == "30"
 
 
-def test_weights_of_another_size_or_kind_are_told(tiny_weights, tmp_path):  # noqa: F811
+def test_weights_of_another_size_or_kind_are_told(tiny_weights, tmp_path):
     shape = Shape(64, 16, 1)
     with pytest.raises(WeightsError, match="other widths"):
         weights.take_over(tiny_weights, Trio(shape), Discriminator(shape, 1))
@@ -213,7 +213,7 @@ def test_weights_of_another_size_or_kind_are_told(tiny_weights, tmp_path):  # no
         weights.shape_of(tmp_path / "cut.safetensors")
 
 
-def test_a_run_may_start_from_exported_weights(tiny_weights, heads, tmp_path):  # noqa: F811
+def test_a_run_may_start_from_exported_weights(tiny_weights, heads, tmp_path):
     settings = tiny(steps=1, start=tiny_weights)
     begun = task.FewshotTask(settings, heads, launched("cpu", "32-true"))
     fresh = task.FewshotTask(tiny(steps=1), heads, launched("cpu", "32-true"))

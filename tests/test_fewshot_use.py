@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gioconda
-from fewshot_world import heads, tiny_weights  # noqa: F401
+from fewshot_world import heads_fixture, tiny_weights_fixture  # noqa: F401
 from gioconda.cli import run
 from gioconda.engines import get_engine
 from gioconda.engines.fewshot import crop, identity
@@ -25,12 +25,12 @@ def portrait(astronaut_image):
 
 
 @pytest.fixture(scope="module")
-def engine(tiny_weights):  # noqa: F811
+def engine(tiny_weights):
     return FewshotEngine(Networks(tiny_weights))
 
 
 @pytest.fixture(scope="module")
-def person(astronaut, tiny_weights, tmp_path_factory):  # noqa: F811
+def person(astronaut, tiny_weights, tmp_path_factory):
     """An identity file of the astronaut."""
     path = tmp_path_factory.mktemp("person") / "person.safetensors"
     settings = Settings(steps=60, weights=str(tiny_weights), threads=1, learning_rate=2e-3)
@@ -56,7 +56,7 @@ def rendered(engine, portrait):
 
 
 @pytest.mark.slow
-def test_adapting_brings_the_picture_nearer_to_the_person(person, tiny_weights, portrait):  # noqa: F811
+def test_adapting_brings_the_picture_nearer_to_the_person(person, tiny_weights, portrait):
     found, _ = identity.read(person)
     own = found.portrait("person", "")
     engine = FewshotEngine(Networks(tiny_weights))
@@ -66,7 +66,7 @@ def test_adapting_brings_the_picture_nearer_to_the_person(person, tiny_weights, 
 
 
 @pytest.mark.slow
-def test_an_identity_is_animated_signed_and_verified(person, tiny_weights, tmp_path, capsys):  # noqa: F811
+def test_an_identity_is_animated_signed_and_verified(person, tiny_weights, tmp_path, capsys):
     out = tmp_path / "out.mp4"
     words = [
         "animate",
@@ -105,7 +105,7 @@ def test_the_warp_engine_takes_an_identity_for_its_picture(person, tmp_path):
     assert np.abs(frame.image.mean() - found.picture.mean()) < 12
 
 
-def test_the_command_adapts_photos_and_videos(astronaut, talking_astronaut, tiny_weights, tmp_path, capsys):  # noqa: F811
+def test_the_command_adapts_photos_and_videos(astronaut, talking_astronaut, tiny_weights, tmp_path, capsys):
     out = tmp_path / "me.safetensors"
     words = ["adapt", str(astronaut), str(talking_astronaut), "-o", str(out)]
     assert run([*words, "--steps", "2", "--frames", "3", "--weights", str(tiny_weights)]) == 0
@@ -118,7 +118,7 @@ def test_the_command_adapts_photos_and_videos(astronaut, talking_astronaut, tiny
     assert [p.name for p in tmp_path.iterdir()] == ["me.safetensors"]
 
 
-def test_photos_of_any_size_are_taken(astronaut_image, tiny_weights, tmp_path):  # noqa: F811
+def test_photos_of_any_size_are_taken(astronaut_image, tiny_weights, tmp_path):
     import cv2
 
     photo = tmp_path / "wide.png"
@@ -131,7 +131,7 @@ def test_photos_of_any_size_are_taken(astronaut_image, tiny_weights, tmp_path): 
     assert np.abs(again[:, :2] - found.landmarks[:, :2]).mean() < 6  # pixels of 512
 
 
-def test_what_cannot_be_adapted_is_told(astronaut, tiny_weights, shared_data, tmp_path, capsys):  # noqa: F811
+def test_what_cannot_be_adapted_is_told(astronaut, tiny_weights, shared_data, tmp_path, capsys):
     out, more = str(tmp_path / "me.safetensors"), ["--weights", str(tiny_weights), "--steps", "1"]
     dog = str(next(p for p in sorted((shared_data / "hard").iterdir()) if "dog" in p.name))
     assert run(["adapt", dog, "-o", out, *more]) == 2
@@ -231,12 +231,12 @@ def test_what_is_drawn_is_laid_where_its_square_lies():
     np.testing.assert_allclose(middle, [10.4 + 41.5, 20.6 + 31.5], atol=0.15)
 
 
-def test_too_many_photos_or_none_are_told(portrait, tiny_weights):  # noqa: F811
+def test_too_many_photos_or_none_are_told(portrait, tiny_weights):
     for photos in ([], [portrait] * 300):
         with pytest.raises(InputError, match="photos"):
             adapt(photos, Settings(weights=str(tiny_weights)))
 
 
-def test_nobody_at_all_is_told(tmp_path, tiny_weights):  # noqa: F811
+def test_nobody_at_all_is_told(tmp_path, tiny_weights):
     with pytest.raises(NoFaceError):
         adapt_person([], tmp_path / "me.safetensors", Settings(weights=str(tiny_weights)))
