@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from enum import Enum
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,9 +26,10 @@ class Network(str, Enum):
 
     FEWSHOT = "fewshot"
     REFINER = "refiner"
+    SPEECH = "speech"
 
 
-DEFAULT_PRESETS = {Network.FEWSHOT: "small", Network.REFINER: "refiner"}
+DEFAULT_PRESETS = {Network.FEWSHOT: "small", Network.REFINER: "refiner", Network.SPEECH: "speech"}
 
 
 class Purpose(str, Enum):
@@ -35,6 +37,7 @@ class Purpose(str, Enum):
 
     FEWSHOT = "fewshot"
     REFINER = "refiner"
+    SPEECH = "speech"
 
 
 class Crop(str, Enum):
@@ -68,7 +71,8 @@ def prepare(
         Purpose, typer.Option("--for", help="What the samples are to train.")
     ] = Purpose.FEWSHOT,
     clips: Annotated[
-        int | None, typer.Option(min=1, help="At most so many clips of a person; 100, or 30 for the refiner.")
+        int | None,
+        typer.Option(min=1, help="At most so many clips of a person: 100; refiner 30, speech 500."),
     ] = None,
     frames: Annotated[int | None, typer.Option(help="At most so many frames of a clip; 16.")] = None,
     crop: Annotated[
@@ -89,6 +93,9 @@ def prepare(
     if purpose is Purpose.REFINER:
         _refuse(given, purpose)
         _prepare_refiner(source, out, clips or 30, workers, seed or 0)
+    elif purpose is Purpose.SPEECH:
+        _refuse({**given, "seed": seed}, purpose)
+        _prepare_speech(source, out, clips or 500, workers)
     else:
         _refuse({"seed": seed}, purpose)
         _prepare_fewshot(source, out, clips, workers, given)
@@ -134,6 +141,18 @@ def _prepare_refiner(source: Path, out: Path, clips: int, workers: int | None, s
     )
 
 
+def _prepare_speech(source: Path, out: Path, clips: int, workers: int | None) -> None:
+    from gioconda.training.speech.prepare import prepare as make
+
+    with watch() as progress:
+        entries, failures = make(
+            source, out, clips=clips, workers=workers, report=progress or (lambda *_: None)
+        )
+    _list_failures(failures)
+    people = len({entry.identity for entry in entries})
+    typer.echo(f"{out}: {plural(len(entries), 'clip')}, {people} people; {len(failures)} left out")
+
+
 def _list_failures(failures: Sequence[str]) -> None:
     for line in failures[:SHOWN_FAILURES]:
         typer.echo(f"left out: {line}", err=True)
@@ -159,12 +178,9 @@ def train(
     need_torch()
     from gioconda.training import config
 
-    if network is Network.FEWSHOT:
-        from gioconda.training.fewshot import task
-    else:
-        from gioconda.training.refiner import task  # type: ignore[no-redef]
+    task = import_module(f"gioconda.training.{network.value}.task")
     settings = config.load(task.Settings, preset or DEFAULT_PRESETS[network], config.pairs(context.args))
-    if not any(getattr(settings, name, "") for name in FEATURE_FILES):
+    if network is not Network.SPEECH and not any(getattr(settings, name, "") for name in FEATURE_FILES):
         typer.echo("note: no --features FILE (SqueezeNet 1.1): trained without a perceptual loss", err=True)
     leads = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one talks
     with watch() if leads else nullcontext() as progress:
@@ -197,12 +213,16 @@ def export(
     checkpoint = LAST if last else BEST
     if not (run / checkpoint).is_file():
         raise InputError(f"{run} holds no {checkpoint}: train {network.value} there first")
+    if samples is not None and network is not Network.REFINER:
+        raise InputError(f"--samples means nothing for {network.value}; leave it out")
     if network is Network.FEWSHOT:
-        if samples is not None:
-            raise InputError("--samples means nothing for fewshot; leave it out")
         from gioconda.training.fewshot.export import export as write_fewshot
 
         written = write_fewshot(run, out, checkpoint)
+    elif network is Network.SPEECH:
+        from gioconda.training.speech.export import export as write_speech
+
+        written = write_speech(run, out, checkpoint)
     else:
         from gioconda.training.refiner.export import export as write_refiner
 

@@ -10,10 +10,9 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -29,6 +28,7 @@ from gioconda.errors import GiocondaError, InputError
 from gioconda.motion.from_faces import faces_to_motion
 from gioconda.motion.retarget import Retargeter, Style, picture_points
 from gioconda.sources import person_around
+from gioconda.training.processes import each
 from gioconda.training.sources import SPLITS, Clip, balanced, find_clips
 from gioconda.types import Face, FloatArray, Image, Motion, Mouth, Portrait
 
@@ -84,7 +84,8 @@ def prepare(
     todo = [c for c in chosen if not _file(out, c).is_dir()]
     for clip in (c for c in chosen if _file(out, c).is_dir()):
         entries.append(_entry(_file(out, clip), clip))
-    for done, (clip, error) in enumerate(_run(todo, out, long, workers or os.cpu_count() or 1), 1):
+    made = each(partial(_one, out, long), todo, workers or os.cpu_count() or 1)
+    for done, (clip, error) in enumerate(made, 1):
         report("prepare", done, len(todo))
         if error is None:
             entries.append(_entry(_file(out, clip), clip))
@@ -127,23 +128,12 @@ def load_arrays(file: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int8]
     return pictures, maps, points
 
 
-def _run(
-    clips: Sequence[Clip], out: Path, plans: dict[str, Plan], workers: int
-) -> Iterator[tuple[Clip, str | None]]:
-    if workers == 1:
-        yield from ((clip, _one(clip, _file(out, clip), plans[clip.name])) for clip in clips)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = {pool.submit(_one, clip, _file(out, clip), plans[clip.name]): clip for clip in clips}
-        for job in as_completed(jobs):
-            yield jobs[job], job.result()
-
-
-def _one(clip: Clip, file: Path, plan: Plan) -> str | None:
+def _one(out: Path, plans: dict[str, Plan], clip: Clip) -> str | None:
     """Prepare one clip; what went wrong, or None."""
     cv2.setNumThreads(1)
+    file = _file(out, clip)
     try:
-        samples = clip_samples(clip.path, plan)
+        samples = clip_samples(clip.path, plans[clip.name])
     except (GiocondaError, ValueError) as error:
         return str(error)
     temp = file.with_name(f"{file.name}.{os.getpid()}.part")

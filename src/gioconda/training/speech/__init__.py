@@ -1,0 +1,1 @@
+"""Training of the networks that hear a voice and move a mouth."""

@@ -1,0 +1,117 @@
+"""The networks that hear a voice and move a mouth. T counts outputs, 50 a second; inputs come 100 a second."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.fft import dct
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from gioconda.motion.expression import load_basis
+from gioconda.speech.features import BANDS, CEPSTRA
+from gioconda.speech.mouth import CHIN, COLUMNS, LIPS, MOVED
+from gioconda.types import FloatArray
+
+POINTS = np.r_[LIPS, CHIN]
+DELAY = 20  # inputs that the recurrent net hears ahead: 200 ms (Suwajanakorn et al. 2017)
+UNITS, COMPONENTS = 60, 20
+DILATIONS = (1, 2, 4, 8, 1, 2, 4, 8)
+
+
+def lips_of_coefficients() -> Tensor:
+    """What each of MOVED adds to lips and chin: (27, 44, 2) inter-ocular units."""
+    return torch.from_numpy(np.ascontiguousarray(load_basis().offsets[COLUMNS][:, POINTS, :2]))
+
+
+class Look(nn.Module):
+    """One layer that looks around: a dilated convolution over time and a mix of channels, added to what came in."""
+
+    def __init__(self, width: int, dilation: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.around = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation)
+        self.mix = nn.Conv1d(width, width, 1)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, W, T) -> the same."""
+        y = self.norm(x.transpose(1, 2)).transpose(1, 2)
+        return torch.as_tensor(x + self.drop(self.mix(F.gelu(self.around(y)))))
+
+
+class LipNet(nn.Module):
+    """Levelled log-mel spectra (N, 2 * T, BANDS) -> coefficients (N, T, 27) in 0..1; hears 0.6 s to either side."""
+
+    def __init__(self, width: int = 128, dropout: float = 0.2, dilations: Sequence[int] = DILATIONS) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(BANDS, width, 5, padding=2)
+        self.halve = nn.Conv1d(width, width, 4, stride=2, padding=1)
+        self.layers = nn.ModuleList(Look(width, d, dropout) for d in dilations)
+        self.norm = nn.LayerNorm(width)
+        self.last = nn.Linear(width, len(MOVED))
+        self.drop = nn.Dropout(dropout)
+        nn.init.constant_(self.last.bias, -3.0)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Coefficients."""
+        x = self.drop(F.gelu(self.first(mel.transpose(1, 2))))
+        x = F.gelu(self.halve(x))
+        for layer in self.layers:
+            x = layer(x)
+        return torch.sigmoid(self.last(self.drop(self.norm(x.transpose(1, 2)))))
+
+
+class ObamaNet(nn.Module):
+    """The recurrent net of *Synthesizing Obama* (Suwajanakorn, Seitz, Kemelmacher-Shlizerman 2017, 3.1).
+
+    28 features at 100 Hz, one LSTM layer of 60 units, linear output 200 ms late, 20 principal components of the lip
+    points. What it gives at last is coefficients like those of LipNet: those that come nearest to its lips.
+    """
+
+    mean: Tensor
+    components: Tensor
+    centre: Tensor
+    spread: Tensor
+    cosines: Tensor
+    nearest: Tensor
+
+    def __init__(
+        self, mean: FloatArray, components: FloatArray, centre: FloatArray, spread: FloatArray
+    ) -> None:
+        """Mean (44 * 2,), components (20, 44 * 2); centre and spread (28,) of the features."""
+        super().__init__()
+        self.lstm = nn.LSTM(2 * (CEPSTRA + 1), UNITS, batch_first=True)
+        self.last = nn.Linear(UNITS, COMPONENTS)
+        cosines = dct(np.eye(BANDS), norm="ortho", axis=1)[:, :CEPSTRA]
+        basis = lips_of_coefficients().numpy().reshape(len(MOVED), -1).astype(np.float64)
+        hold = 0.02 * np.trace(basis @ basis.T) / len(basis) * np.eye(len(basis))
+        nearest = np.linalg.solve(basis @ basis.T + hold, basis).T
+        for name, value in {
+            "mean": mean, "components": components, "centre": centre, "spread": spread,
+            "cosines": cosines, "nearest": nearest,
+        }.items():  # fmt: skip
+            self.register_buffer(name, torch.from_numpy(np.asarray(value, np.float32)))
+
+    def principal(self, mel: Tensor) -> Tensor:
+        """Components (N, T, 20) of levelled spectra (N, 2 * T, BANDS)."""
+        logs = 3 * mel  # as log power again
+        power = torch.logsumexp(logs, 2, keepdim=True) - math.log(BANDS)
+        own = torch.cat([logs @ self.cosines, power], 2)
+        change = torch.cat([torch.zeros_like(own[:, :1]), own[:, 1:] - own[:, :-1]], 1)
+        heard = (torch.cat([own, change], 2) - self.centre) / self.spread
+        later = F.pad(heard, (0, 0, 0, DELAY))
+        return torch.as_tensor(self.last(self.lstm(later)[0][:, DELAY::2]))
+
+    def lips(self, mel: Tensor) -> Tensor:
+        """Lips and chin (N, T, 44, 2)."""
+        flat = self.principal(mel) @ self.components + self.mean
+        return flat.view(*flat.shape[:2], len(POINTS), 2)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Coefficients (N, T, 27) in 0..1."""
+        flat = self.principal(mel) @ self.components + self.mean
+        return (flat @ self.nearest).clamp(0, 1)
