@@ -7,6 +7,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from gioconda.engines.fewshot import crop
 from gioconda.errors import InputError, MissingFileError, WeightsError
+from gioconda.training import metrics
 from gioconda.training.config import load
 from gioconda.training.fewshot import content, model, task
 from gioconda.training.fewshot.data import STRAIGHT, seen
@@ -134,6 +135,21 @@ def test_the_content_loss_reaches_every_weight_that_draws(fold):
     # a bias before a normalisation, and one that all keys share, change nothing
     assert [n for n in still if not n.endswith("bias")] == []
     assert len(still) < 12
+
+
+def test_structural_similarity_is_that_of_the_figures(astronaut_image):
+    true = astronaut_image[:96, :80].astype(np.uint8)
+    worse = np.clip(true * 0.8 + np.random.default_rng(0).normal(10, 12, true.shape), 0, 255).astype(np.uint8)
+    made, wanted = (torch.from_numpy(p).permute(2, 0, 1)[None] / 127.5 - 1 for p in (worse, true))
+    made.requires_grad_(True)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = content.structural_similarity(made, wanted)
+    assert float(found.detach()) == pytest.approx(metrics.ssim(worse, true), abs=1e-4)
+    flat = content.structural_similarity(torch.zeros_like(made), wanted)
+    assert torch.isfinite(flat)
+    found.backward()
+    assert torch.isfinite(made.grad).all()
+    assert made.grad.abs().sum() > 0
 
 
 def test_feature_losses_pass_their_gradient_to_the_made_picture(shared_data):

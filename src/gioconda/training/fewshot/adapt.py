@@ -44,6 +44,7 @@ class Settings:
     learning_rate: float = 1e-3
     critic_rate: float = 2e-4
     pixel: float = 2.0
+    structure: float = 1.0
     squeeze: float = 1.0
     matching: float = 2.0
     adversarial: float = 0.05
@@ -119,7 +120,7 @@ class Fit:
         self._optimizer = torch.optim.Adam([*self._generator.parameters(), self._psi], 1.0, (0.5, 0.999))
         own = [p for name, p in self._critic.named_parameters() if name != COLUMNS]
         self._critic_optimizer = torch.optim.Adam([*own, self._person], 1.0, (0.5, 0.999))
-        self._content = Content(s.pixel, {"squeeze": (s.features, s.squeeze)})
+        self._content = Content(s.pixel, {"squeeze": (s.features, s.squeeze)}, s.structure)
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         """One step of the generator and one of the discriminator; the losses."""

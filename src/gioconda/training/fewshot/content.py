@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from gioconda.errors import MissingFileError, WeightsError
+from gioconda.training.metrics import SSIM_C1, SSIM_C2, SSIM_SIGMA, SSIM_WINDOW
 from gioconda.training.perceptual import MEAN_BGR, SqueezeFeatures, feature_distance
 
 # Convolutions of each block, and the layers (as torchvision counts them, after ReLU) whose features count.
@@ -115,14 +116,38 @@ def _loaded(into: int, out: int, weights: list[tuple[Tensor, Tensor]], file: Pat
     return conv
 
 
-class Content(nn.Module):
-    """The content losses whose files are named, weighted and summed, and the plain L1.
+def structural_similarity(made: Tensor, true: Tensor) -> Tensor:
+    """Mean structural similarity of pictures (N, C, H, W) in -1..1, a scalar; in float32, whatever is cast around it.
 
-    pixel: weight of L1. files: by kind (squeeze, vgg19, vggface) the file, empty for none, and its weight; with none of
-    them, L1 counts in any case.
+    The window of `metrics.ssim_map`, within the picture alone (Wang, Bovik, Sheikh, Simoncelli 2004).
+    """
+    reach = torch.arange(SSIM_WINDOW, device=made.device) - SSIM_WINDOW // 2
+    window = torch.exp(-(reach**2) / (2 * SSIM_SIGMA**2))
+    with torch.autocast(made.device.type, enabled=False):
+        a, b = made.float(), true.float()
+        blurred = _blurred(torch.cat([a, b, a * a, b * b, a * b], 1), window / window.sum())
+        mean_a, mean_b, aa, bb, ab = blurred.chunk(5, 1)
+        spread = (aa - mean_a**2).clamp(min=0) + (bb - mean_b**2).clamp(min=0)
+        both, c1, c2 = ab - mean_a * mean_b, SSIM_C1 / 127.5**2, SSIM_C2 / 127.5**2
+        mean_a, mean_b = mean_a + 1, mean_b + 1  # from black, as the constants have it
+        light = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+        return (light * (2 * both + c2) / (spread + c2)).mean()
+
+
+def _blurred(x: Tensor, window: Tensor) -> Tensor:
+    channels = x.shape[1]
+    kernel = window.expand(channels, 1, 1, -1)
+    return F.conv2d(F.conv2d(x, kernel, groups=channels), kernel.transpose(2, 3), groups=channels)
+
+
+class Content(nn.Module):
+    """The content losses whose files are named, weighted and summed, the plain L1, and structural dissimilarity.
+
+    pixel: weight of L1. structure: of 1 - SSIM. files: by kind (squeeze, vgg19, vggface) the file, empty for none, and
+    its weight; with none of them, L1 counts in any case.
     """
 
-    def __init__(self, pixel: float, files: Mapping[str, tuple[str, float]]) -> None:
+    def __init__(self, pixel: float, files: Mapping[str, tuple[str, float]], structure: float = 0.0) -> None:
         super().__init__()
         named = {kind: (Path(file), weight) for kind, (file, weight) in files.items() if file and weight}
         self.parts = nn.ModuleList(
@@ -130,10 +155,13 @@ class Content(nn.Module):
         )
         self.weights = [weight for _, weight in named.values()]
         self.pixel = pixel if named else max(pixel, 1.0)
+        self.structure = structure
 
     def forward(self, made: Tensor, true: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) -> scalar."""
         loss = self.pixel * F.l1_loss(made, true)
         for part, weight in zip(self.parts, self.weights, strict=True):
             loss = loss + weight * part(made, true)
+        if self.structure:
+            loss = loss + self.structure * (1 - structural_similarity(made, true))
         return loss

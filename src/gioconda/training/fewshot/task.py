@@ -70,6 +70,7 @@ class Settings:
     vggface: float = 2e-3
     squeeze: float = 1.0
     pixel: float = 0.0
+    structure: float = 0.0  # of 1 - SSIM
     matching: float = 10.0
     columns: float = 80.0  # of L_MCH; 0 for the feed-forward variant
     adversarial: float = 1.0
@@ -97,7 +98,9 @@ class Settings:
     def content(self) -> Content:
         """The content losses whose files are named."""
         named = (("squeeze", self.features), ("vgg19", self.vgg19_file), ("vggface", self.vggface_file))
-        return Content(self.pixel, {kind: (file, getattr(self, kind)) for kind, file in named})
+        return Content(
+            self.pixel, {kind: (file, getattr(self, kind)) for kind, file in named}, self.structure
+        )
 
     def check(self) -> None:
         """InputError for values that cannot be."""

@@ -1,0 +1,111 @@
+"""How well speech networks move the mouth of people: predicted against tracked, on dev clips, one table.
+
+Needs what `gioconda prepare --for speech` made of the same data. Correlation: of the inner lips' opening, the mean over
+clips, people alike; distance: of the 40 lip points, inter-ocular units. Beside each network: its sound 200 ms late.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common import Bar, Clock, arguments, bars_table, markdown, say, write_results
+from gioconda.graphs import open_graph
+from gioconda.speech.mouth import COLUMNS
+from gioconda.training.speech import data as prepared
+from gioconda.training.speech.measure import OFFSETS, Followed, Predict, follow
+from gioconda.weights import asset_path
+
+GROUPS = {"grid_s1": "seen speaker, unseen sentences", "lrw_ar": "unseen people", "talk": "unseen people"}
+BARS = {"grid_s1": 0.93, "lrw_ar": 0.65, "talk": 0.55}
+LATE = 0.2
+ROUNDS = 2000
+
+
+def network(file: Path) -> Predict:
+    """A speech.onnx as what gives lips and chin for spectra."""
+    from gioconda.motion.expression import load_basis
+
+    lips = load_basis().offsets[COLUMNS][:, prepared.POINTS, :2]
+    session = open_graph(file, 2)
+    return lambda mel: np.einsum("tc,cpd->tpd", session.run(None, {"mel": mel[None]})[0][0], lips)
+
+
+def mean_mouth(samples: Path) -> Predict:
+    """The mean of all train mouths, whatever is said."""
+    takes = prepared.load(samples, "train")
+    mean = np.concatenate([t.points for t in takes]).mean(0)
+    return lambda mel: np.repeat(mean[None], len(mel) // 2, 0)
+
+
+def figures(clips: list[Followed]) -> dict[str, Any]:
+    """Correlation with its 95% interval over clips, pooled correlation, distance, best offset in ms."""
+    own = np.array([c.correlation for c in clips])
+    good = own[np.isfinite(own)]
+    random = np.random.default_rng(0)
+    draws = [random.choice(good, len(good)).mean() for _ in range(ROUNDS)] if len(good) else [np.nan]
+    curves = np.nanmean(np.stack([c.curves for c in clips]), 0) if len(good) else np.zeros(len(OFFSETS))
+    pooled = np.concatenate([c.opening for c in clips]), np.concatenate([c.tracked for c in clips])
+    return {
+        "correlation": float(good.mean()) if len(good) else float("nan"),
+        "low": float(np.percentile(draws, 2.5)),
+        "high": float(np.percentile(draws, 97.5)),
+        "pooled": float(np.corrcoef(*pooled)[0, 1]) if len(good) else float("nan"),
+        "distance": float(np.mean([c.distance for c in clips])),
+        "offset_ms": 1000 * OFFSETS[int(np.argmax(curves))] / prepared.OUT_HERTZ
+        if len(good)
+        else float("nan"),
+        "clips": len(clips),
+        "still": int((~np.isfinite(own)).sum()),
+    }
+
+
+def main() -> None:
+    """Measure, and write speech.json and speech.md."""
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--samples", type=Path, required=True, help="folder that gioconda prepare has made")
+    parser.add_argument("--networks", nargs="*", type=Path, help="speech.onnx files beside the packaged one")
+    options = parser.parse_args()
+    clock = Clock()
+    takes = [t for t in prepared.load(options.samples, "dev") if t.name.split("/")[0] in GROUPS]
+    nets = {"packaged": network(asset_path("speech.onnx"))}
+    nets |= {file.parent.name: network(file) for file in options.networks or ()}
+    rows, results = [], {}
+    for name, predict in [*nets.items(), ("mean mouth", mean_mouth(options.samples))]:
+        for late in (0.0, LATE) if name in nets else (0.0,):
+            clips = [follow(t, predict, late) for t in takes]
+            label = f"{name}, sound {1000 * late:.0f} ms late" if late else name
+            for group in GROUPS:
+                told = figures([c for c in clips if c.name.startswith(f"{group}/")])
+                results[f"{label} / {group}"] = told
+                interval = f"[{told['low']:.3f}, {told['high']:.3f}]"
+                rows.append(
+                    (
+                        label,
+                        group,
+                        told["correlation"],
+                        interval,
+                        told["pooled"],
+                        told["distance"],
+                        told["offset_ms"],
+                    )
+                )
+            say(f"{clock}: {label}")
+    bars = [Bar(f"correlation, {g}", results[f"packaged / {g}"]["correlation"], b) for g, b in BARS.items()]
+    bars += [
+        Bar(f"|best offset| in ms, {g}", abs(results[f"packaged / {g}"]["offset_ms"]), 40, at_most=True)
+        for g in GROUPS
+    ]
+    header = ("network", "clips of", "correlation", "95%", "pooled", "lip distance", "best offset, ms")
+    write_results(
+        options.out,
+        "speech",
+        {"results": results, "bars": bars},
+        f"{markdown(header, rows)}\n\n{bars_table(bars)}",
+    )
+
+
+if __name__ == "__main__":
+    main()
