@@ -21,7 +21,7 @@ HERTZ = RATE // HOP
 BANDS, LOWEST, HIGHEST = 64, 60.0, 7600.0
 FLOOR = 1e-6  # of a band's power, samples in -1..1
 REACH = 300  # frames to either side over which the loudness is taken
-QUIETEST = -11.0  # log power; below, nothing is made louder: a room's hiss is no speech
+QUIETEST, HISS = -10.0, -12.5  # log power: below the first nothing is made louder, below the second nobody speaks
 CEPSTRA = 13
 
 
@@ -70,9 +70,10 @@ def levelled(mel: FloatArray) -> FloatArray:
 
 
 def energy(mel: FloatArray) -> FloatArray:
-    """Loudness of each frame against that around it, (T,) in 0..1; 0 from 35 dB below."""
+    """Loudness of each frame against that around it, (T,) in 0..1; 0 from 35 dB below, and for a quiet room's hiss."""
     power = uniform_filter1d(np.log(np.exp(mel).mean(1)), 3, mode="nearest")
-    return np.asarray(np.clip(1 + (power - loudness(mel)) / 8, 0, 1), np.float32)
+    above = np.clip((power - HISS) / 1.5, 0, 1)
+    return np.asarray(above * np.clip(1 + (power - loudness(mel)) / 8, 0, 1), np.float32)
 
 
 def cepstra(mel: FloatArray) -> FloatArray:

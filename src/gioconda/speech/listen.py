@@ -91,7 +91,7 @@ def pieces(blocks: Iterable[FloatArray]) -> Iterator[tuple[FloatArray, slice]]:
             start += PIECE
             gone = max(start - MARGIN - first, 0)
             held, first = held[gone * features.HOP :], first + gone
-    rest = len(held) // features.HOP - (start - first)
+    rest = -(-len(held) // features.HOP) - (start - first)
     if rest > 0:
         yield features.log_mel(held), slice(start - first, start - first + rest)
 

@@ -1,0 +1,105 @@
+"""Speech networks learn to follow a voice, and what is exported is what was trained."""
+
+import numpy as np
+import pytest
+import torch
+
+from gioconda.errors import InputError
+from gioconda.graphs import open_graph
+from gioconda.training.speech import data, measure, spoil
+from gioconda.training.speech.export import export, rebuilt
+from gioconda.training.speech.task import Settings, SpeechTask, predictor, train
+from speech_world import buzz, prepared
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return prepared(tmp_path_factory.mktemp("speech") / "prepared")
+
+
+def quick(**changes):
+    return Settings(
+        **{"steps": 60, "width": 32, "batch": 16, "ema": 0.9, "threads": 1, "dropout": 0.0, **changes}
+    )
+
+
+def test_what_is_learnt_from_is_off_the_persons_own_rest(folder):
+    takes = data.load(folder, "train")
+    assert len(takes) == 16
+    for take in takes:
+        gap = measure.gap(take.points)
+        assert abs(np.quantile(gap, 0.05)) < 0.01
+        assert gap.max() > 0.1
+        assert take.mel.shape == (2 * len(take), 64)
+        made = np.corrcoef(take.coefficients[:, 3], gap)[0, 1]  # jawOpen
+        assert made > 0.95
+
+
+def test_a_batch_depends_on_its_number_alone(folder):
+    voices = data.Voices(data.load(folder, "train"))
+    first, again, other = voices.batch(0, 3, 4), voices.batch(0, 3, 4), voices.batch(0, 4, 4)
+    assert np.array_equal(first.mel, again.mel)
+    assert not np.array_equal(first.mel, other.mel)
+    assert first.mel.shape == (4, 120, 64)
+    assert first.points.shape == (4, 60, 44, 2)
+    assert np.isfinite(voices.batch(0, 5, 4).mel).all()
+
+
+def test_spoiling_keeps_time(folder):
+    take = data.load(folder, "train")[0]
+    loud = np.exp(take.mel).mean(1)
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        spoilt = spoil.spoilt(take.mel, take.mel[::-1].copy(), random)
+        assert spoilt.shape == take.mel.shape
+        assert np.isfinite(spoilt).all()
+        assert np.corrcoef(np.log(loud), np.log(np.exp(spoilt).mean(1)))[0, 1] > 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["lips", "obama"])
+def test_networks_learn_to_follow_a_voice(folder, tmp_path, network):
+    rate = 3e-3 if network == "lips" else 1e-2
+    settings = quick(network=network, steps=120, learning_rate=rate, augment=False, validate_every=120)
+    assert train(settings, folder, tmp_path / "run") == 120
+    net, header = rebuilt(tmp_path / "run")
+    assert header["steps"] == "120"
+    clips = [measure.follow(t, predictor(net)) for t in data.load(folder, "dev")]
+    late = [measure.follow(t, predictor(net), 0.2) for t in data.load(folder, "dev")]
+    assert np.mean([c.correlation for c in clips]) > 0.8
+    assert np.mean([c.correlation for c in late]) < np.mean([c.correlation for c in clips]) - 0.3
+    told = measure.by_person(clips)["who0"]
+    assert abs(told["offset"]) <= 0.06
+    onnx_file, tensors = export(tmp_path / "run", tmp_path / "out")
+    assert tensors.is_file()
+    mel = np.random.default_rng(0).normal(0, 1, (1, 130, 64)).astype(np.float32)
+    made = open_graph(onnx_file, 1).run(None, {"mel": mel})[0]
+    with torch.no_grad():
+        wanted = net(torch.from_numpy(mel)).numpy()
+    assert made.shape == (1, 65, 27)
+    assert np.allclose(made, wanted, atol=1e-4)
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(folder, tmp_path):
+    train(quick(steps=6), folder, tmp_path / "whole")
+    train(quick(steps=6, minutes=1e-9), folder, tmp_path / "parts")
+    for _ in range(6):
+        train(quick(steps=6), folder, tmp_path / "parts")
+    one, other = (rebuilt(tmp_path / name, "last.pt")[0].state_dict() for name in ("whole", "parts"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_what_cannot_be_learnt_from_is_told(folder, tmp_path):
+    with pytest.raises(InputError, match="not made by gioconda prepare"):
+        data.load(tmp_path, "train")
+    with pytest.raises(InputError, match="lips or obama"):
+        SpeechTask(quick(network="telepathy"), folder)
+
+
+def test_correlation_finds_the_lag():
+    _, strength = buzz(3.0)
+    true = strength[::320].astype(np.float32)
+    late = np.roll(true, 5)
+    assert measure.correlation(late, true, 5) == pytest.approx(1, abs=1e-3)
+    assert measure.correlation(late, true) < 0.9
+    assert np.isnan(measure.correlation(true, np.zeros_like(true)))
