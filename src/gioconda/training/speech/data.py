@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -105,10 +106,15 @@ class Batch:
 
 
 class Voices:
-    """Clips to draw from; people weigh by the square root of what there is of them."""
+    """Clips to draw from; people weigh by the square root of what there is of them.
 
-    def __init__(self, takes: list[Take], *, people: int = 0) -> None:
-        names = sorted({t.identity for t in takes})
+    people: how many to keep, drawn at random; 0 for all. without: a pattern of names that are left out.
+    """
+
+    def __init__(self, takes: list[Take], *, people: int = 0, without: str = "") -> None:
+        names = sorted({t.identity for t in takes if not fnmatch(t.identity, without)})
+        if not names:
+            raise InputError(f"without {without!r}, nobody is left to learn from")
         if 0 < people < len(names):
             order = np.random.default_rng(people).permutation(len(names))
             names = [names[k] for k in order[:people]]

@@ -69,18 +69,17 @@ def correlation(made: FloatArray, true: FloatArray, late: int = 0) -> float:
 
 def by_person(clips: Sequence[Followed]) -> dict[str, dict[str, float]]:
     """For each person the mean correlation over clips, that over all frames at once, the distance, the best offset
-    in seconds (positive: the mouth is late).
+    in seconds (positive: the mouth is late). People whose mouths are always still are left out.
     """
     told = {}
-    for who in sorted({c.identity for c in clips}):
-        own = [c for c in clips if c.identity == who]
-        curves = np.nanmean(np.stack([c.curves for c in own]), 0)
+    for who in sorted({c.identity for c in clips if np.isfinite(c.curves).all()}):
+        own = [c for c in clips if c.identity == who and np.isfinite(c.curves).all()]
         told[who] = {
-            "correlation": float(np.nanmean([c.correlation for c in own])),
+            "correlation": float(np.mean([c.correlation for c in own])),
             "pooled": correlation(
                 np.concatenate([c.opening for c in own]), np.concatenate([c.tracked for c in own])
             ),
             "distance": float(np.mean([c.distance for c in own])),
-            "offset": OFFSETS[int(np.nanargmax(curves))] / OUT_HERTZ,
+            "offset": OFFSETS[int(np.mean([c.curves for c in own], 0).argmax())] / OUT_HERTZ,
         }
     return told

@@ -35,7 +35,7 @@ class Look(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.around = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation)
         self.mix = nn.Conv1d(width, width, 1)
-        self.drop = nn.Dropout(dropout)
+        self.drop = nn.Dropout1d(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, W, T) -> the same."""
@@ -53,7 +53,7 @@ class LipNet(nn.Module):
         self.layers = nn.ModuleList(Look(width, d, dropout) for d in dilations)
         self.norm = nn.LayerNorm(width)
         self.last = nn.Linear(width, len(MOVED))
-        self.drop = nn.Dropout(dropout)
+        self.drop = nn.Dropout1d(dropout)
         nn.init.constant_(self.last.bias, -3.0)
 
     def forward(self, mel: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ class LipNet(nn.Module):
         x = F.gelu(self.halve(x))
         for layer in self.layers:
             x = layer(x)
-        return torch.sigmoid(self.last(self.drop(self.norm(x.transpose(1, 2)))))
+        return torch.sigmoid(self.last(self.norm(self.drop(x).transpose(1, 2))))
 
 
 class ObamaNet(nn.Module):

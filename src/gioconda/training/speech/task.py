@@ -40,6 +40,7 @@ class Settings:
     width: int = 128
     seed: int = 0
     people: int = 0  # of the train split; 0: all
+    without: str = ""  # a pattern of people that are not learnt from, such as drivers_*
     learning_rate: float = 1e-3
     decay: float = 0.02
     dropout: float = 0.25
@@ -48,7 +49,7 @@ class Settings:
     speed: float = 10.0
     coefficients: float = 1.0
     augment: bool = True
-    precision: str = "32-true"
+    precision: str = "bf16-mixed"
     accelerator: str = "auto"
     threads: int = 0
     validate_every: int = 500
@@ -70,7 +71,9 @@ class SpeechTask:
         torch.manual_seed(settings.seed)
         self._fabric = launched(settings.accelerator, settings.precision, together=False)
         self._device = self._fabric.device
-        self._train = prepared.Voices(prepared.load(data, "train"), people=settings.people)
+        self._train = prepared.Voices(
+            prepared.load(data, "train"), people=settings.people, without=settings.without
+        )
         self._dev = prepared.load(data, "dev")
         net = self._built()
         self._net, self._optimizer = self._fabric.setup(
@@ -113,7 +116,7 @@ class SpeechTask:
 
     def _mouth(self, mel: Tensor, wanted: Tensor, points: Tensor) -> dict[str, Tensor]:
         """Coefficients, the lips that they make, and how these move, against the true ones."""
-        s, made = self._s, self._net(mel)
+        s, made = self._s, self._net(mel).float()
         lips = torch.einsum("ntc,cpd->ntpd", made, self._lips)
         far = (lips - points).abs()
         speed = (lips[:, 1:] - lips[:, :-1] - points[:, 1:] + points[:, :-1]).abs()
