@@ -81,10 +81,19 @@ def test_an_identity_is_animated_signed_and_verified(person, tiny_weights, tmp_p
         "128",
     ]
     assert run([*words, "--weights", str(tiny_weights)]) == 0
-    assert "128x128" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "128x128" in told.out
+    assert "gioconda adapt" not in told.err
     verdict = gioconda.verify(out)
     assert verdict.status == "ours"
     assert "fewshot" in json.dumps(verdict.to_json())
+
+
+@pytest.mark.slow
+def test_an_unfitted_person_is_told_to_be_fitted(astronaut, tiny_weights, tmp_path, capsys):
+    words = ["animate", str(astronaut), "--motion", "nod", "--engine", "fewshot", "--size", "128"]
+    assert run([*words, "--weights", str(tiny_weights), "-o", str(tmp_path / "out.mp4")]) == 0
+    assert "fit them with gioconda adapt" in capsys.readouterr().err
 
 
 def test_an_identity_of_other_networks_is_told(person, tmp_path, capsys):

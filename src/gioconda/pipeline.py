@@ -205,8 +205,15 @@ def _write(
         bridged=motion.bridged,
         size=writer.size,
         stages=clock.stages,
-        warnings=tuple(writer.warnings),
+        warnings=(*writer.warnings, *_remarks(job)),
     )
+
+
+def _remarks(job: Job) -> list[str]:
+    """What people should know of a job whose file is fine."""
+    if job.engine.name == "fewshot" and any(one.fitted is None for one in job.who.portraits):
+        return ["the few-shot networks do not know this person yet: fit them with gioconda adapt for a likeness"]
+    return []
 
 
 def _inputs(job: Job) -> tuple[Ingredient, ...]:
