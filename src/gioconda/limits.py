@@ -14,6 +14,8 @@ class Limits:
     video_pixels: int = 4096 * 2304  # pixels a frame
     video_seconds: float = 3 * 3600.0
     video_frames: int = 500_000
+    sound_seconds: float = 3 * 3600.0
+    text_characters: int = 20_000  # to be said: some 20 minutes
     motion_bytes: int = 2 * 2**30
     csv_bytes: int = 256 * 2**20
     identity_bytes: int = 512 * 2**20

@@ -12,26 +12,32 @@ from gioconda.media.files import (
     write_whole,
 )
 from gioconda.media.pictures import read_picture, write_picture
+from gioconda.media.sound_in import SoundReader, is_sound, probe_sound, read_sound, write_sound
 from gioconda.media.video_in import VideoInfo, VideoReader, is_video, probe, read_frames
 from gioconda.media.video_out import VideoWriter, open_writer
 
 __all__ = [
     "PICTURE_SUFFIXES",
     "VIDEO_SUFFIXES",
+    "SoundReader",
     "VideoInfo",
     "VideoReader",
     "VideoWriter",
     "check_input",
     "check_output",
+    "is_sound",
     "is_video",
     "open_writer",
     "output_error",
     "probe",
+    "probe_sound",
     "publish",
     "read_frames",
     "read_picture",
+    "read_sound",
     "sha256_file",
     "temp_beside",
     "write_picture",
+    "write_sound",
     "write_whole",
 ]

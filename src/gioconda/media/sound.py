@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def open_sound(source: Path, out: OutputContainer, end: float, warn: Warn) -> It
             container.close()
             return iter(())
         track = container.streams.audio[0]
-        zero = _zero(source, container)
+        zero = first_picture(source, container)
         if out.format.name == "mp4" and track.codec_context.codec.canonical_name in _COPIED and _fits(track):
             stream = out.add_stream_from_template(track)
             packets = _copied(container, track, stream, zero, end)
@@ -61,7 +61,7 @@ def open_sound(source: Path, out: OutputContainer, end: float, warn: Warn) -> It
         return iter(())
 
 
-def _zero(source: Path, container: InputContainer) -> float:
+def first_picture(source: Path, container: InputContainer) -> float:
     """The first picture's time in the file in seconds; 0 for a file of sound alone."""
     if picture_stream(container) is None:
         return 0.0
@@ -119,7 +119,8 @@ def _encoded(
     container: InputContainer, track: AudioStream, stream: AudioStream, zero: float, end: float
 ) -> Iterator[Timed]:
     done, size = 0, 1024
-    for block in _blocks(_samples(container, track, str(stream.layout.name), zero, end), size):
+    heard = samples(_decoded(container, track), str(stream.layout.name), _RATE, zero, end)
+    for block in _blocks(heard, size):
         frame = AudioFrame.from_ndarray(block, format="fltp", layout=str(stream.layout.name))
         frame.sample_rate = _RATE
         frame.time_base = Fraction(1, _RATE)
@@ -143,27 +144,28 @@ def _blocks(pieces: Iterator[npt.NDArray[np.float32]], size: int) -> Iterator[np
         yield np.ascontiguousarray(rest)
 
 
-def _samples(
-    container: InputContainer, track: AudioStream, layout: str, zero: float, end: float
+def samples(
+    decoded: Iterable[tuple[float, AudioFrame]], layout: str, rate: int, zero: float, end: float
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Samples (channels, n) float32 at 48 kHz without a gap from zero to `end`; silence fills holes."""
-    resampler = AudioResampler("fltp", layout, _RATE)
-    done, last = 0, round(end * _RATE)
-    for time, frame in _decoded(container, track):
+    """Samples (channels, n) float32 at `rate` Hz without a gap, `end` seconds from `zero` on; silence fills holes."""
+    resampler = AudioResampler("fltp", layout, rate)
+    done, last = 0, round(end * rate)
+    for time, frame in decoded:
         parts = [np.asarray(part.to_ndarray(), np.float32) for part in resampler.resample(frame)]
         if not parts:
             continue
-        samples = np.concatenate(parts, axis=1)
-        hole = round((time - zero) * _RATE) - done
-        if hole > _RATE // 20 or (done == 0 and hole > 0):
+        piece = np.concatenate(parts, axis=1)
+        hole = round((time - zero) * rate) - done
+        if hole > rate // 20 or (done == 0 and hole > 0):
             hole = min(hole, last - done)
-            yield np.zeros((samples.shape[0], hole), np.float32)
+            for at in range(0, hole, rate):  # in seconds, for a damaged time may lie hours ahead
+                yield np.zeros((piece.shape[0], min(rate, hole - at)), np.float32)
             done += hole
         elif done == 0 and hole < 0:
-            samples = samples[:, -hole:]
-        samples = samples[:, : last - done]
-        yield samples
-        done += samples.shape[1]
+            piece = piece[:, -hole:]
+        piece = piece[:, : last - done]
+        yield piece
+        done += piece.shape[1]
         if done >= last:
             return
 
