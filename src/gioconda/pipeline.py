@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
 
@@ -22,11 +22,13 @@ from gioconda.motion.edit import still_motion
 from gioconda.motion.retarget import Style
 from gioconda.provenance import Claim, Ingredient, Verdict, job_payload
 from gioconda.provenance.certificate import signing_identity
+from gioconda.revoice import plan_revoicing, revoiced_frames
 from gioconda.sources import (
     MotionSource,
     PathLike,
     Progress,
     load_portraits,
+    mime_of,
     track_video,
 )
 from gioconda.types import Frame, Image, Motion, Portrait
@@ -186,34 +188,84 @@ def _write(
     """Render into a file beside `out`, sign it, and put it in place."""
     motion, clock = job.what.motion, job.clock
     writer = media.open_writer(out, job.size, times=motion.times.tolist(), audio_from=sound)
+    _encode(writer, finished_frames(job), len(motion), clock, report)
+    since = time.perf_counter()
+    claim = _claim(job.engine.name, _inputs(job), job.payload, rights)
+    _publish(writer.temp, out, claim, key, certificate)
+    clock.add("sign", since)
+    return _result(writer, out, clock, motion.bridged)
+
+
+def _encode(
+    writer: media.VideoWriter,
+    finished: Generator[Frame, None, None],
+    count: int,
+    clock: Clock,
+    report: Progress,
+) -> None:
+    """Write all frames into the writer's hidden file."""
     # small matrix products gain nothing from threads, and stages already share the cores
-    with threadpool_limits(1, user_api="blas"), writer, closing(finished_frames(job)) as frames:
+    with threadpool_limits(1, user_api="blas"), writer, closing(finished) as frames:
         for done, frame in enumerate(frames, 1):
             since = time.perf_counter()
             writer.write(frame.image, frame.time)
             clock.add("encode", since)
-            report("render", done, len(motion))
+            report("render", done, count)
         since = time.perf_counter()
-    since = clock.add("encode", since)
-    claim = _claim(job.engine.name, _inputs(job), job.payload, rights)
-    _publish(writer.temp, out, claim, key, certificate)
-    clock.add("sign", since)
+    clock.add("encode", since)
+
+
+def _result(
+    writer: media.VideoWriter, out: Path, clock: Clock, bridged: int, warnings: tuple[str, ...] = ()
+) -> Result:
     return Result(
         path=out,
         frames=writer.frames,
         seconds=time.perf_counter() - clock.start,
-        bridged=motion.bridged,
+        bridged=bridged,
         size=writer.size,
         stages=clock.stages,
-        warnings=(*writer.warnings, *_remarks(job)),
+        warnings=(*warnings, *writer.warnings),
     )
 
 
-def _remarks(job: Job) -> list[str]:
-    """What people should know of a job whose file is fine."""
-    if job.engine.name == "fewshot" and any(one.fitted is None for one in job.who.portraits):
-        return ["the few-shot networks do not know this person yet: fit them with gioconda adapt for a likeness"]
-    return []
+def revoice(
+    video: PathLike,
+    motion: PathLike | Motion,
+    out: PathLike,
+    *,
+    bank: PathLike | None = None,
+    sound: PathLike | None = None,
+    strength: float = 1.0,
+    label: bool = False,
+    rights: str | None = None,
+    key: PathLike | None = None,
+    certificate: PathLike | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Let the person of a video move the mouth as a motion does, all else of the video kept: a signed file.
+
+    motion: as for `animate`; it lasts as long as the output. A shorter video goes to and fro. bank: mouths of the
+    person, as `adapt --for speech` writes them; None takes them from the video itself, and keeps them for the next
+    time. sound: the file that is heard. strength: 0 to 2, of the mouth's moves. Frames always carry the watermark.
+    Raises InputError, NoFaceError, WeightsError, LimitError or OutputError.
+    """
+    report = progress or _silent
+    target = _ready_to_write(out, media.VIDEO_SUFFIXES, key, certificate)
+    heard = None if sound is None else media.check_input(sound)
+    job = plan_revoicing(video, motion, bank, label, report, strength=strength)
+    writer = media.open_writer(target, job.size, times=job.times.tolist(), audio_from=heard)
+    _encode(writer, revoiced_frames(job), len(job.times), job.clock, report)
+    since = time.perf_counter()
+    inputs = job.inputs if heard is None else (*job.inputs, _heard(heard))
+    claim = replace(_claim("lipsync", inputs, job.payload, rights), action="edited")
+    _publish(writer.temp, target, claim, key, certificate)
+    job.clock.add("sign", since)
+    return _result(writer, target, job.clock, job.bridged, job.warnings)
+
+
+def _heard(sound: Path) -> Ingredient:
+    return Ingredient(sound.name, media.sha256_file(sound), "audio", mime_of(sound))
 
 
 def _inputs(job: Job) -> tuple[Ingredient, ...]:

@@ -87,7 +87,7 @@ def load_motion(source: PathLike | Motion, progress: Progress) -> MotionSource:
             f"{path}: a motion is a video, a .npz, a Live Link Face .csv or a template, not a picture"
         )
     motion = track_video(path, progress)
-    return MotionSource(motion, path, Ingredient(path.name, digest, "motion", _mime(path)))
+    return MotionSource(motion, path, Ingredient(path.name, digest, "motion", mime_of(path)))
 
 
 def track_video(path: PathLike, progress: Progress) -> Motion:
@@ -152,8 +152,8 @@ def load_portraits(
             Portrait(image, one, name, digest, person_around(masker, image, one), others, fitted)
             for one in faces
         )
-    mime = "image/*" if isinstance(source, (Portrait, np.ndarray)) else _mime(Path(source))
-    more = tuple(Ingredient(one.name, one.sha256, "portrait", _mime(Path(one.name))) for one in others)
+    mime = "image/*" if isinstance(source, (Portrait, np.ndarray)) else mime_of(Path(source))
+    more = tuple(Ingredient(one.name, one.sha256, "portrait", mime_of(Path(one.name))) for one in others)
     return PortraitSource(image, portraits, Ingredient(name, digest, "portrait", mime), box, video, more)
 
 
@@ -292,7 +292,8 @@ def tracked_portraits(path: Path, first: PortraitSource) -> Generator[Portrait, 
         yield last
 
 
-def _mime(path: Path) -> str:
+def mime_of(path: Path) -> str:
+    """The MIME type of a file by its ending."""
     kinds = {".mp4": "video/mp4", ".mov": "video/quicktime", ".webm": "video/webm"}
     kinds |= {".mkv": "video/x-matroska", ".gif": "image/gif"}
     kinds |= {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
