@@ -118,8 +118,8 @@ def _pose(
     for name, spread in POSTURE.items():
         postures = _postures(random, len(moments), phrases, accents[0], fps) * spread
         wander = _wander(random, moments) * WANDER[name]
-        channels[name] = part * postures + (STILL + (1 - STILL) * part) * wander * start
-        channels[name] -= channels[name][0] * np.exp(-moments / 0.5)
+        curve = np.asarray(part * postures + (STILL + (1 - STILL) * part) * wander * start, np.float64)
+        channels[name] = curve - curve[0] * np.exp(-moments / 0.5)
     for frame, strength in zip(*accents, strict=True):
         if random.random() < 0.75:
             depth = random.uniform(*NOD) * (0.4 + 0.6 * strength)
