@@ -21,7 +21,8 @@ HERTZ = RATE // HOP
 BANDS, LOWEST, HIGHEST = 64, 60.0, 7600.0
 FLOOR = 1e-6  # of a band's power, samples in -1..1
 REACH = 300  # frames to either side over which the loudness is taken
-QUIETEST, HISS = -10.0, -12.5  # log power: below the first nothing is made louder, below the second nobody speaks
+QUIETEST = -10.0  # log power; below, nothing is made louder
+HISS = -12.5  # log power; below, nobody speaks
 CEPSTRA = 13
 
 
