@@ -237,6 +237,7 @@ def revoice(
     bank: PathLike | None = None,
     sound: PathLike | None = None,
     strength: float = 1.0,
+    retime: bool = True,
     label: bool = False,
     rights: str | None = None,
     key: PathLike | None = None,
@@ -247,13 +248,14 @@ def revoice(
 
     motion: as for `animate`; it lasts as long as the output. A shorter video goes to and fro. bank: mouths of the
     person, as `adapt --for speech` writes them; None takes them from the video itself, and keeps them for the next
-    time. sound: the file that is heard. strength: 0 to 2, of the mouth's moves. Frames always carry the watermark.
+    time. sound: the file that is heard. strength: 0 to 2, of the mouth's moves.
+    retime: let the head rest where the mouth does. Frames always carry the watermark.
     Raises InputError, NoFaceError, WeightsError, LimitError or OutputError.
     """
     report = progress or _silent
     target = _ready_to_write(out, media.VIDEO_SUFFIXES, key, certificate)
     heard = None if sound is None else media.check_input(sound)
-    job = plan_revoicing(video, motion, bank, label, report, strength=strength)
+    job = plan_revoicing(video, motion, bank, label, report, strength=strength, retimed=retime)
     writer = media.open_writer(target, job.size, times=job.times.tolist(), audio_from=heard)
     _encode(writer, revoiced_frames(job), len(job.times), job.clock, report)
     since = time.perf_counter()

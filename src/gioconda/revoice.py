@@ -19,7 +19,7 @@ from gioconda.engines.lipsync.bank import Bank
 from gioconda.engines.lipsync.between import halfway
 from gioconda.engines.lipsync.engine import LipSync, Place
 from gioconda.engines.lipsync.points import LIP_PAIRS, POINTS
-from gioconda.engines.lipsync.shapes import Choice, choose, features
+from gioconda.engines.lipsync.shapes import BIAS_FRAMES, Choice, bias, choose, features
 from gioconda.errors import InputError
 from gioconda.jobs import Clock
 from gioconda.motion.retarget import Retargeter, Style
@@ -70,8 +70,11 @@ def plan_revoicing(
     report: Progress,
     *,
     strength: float = 1.0,
+    retimed: bool = True,
 ) -> Revoicing:
     """Track the target, and choose its frames and mouths.
+
+    retimed: let the head rest where speech does, instead of at the target's own pace.
 
     Raises InputError, NoFaceError, WeightsError or LimitError.
     """
@@ -94,11 +97,11 @@ def plan_revoicing(
         count = max(1, round(_seconds(what.motion) / step))
     wanted = wanted_points(what.motion, known.rest, np.arange(count) * step, strength)
     tail = int(np.clip(HELD_BYTES // (3 * info.width * info.height), 2, len(times)))
-    way = _way(laid, wanted, count, tail, 1 / step)
-    choice = _choice(known, laid, wanted, way, tail)
+    way = _way(laid, wanted, tail, 1 / step) if retimed else np.arange(count, dtype=np.intp)
+    wanted, choice = _choice(known, laid, wanted, way, tail)
     clock.add("choose", since)
     inputs = _inputs(path, digest, what, bank, known)
-    settings = f"{label} {strength} {info.width}x{info.height}"
+    settings = f"{label} {strength} {retimed} {info.width}x{info.height}"
     return Revoicing(
         video=path,
         inputs=inputs,
@@ -175,9 +178,9 @@ def wanted_points(
     return made
 
 
-def _way(laid: Laid, wanted: FloatArray, count: int, tail: int, fps: float) -> IntArray:
+def _way(laid: Laid, wanted: FloatArray, tail: int, fps: float) -> IntArray:
     """Which positions of the target are shown, the head resting where the lips do."""
-    length = len(laid.scale)
+    length, count = len(laid.scale), len(wanted)
     way = retime.to_and_fro(np.arange(count + retime.DRIFT + 2), length, tail)
     turn = np.abs(np.diff(laid.pose, axis=0, append=laid.pose[-1:])).sum(1) / 60
     shift = np.linalg.norm(np.diff(laid.origin, axis=0, append=laid.origin[-1:]), axis=1)
@@ -187,7 +190,7 @@ def _way(laid: Laid, wanted: FloatArray, count: int, tail: int, fps: float) -> I
     return retime.retime(np.minimum(moving, 5).astype(np.float32), retime.resting_at(gap.mean(1), fps))
 
 
-class _Target:
+class Target:
     """The target's laid-out faces along the way; half-way between two where one is shown twice."""
 
     def __init__(self, laid: Laid, way: IntArray, tail: int) -> None:
@@ -197,25 +200,31 @@ class _Target:
         self.second = np.where(self.repeated, second, self.first)
         self._laid = laid
 
-    def mean(self, name: str, some: slice) -> FloatArray:
+    def mean(self, name: str, some: slice | IntArray) -> FloatArray:
         """A field of the layout for some of the output frames."""
         values = getattr(self._laid, name)
         return np.asarray((values[self.first[some]] + values[self.second[some]]) / 2, np.float32)
 
-    def wanted(self, points: FloatArray, some: slice) -> FloatArray:
+    def wanted(self, points: FloatArray, some: slice | IntArray) -> FloatArray:
         """Points (t, P, 3) of the head as they lie in the face's plane of some frames, (t, P, 2)."""
         rotation, scale = self.mean("rotation", some), self.mean("scale", some)
         pixels = scale[:, None, None] * (points @ rotation.transpose(0, 2, 1))[..., :2]
         return mouths.into_plane(self.mean("matrix", some), pixels + self.mean("origin", some)[:, None])
 
 
-def _choice(bank: Bank, laid: Laid, wanted: FloatArray, way: IntArray, tail: int) -> Choice:
-    target = _Target(laid, way, tail)
+def _choice(
+    bank: Bank, laid: Laid, wanted: FloatArray, way: IntArray, tail: int
+) -> tuple[FloatArray, Choice]:
+    """The wanted points without their bias, (T, P, 3), and the mouths for each output frame."""
+    target, own = Target(laid, way, tail), bank.features
+    some = np.linspace(0, len(way) - 1, min(len(way), BIAS_FRAMES)).astype(np.intp)
+    flat, pose = target.wanted(wanted[some], some), target.mean("pose", some)
+    wanted[..., :2] += bias(own, bank.points, flat, pose)
     parts = []
     for start in range(0, len(way), 512):  # pieces: an hour of shapes need not be held twice
-        some = slice(start, start + 512)
-        parts.append(features(target.wanted(wanted[some], some), target.mean("pose", some)))
-    return choose(bank.features, np.concatenate(parts), bank.source, bank.frame)
+        piece = slice(start, start + 512)
+        parts.append(features(target.wanted(wanted[piece], piece), target.mean("pose", piece)))
+    return wanted, choose(own, np.concatenate(parts), bank.source, bank.frame)
 
 
 def revoiced_frames(job: Revoicing) -> Generator[Frame, None, None]:
@@ -234,8 +243,8 @@ def revoiced_frames(job: Revoicing) -> Generator[Frame, None, None]:
 def rendered(job: Revoicing) -> Generator[Frame, None, None]:
     """The target's frames with other mouths, as they are before the marks are laid in."""
     engine = LipSync(job.bank)
-    target = _Target(job.laid, job.way, job.tail)
-    with closing(_along(job, target)) as pictures:
+    target = Target(job.laid, job.way, job.tail)
+    with closing(along(job, target)) as pictures:
         for t, image in enumerate(pictures):
             since = time.perf_counter()
             some = slice(t, t + 1)
@@ -252,7 +261,7 @@ def rendered(job: Revoicing) -> Generator[Frame, None, None]:
             yield Frame(made, float(job.times[t]))
 
 
-def _along(job: Revoicing, target: _Target) -> Generator[Image, None, None]:
+def along(job: Revoicing, target: Target) -> Generator[Image, None, None]:
     """The target's pictures along the way."""
     length = len(job.laid.scale)
     longest = int(job.way.max()) + 1
