@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from gioconda.pipeline import animate, edit, track, verify
+    from gioconda.speaking import speak
     from gioconda.types import Frame, Motion, Portrait
 
 __version__ = "0.1.0"
@@ -40,12 +41,14 @@ __all__ = [
     "__version__",
     "animate",
     "edit",
+    "speak",
     "track",
     "verify",
 ]
 
 _HOME = {
     **dict.fromkeys(("animate", "edit", "track", "verify"), "gioconda.pipeline"),
+    "speak": "gioconda.speaking",
     **dict.fromkeys(("Frame", "Motion", "Portrait"), "gioconda.types"),
     **dict.fromkeys((name for name in __all__ if name.endswith("Error")), "gioconda.errors"),
 }

@@ -20,6 +20,7 @@ from gioconda.motion.retarget import Retargeter, Style, picture_points
 from gioconda.provenance import Watermarker, job_payload
 from gioconda.sources import (
     CROP_SIDE,
+    Loader,
     MotionSource,
     PathLike,
     PortraitSource,
@@ -64,7 +65,7 @@ class Job:
 
 def plan(
     portrait: PathLike | Portrait | Image,
-    motion: PathLike | Motion,
+    motion: PathLike | Motion | Loader,
     engine: Engine,
     style: Style,
     face: int | str,

@@ -24,6 +24,7 @@ from gioconda.provenance import Claim, Ingredient, Verdict, job_payload
 from gioconda.provenance.certificate import signing_identity
 from gioconda.revoice import plan_revoicing, revoiced_frames
 from gioconda.sources import (
+    Loader,
     MotionSource,
     PathLike,
     Progress,
@@ -60,7 +61,7 @@ def _silent(stage: str, done: int, total: int) -> None:
 @overload
 def animate(
     portrait: PathLike | Portrait | Image,
-    motion: PathLike | Motion,
+    motion: PathLike | Motion | Loader,
     out: None = None,
     *,
     engine: str = ...,
@@ -83,7 +84,7 @@ def animate(
 @overload
 def animate(
     portrait: PathLike | Portrait | Image,
-    motion: PathLike | Motion,
+    motion: PathLike | Motion | Loader,
     out: PathLike,
     *,
     engine: str = ...,
@@ -105,7 +106,7 @@ def animate(
 ) -> Result: ...
 def animate(
     portrait: PathLike | Portrait | Image,
-    motion: PathLike | Motion,
+    motion: PathLike | Motion | Loader,
     out: PathLike | None = None,
     *,
     engine: str = "warp",
@@ -128,7 +129,7 @@ def animate(
     """Move a portrait as a motion does: frames as they are made, or a signed file and what it holds.
 
     portrait: a picture's or video's path, an identity file of `gioconda adapt`, a `Portrait`, or (H, W, 3) uint8 RGB.
-    motion: a video, a `.npz`, a Live Link Face `.csv`, the name of a template, or a `Motion`.
+    motion: a video, a sound to speak, a `.npz`, a Live Link Face `.csv`, the name of a template, or a `Motion`.
     refine: let a network repair mouth and eyes, the packaged one or another in an .onnx file.
     weights: a fewshot.safetensors of your own, for engine `fewshot`.
     photos: further pictures of the same person, which show what the portrait hides. absolute: the driver's own pose and
@@ -158,9 +159,14 @@ def animate(
     )
     if out is None:
         return finished_frames(job)
-    driver = job.what.driver
-    sound = driver if audio and driver and media.probe(driver).has_audio else None
-    return _write(job, out, sound, rights, key, certificate, report)
+    return _write(job, out, _sound(job.what) if audio else None, rights, key, certificate, report)
+
+
+def _sound(what: MotionSource) -> Path | None:
+    """The file whose sound is kept: the voice's, or a driver's that has one."""
+    if what.driver is None:
+        return what.sound
+    return what.driver if media.probe(what.driver).has_audio else None
 
 
 def _network(refine: bool | PathLike) -> bool | Path:
@@ -193,7 +199,16 @@ def _write(
     claim = _claim(job.engine.name, _inputs(job), job.payload, rights)
     _publish(writer.temp, out, claim, key, certificate)
     clock.add("sign", since)
-    return _result(writer, out, clock, motion.bridged)
+    return _result(writer, out, clock, motion.bridged, (*job.what.warnings, *_remarks(job)))
+
+
+def _remarks(job: Job) -> list[str]:
+    """What people should know of a job whose file is fine."""
+    if job.engine.name == "fewshot" and any(one.fitted is None for one in job.who.portraits):
+        return [
+            "the few-shot networks do not know this person yet: fit them with gioconda adapt for a likeness"
+        ]
+    return []
 
 
 def _encode(
@@ -231,7 +246,7 @@ def _result(
 
 def revoice(
     video: PathLike,
-    motion: PathLike | Motion,
+    motion: PathLike | Motion | Loader,
     out: PathLike,
     *,
     bank: PathLike | None = None,
@@ -248,7 +263,7 @@ def revoice(
 
     motion: as for `animate`; it lasts as long as the output. A shorter video goes to and fro. bank: mouths of the
     person, as `adapt --for speech` writes them; None takes them from the video itself, and keeps them for the next
-    time. sound: the file that is heard. strength: 0 to 2, of the mouth's moves.
+    time. sound: the file that is heard, the motion's own voice if None. strength: 0 to 2, of the mouth's moves.
     retime: let the head rest where the mouth does. Frames always carry the watermark.
     Raises InputError, NoFaceError, WeightsError, LimitError or OutputError.
     """
@@ -256,7 +271,7 @@ def revoice(
     target = _ready_to_write(out, media.VIDEO_SUFFIXES, key, certificate)
     heard = None if sound is None else media.check_input(sound)
     job = plan_revoicing(video, motion, bank, label, report, strength=strength, retimed=retime)
-    writer = media.open_writer(target, job.size, times=job.times.tolist(), audio_from=heard)
+    writer = media.open_writer(target, job.size, times=job.times.tolist(), audio_from=heard or job.sound)
     _encode(writer, revoiced_frames(job), len(job.times), job.clock, report)
     since = time.perf_counter()
     inputs = job.inputs if heard is None else (*job.inputs, _heard(heard))

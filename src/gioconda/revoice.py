@@ -25,7 +25,7 @@ from gioconda.jobs import Clock
 from gioconda.motion.retarget import Retargeter, Style
 from gioconda.mouths import Laid
 from gioconda.provenance import Ingredient, Watermarker, job_payload
-from gioconda.sources import MotionSource, PathLike, Progress, load_motion, mime_of
+from gioconda.sources import Loader, MotionSource, PathLike, Progress, load_motion, mime_of
 from gioconda.types import Face, FloatArray, Frame, Image, Motion, Portrait
 
 HELD_BYTES = 384 * 2**20  # of the target's last frames, over which a short one goes to and fro
@@ -41,6 +41,7 @@ class Revoicing:
     times: (T,) seconds. way: (T,), positions of the target's frames (`retime`); tail: over how many of its last frames
     a short target goes to and fro. laid, seen: the target's N faces and how surely each was seen. wanted: (T, P, 3),
     the mouth's points in the head's frame. choice: mouths for each output frame. warnings: what people should know.
+    sound: the file of the voice, if the motion came from one.
     """
 
     video: Path
@@ -60,11 +61,12 @@ class Revoicing:
     clock: Clock
     bridged: int
     warnings: tuple[str, ...]
+    sound: Path | None = None
 
 
 def plan_revoicing(
     video: PathLike,
-    motion: PathLike | Motion,
+    motion: PathLike | Motion | Loader,
     bank: PathLike | Bank | None,
     label: bool,
     report: Progress,
@@ -119,7 +121,8 @@ def plan_revoicing(
         payload=job_payload("lipsync", *(one.sha256 for one in inputs), settings),
         clock=clock,
         bridged=int((seen < 0.5).sum()),
-        warnings=_warnings(path, choice),
+        warnings=(*what.warnings, *_warnings(path, choice)),
+        sound=what.sound,
     )
 
 

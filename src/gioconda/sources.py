@@ -33,11 +33,16 @@ PERSON_REACH = 2.2  # the person is told from the background this many face heig
 
 @dataclass(frozen=True)
 class MotionSource:
-    """A motion, the video it was read off (None if none), and what the manifest says of it."""
+    """A motion, the video it was read off (None if none), and what the manifest says of it.
+
+    sound: the file of the voice that it speaks with, if it speaks. warnings: what people should know of.
+    """
 
     motion: Motion
     driver: Path | None
     ingredient: Ingredient
+    sound: Path | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,15 @@ class PortraitSource:
     photos: tuple[Ingredient, ...] = ()
 
 
-def load_motion(source: PathLike | Motion, progress: Progress) -> MotionSource:
-    """Motion from a video, a `.npz`, a Live Link Face `.csv`, a template's name, or ready-made."""
+Loader: TypeAlias = Callable[[Progress], MotionSource]
+
+
+def load_motion(source: PathLike | Motion | Loader, progress: Progress) -> MotionSource:
+    """Motion from a video, a voice, a `.npz`, a Live Link Face `.csv`, a template's name, a loader, or ready-made."""
     from gioconda.motion import store, templates
 
+    if callable(source):
+        return source(progress)
     if isinstance(source, Motion):
         digest = hashlib.sha256(source.expression.tobytes() + source.rotation.tobytes()).hexdigest()
         return MotionSource(source, None, Ingredient(source.name, digest, "motion", "application/x-npz"))
@@ -72,8 +82,10 @@ def load_motion(source: PathLike | Motion, progress: Progress) -> MotionSource:
             f"{source}: neither a file nor a template; the templates are {', '.join(templates.TEMPLATES)}"
         )
     path = media.check_input(path)
-    digest = media.sha256_file(path)
     suffix = path.suffix.lower()
+    if suffix not in (".npz", ".csv") and media.is_sound(path):
+        return load_speech(path, progress)
+    digest = media.sha256_file(path)
     if suffix == ".npz":
         ingredient = Ingredient(path.name, digest, "motion", "application/x-npz")
         return MotionSource(store.load(path), None, ingredient)
@@ -84,10 +96,21 @@ def load_motion(source: PathLike | Motion, progress: Progress) -> MotionSource:
         return MotionSource(livelink.read_livelink(path), None, ingredient)
     if not media.is_video(path):
         raise InputError(
-            f"{path}: a motion is a video, a .npz, a Live Link Face .csv or a template, not a picture"
+            f"{path}: a motion is a video, a sound, a .npz, a Live Link Face .csv or a template, not a picture"
         )
     motion = track_video(path, progress)
     return MotionSource(motion, path, Ingredient(path.name, digest, "motion", mime_of(path)))
+
+
+def load_speech(path: PathLike, progress: Progress, *, seed: int = 0) -> MotionSource:
+    """The motion of a face that speaks the sound of a sound file or a video. InputError, LimitError or WeightsError."""
+    from gioconda.spoken import heard_motion
+
+    file = media.check_input(path)
+    warnings: list[str] = []
+    motion = heard_motion(file, progress, seed=seed, warn=warnings.append)
+    ingredient = Ingredient(file.name, media.sha256_file(file), "audio", mime_of(file))
+    return MotionSource(motion, None, ingredient, file, tuple(warnings))
 
 
 def track_video(path: PathLike, progress: Progress) -> Motion:
@@ -296,5 +319,7 @@ def mime_of(path: Path) -> str:
     """The MIME type of a file by its ending."""
     kinds = {".mp4": "video/mp4", ".mov": "video/quicktime", ".webm": "video/webm"}
     kinds |= {".mkv": "video/x-matroska", ".gif": "image/gif"}
+    kinds |= {".wav": "audio/wav", ".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".aac": "audio/aac"}
+    kinds |= {".flac": "audio/flac", ".ogg": "audio/ogg", ".opus": "audio/ogg"}
     kinds |= {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
     return kinds.get(path.suffix.lower(), "application/octet-stream")

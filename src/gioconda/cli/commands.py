@@ -90,7 +90,7 @@ def animate(
 ) -> None:
     """Animate a portrait: .mp4, .webm or .gif, as the name of the output says."""
     values.number("--strength", strength, 0.0, 2.0)
-    _check_size(size)
+    check_size(size)
     chosen = values.face_choice(face)
     from gioconda import pipeline
 
@@ -116,7 +116,7 @@ def animate(
             certificate=certificate,
             progress=progress,
         )
-    _report(made)
+    tell_result(made)
 
 
 @app.command(short_help="Read the motion off a video.")
@@ -170,7 +170,7 @@ def edit(
         values.number(name, angle, -90.0, 90.0, "degrees")
     for name, look in (("--gaze-x", gaze_x), ("--gaze-y", gaze_y)):
         values.number(name, look, -1.0, 1.0)
-    _check_size(size)
+    check_size(size)
     coefficients = values.coefficients(settings or [])
     from gioconda import pipeline
 
@@ -231,7 +231,7 @@ def demo(
 
     with watch() as progress:
         result = pipeline.animate(weights.asset_path("astronaut.jpg"), motion, out, progress=progress)
-    _report(result)
+    tell_result(result)
     typer.echo("of which, some at the same time:")
     for stage, seconds in result.stages.items():
         typer.echo(f"  {stage:<10} {seconds:6.2f} s")
@@ -255,12 +255,14 @@ def _told(verdict: Verdict) -> str:
     return "\n".join([head, *(f"  {reason}" for reason in verdict.reasons)])
 
 
-def _check_size(size: int | None) -> None:
+def check_size(size: int | None) -> None:
+    """InputError for a --size out of range."""
     if size is not None:
         values.number("--size", size, 64, LIMITS.output_side, "pixels")
 
 
-def _report(result: Result) -> None:
+def tell_result(result: Result) -> None:
+    """Say what was written, and what people should know of it."""
     for warning in result.warnings:
         typer.echo(f"note: {warning}", err=True)
     rate = result.frames / result.seconds if result.seconds > 0 else 0.0

@@ -27,7 +27,7 @@ OutOption = Annotated[Path, typer.Option("--out", "-o", help="File to write.", s
 MotionOption = Annotated[
     str,
     typer.Option(
-        help="A video, a saved .npz, a Live Link Face .csv, or a template: "
+        help="A video, a sound to speak, a saved .npz, a Live Link Face .csv, or a template: "
         "idle, nod, shake, smile, look-around, talk, laugh, surprise.",
         show_default=False,
     ),

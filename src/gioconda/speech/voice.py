@@ -24,6 +24,7 @@ ALIASES = {"zh": "cmn", "zh-cn": "cmn", "zh-hans": "cmn", "jp": "ja"}
 IDEOGRAPHS = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 READS_IDEOGRAPHS = ("sit/cmn", "sit/yue", "sit/hak")  # other languages name them: "Chinese letter"
 WORDS_A_MINUTE = 160
+LEAD = 0.3  # seconds of silence before the first word: a speaker begins with the lips together
 ENDED, PHONEME = 0, 7  # espeak_EVENT_TYPE
 _SYNCHRONOUS, _OPTIONS = 2, 1 | 2 | 0x8000  # phoneme events, told in IPA; an error must not end the program
 _UTF8, _END_PAUSE, _CHARACTERS, _RATE = 1, 0x1000, 1, 1
@@ -134,8 +135,10 @@ def say(text: str, voice: str = "", language: str = "en") -> Voice:
         raise InputError(
             f"nothing in the text can be said in {language!r}; write words, or choose its language"
         )
-    samples = np.concatenate(recording.pieces).astype(np.float32) / 32768
-    return Voice(samples, rate, _phones(recording.phones, rate))
+    lead = np.zeros(round(LEAD * rate), np.int16)
+    samples = np.concatenate([lead, *recording.pieces]).astype(np.float32) / 32768
+    heard = [(0, ""), *((len(lead) + sample, name) for sample, name in recording.phones)]
+    return Voice(samples, rate, _phones(heard, rate))
 
 
 def voices() -> dict[str, str]:
