@@ -20,6 +20,7 @@ from gioconda.types import FloatArray
 
 OUT_HERTZ = 50
 SHORT, LONG = 60, 120  # outputs of a sample: 1.2 and 2.4 s
+SPOILT_SHARE, PACES = 0.6, (0.9, 1.12)  # of the samples that are changed, and how much faster these are spoken
 SHUT_SHARE = 0.1  # of a person's frames, those in which the lips are nearest: its mouth at rest
 POINTS = np.r_[LIPS, CHIN]
 
@@ -137,7 +138,8 @@ class Voices:
     def _sample(
         self, take: Take, length: int, random: np.random.Generator, augment: bool
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        pace = float(random.uniform(0.88, 1.14)) if augment else 1.0
+        augment = augment and random.random() < SPOILT_SHARE
+        pace = float(random.uniform(*PACES)) if augment else 1.0
         pace = min(pace, max((len(take) - 1) / length, 0.7))
         first = random.uniform(0, max(len(take) - 1 - length * pace, 0))
         at = first + pace * np.arange(length)

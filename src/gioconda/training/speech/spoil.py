@@ -8,12 +8,12 @@ from scipy.signal import lfilter
 from gioconda.speech.features import BANDS, FLOOR
 from gioconda.types import FloatArray
 
-THROAT = 0.12  # bands are squeezed or stretched by up to this share, as by a shorter or longer throat
-PITCH = 3.0  # bands by which all is moved
-COLOUR = 1.2  # log power by which a microphone changes a band
-GAIN = 2.0
-NOISE_SHARE, ROOM_SHARE, DEAF_SHARE, PHONE_SHARE = 0.6, 0.3, 0.5, 0.1
-RATIO = (1.0, 6.0)  # log power by which a noise lies below the voice
+THROAT = 0.06  # bands are squeezed or stretched by up to this share, as by a shorter or longer throat
+PITCH = 1.0  # bands by which all is moved
+COLOUR = 0.8  # log power by which a microphone changes a band
+GAIN = 1.0
+NOISE_SHARE, ROOM_SHARE, DEAF_SHARE, PHONE_SHARE = 0.3, 0.2, 0.4, 0.05
+RATIO = (2.5, 8.0)  # log power by which a noise lies below the voice
 
 
 def spoilt(mel: FloatArray, other: FloatArray, random: np.random.Generator) -> FloatArray:
