@@ -170,7 +170,7 @@ def _rendered(job: Job) -> Generator[tuple[Image, list[Patch]], None, None]:
 
 def _rendered_video(job: Job, video: Path) -> Generator[tuple[Image, list[Patch]], None, None]:
     """As `_rendered`, for a portrait that moves by itself: each of its frames is retargeted."""
-    laid = Retargeter(job.what.motion, job.who.portraits[0], job.style)
+    laid = Retargeter(job.what.motion, job.who.portraits[0], job.style, shut=job.what.speaks)
     with closing(_mouths(job.what, laid)) as mouths, closing(tracked_portraits(video, job.who)) as portraits:
         for i, mouth, portrait in zip(range(len(job.what.motion)), mouths, portraits, strict=False):
             since = time.perf_counter()
@@ -184,7 +184,7 @@ class _Actor:
     """One face of a still portrait: its motion, and its engine's rendering, which remembers the frame before."""
 
     def __init__(self, job: Job, portrait: Portrait) -> None:
-        self.laid = Retargeter(job.what.motion, portrait, job.style)
+        self.laid = Retargeter(job.what.motion, portrait, job.style, shut=job.what.speaks)
         self._next: deque[Shot] = deque(maxlen=1)
         shots = iter(self._next.popleft, None)
         self._patches = iter(job.engine.render(job.engine.prepare(portrait), shots))

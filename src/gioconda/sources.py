@@ -35,7 +35,8 @@ PERSON_REACH = 2.2  # the person is told from the background this many face heig
 class MotionSource:
     """A motion, the video it was read off (None if none), and what the manifest says of it.
 
-    sound: the file of the voice that it speaks with, if it speaks. warnings: what people should know of.
+    sound: the file of the voice that it speaks with, if it has one. warnings: what people should know of.
+    speaks: whether it was made from a voice, whose silence shuts the mouth.
     """
 
     motion: Motion
@@ -43,6 +44,7 @@ class MotionSource:
     ingredient: Ingredient
     sound: Path | None = None
     warnings: tuple[str, ...] = ()
+    speaks: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def load_speech(path: PathLike, progress: Progress, *, seed: int = 0) -> MotionS
     warnings: list[str] = []
     motion = heard_motion(file, progress, seed=seed, warn=warnings.append)
     ingredient = Ingredient(file.name, media.sha256_file(file), "audio", mime_of(file))
-    return MotionSource(motion, None, ingredient, file, tuple(warnings))
+    return MotionSource(motion, None, ingredient, file, tuple(warnings), speaks=True)
 
 
 def track_video(path: PathLike, progress: Progress) -> Motion:

@@ -163,4 +163,4 @@ def _words(
 def _said(
     voice: Voice, ingredient: Ingredient, sound: Path | None, seed: int, _report: Progress
 ) -> MotionSource:
-    return MotionSource(said_motion(voice, seed=seed), None, ingredient, sound)
+    return MotionSource(said_motion(voice, seed=seed), None, ingredient, sound, speaks=True)

@@ -113,12 +113,21 @@ def _lip_gap(shape: FloatArray) -> np.float32:
 
 
 class Retargeter:
-    """Shots of `motion` for the face of `portrait`; frame by frame, so that memory does not grow."""
+    """Shots of `motion` for the face of `portrait`; frame by frame, so that memory does not grow.
+
+    shut: at rest the lips are together, even where the photo parts them a little, so that a voice can close them.
+    """
 
     def __init__(
-        self, motion: Motion, portrait: Portrait, style: Style, *, habits: Habits | None = None
+        self,
+        motion: Motion,
+        portrait: Portrait,
+        style: Style,
+        *,
+        habits: Habits | None = None,
+        shut: bool = False,
     ) -> None:
-        self._motion, self._style = motion, style
+        self._motion, self._style, self._shut = motion, style, shut
         basis = load_basis()
         mover = basis.neutral if motion.neutral is None else motion.neutral
         head = mover if style.absolute else basis.neutral
@@ -176,7 +185,7 @@ class Retargeter:
 
     def onto(self, portrait: Portrait) -> Retargeter:
         """The same motion laid on another portrait."""
-        return Retargeter(self._motion, portrait, self._style, habits=self._habits)
+        return Retargeter(self._motion, portrait, self._style, habits=self._habits, shut=self._shut)
 
     def _offsets(self, index: int) -> FloatArray:
         return landmark_offsets(self._motion, index)
@@ -205,7 +214,7 @@ class Retargeter:
             return self._shape
         own = float(_lip_gap(self._shape))
         parted = float(np.clip(_lip_gap(self._mover) - self._habits.lips_met, 0, 0.12))
-        wanted = parted if own > OPEN_MOUTH else max(own, parted)
+        wanted = parted if own > OPEN_MOUTH or self._shut else max(own, parted)
         shape = self._shape + jaw * ((wanted - own) / float(_lip_gap(jaw)))
         _part_lips(shape)
         return shape.astype(np.float32)
