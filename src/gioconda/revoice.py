@@ -18,8 +18,8 @@ from gioconda.engines.lipsync import retime
 from gioconda.engines.lipsync.bank import Bank
 from gioconda.engines.lipsync.between import halfway
 from gioconda.engines.lipsync.engine import LipSync, Place
-from gioconda.engines.lipsync.points import LIP_PAIRS, POINTS
-from gioconda.engines.lipsync.shapes import BIAS_FRAMES, Choice, bias, choose, features
+from gioconda.engines.lipsync.points import POINTS
+from gioconda.engines.lipsync.shapes import BIAS_FRAMES, Choice, bias, choose, features, opening, shut_mouth
 from gioconda.errors import InputError
 from gioconda.jobs import Clock
 from gioconda.motion.retarget import Retargeter, Style
@@ -189,8 +189,7 @@ def _way(laid: Laid, wanted: FloatArray, tail: int, fps: float) -> IntArray:
     shift = np.linalg.norm(np.diff(laid.origin, axis=0, append=laid.origin[-1:]), axis=1)
     moving = shift / laid.scale + turn
     moving = moving[way] / max(float(moving.mean()), 1e-4)
-    gap = wanted[:, LIP_PAIRS[:, 1], 1] - wanted[:, LIP_PAIRS[:, 0], 1]
-    return retime.retime(np.minimum(moving, 5).astype(np.float32), retime.resting_at(gap.mean(1), fps))
+    return retime.retime(np.minimum(moving, 5).astype(np.float32), retime.resting_at(opening(wanted), fps))
 
 
 class Target:
@@ -222,7 +221,10 @@ def _choice(
     target, own = Target(laid, way, tail), bank.features
     some = np.linspace(0, len(way) - 1, min(len(way), BIAS_FRAMES)).astype(np.intp)
     flat, pose = target.wanted(wanted[some], some), target.mean("pose", some)
-    wanted[..., :2] += bias(own, bank.points, flat, pose)
+    theirs, ours = shut_mouth(laid.points), shut_mouth(flat)
+    # a face at rest is guessed twice, of mover and person: where both shut their mouths, they must agree
+    shift = np.float32(0) if theirs is None or ours is None else theirs - ours
+    wanted[..., :2] += shift + bias(own, bank.points, flat + shift, pose)
     parts = []
     for start in range(0, len(way), 512):  # pieces: an hour of shapes need not be held twice
         piece = slice(start, start + 512)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gioconda.engines.lipsync.points import INNER_ROWS, LIP_ROWS
+from gioconda.engines.lipsync.points import INNER_ROWS, LIP_PAIRS, LIP_ROWS
 from gioconda.types import FloatArray
 
 NEAREST = 14  # mouths whose median is taken
@@ -21,7 +21,11 @@ JUMP, HOLD = 1.2, 0.5  # what it costs to leave a run of frames, and to show one
 FAR = 0.012  # inter-ocular units between two mouths that one may follow the other as if it were its neighbour
 
 BIAS_FRAMES, BIAS_NEAREST, BIAS_ROUNDS = 300, 8, 4  # by which a bias is found
-BIAS_MOST = 0.08  # inter-ocular units
+BIAS_MOST = 0.04  # inter-ocular units
+SHUT, SHUT_SHARE = (
+    0.025,
+    1 / 6,
+)  # inter-ocular units between lips that are all but met; share of frames looked at
 
 IntArray = npt.NDArray[np.intp]
 
@@ -67,6 +71,19 @@ def choose(
     weights = np.concatenate([part[2] for part in parts])
     proxy = _proxies(bank, index, np.sqrt(squared), source, frame)
     return Choice(index, weights, proxy, np.sqrt(squared[:, 0]).astype(np.float32))
+
+
+def opening(points: FloatArray) -> FloatArray:
+    """How far the inner lips are apart, (N,) inter-ocular units, of points (N, P, 2 or 3)."""
+    gap = points[:, LIP_PAIRS[:, 1], 1] - points[:, LIP_PAIRS[:, 0], 1]
+    return np.asarray(gap.mean(1), np.float32)
+
+
+def shut_mouth(points: FloatArray) -> FloatArray | None:
+    """The mean mouth (P, 2) of those of (N, P, 2) that are most nearly shut; None if they are not."""
+    gap = opening(points)
+    some = np.argsort(gap)[: max(3, round(len(gap) * SHUT_SHARE))]
+    return np.asarray(points[some].mean(0), np.float32) if float(gap[some].mean()) < SHUT else None
 
 
 def bias(bank: FloatArray, points: FloatArray, wanted: FloatArray, pose: FloatArray) -> FloatArray:
