@@ -21,11 +21,12 @@ _PACKAGES = (
     "pillow",
     "scipy",
     "onnxruntime",
+    "espeakng-loader",
     "c2pa-python",
     "cryptography",
     "platformdirs",
 )
-_STAGES = ("types", "media", "face", "motion", "engines", "composite", "provenance", "pipeline")
+_STAGES = ("types", "media", "face", "motion", "speech", "engines", "composite", "provenance", "pipeline")
 
 
 def examine() -> int:
