@@ -19,8 +19,8 @@ ASSETS: dict[str, str] = {
     "mouth.npz": "423779e178b01ce89258b98ce3663514d7c569ef6fcff61c7d2567acc4497976",
     "refiner.onnx": "71794795c3c66052d8c57d3e558b35f8bb9f08de888b5edd7c6c43342ef02bf2",
     "refiner.safetensors": "9cb554b56c1777f382d1a296f3f06a74a2597133bd7bf2879a71e6659858f4cc",
-    "speech.onnx": "e31ef5b2f75bfae9c8a7b2c7f80394f19fff7e780e671ce9346584aa3a855d9a",
-    "speech.safetensors": "c5af085a0e425ab1b8347bd9c3675cf406fe33d71fa55165214910b791052a20",
+    "speech.onnx": "5849eae0329ad8822bf4251f172245a400ade255518073ea576f9cbc59b613c7",
+    "speech.safetensors": "fbf7fb2c5d7e59106295049e69c7ef4986a5c8a78610967bd79a73deaeed781f",
 }
 """Packaged file name -> SHA-256 in hex, for the files whose content is fixed."""
 
