@@ -153,6 +153,16 @@ def material(data: Path, folder: Path) -> tuple[Path, Path, Path]:
     return folder / "talk.mp4", portrait, folder / "tall.png"
 
 
+def voice(folder: Path, seconds: float) -> Path:
+    """A text that the packaged synthesiser says, over and over until `seconds` are full."""
+    from gioconda.media import write_sound
+    from gioconda.speech.voice import say as spoken
+
+    made = spoken("I have been sitting here for five hundred years, and nobody has asked me why I smile.")
+    write_sound(folder / "voice.wav", np.resize(made.samples, int(seconds * made.rate)), made.rate)
+    return folder / "voice.wav"
+
+
 def best(runs: list[Run]) -> Run:
     """The quickest: what else the machine does only adds."""
     return min(runs, key=lambda r: r.wall)
@@ -174,6 +184,9 @@ def measure(options: Any, folder: Path) -> dict[str, Run]:
     cases["decode, track, encode alone"] = best([alone for alone, _ in pairs])
     cases[f"crop {size} px"] = best([made for _, made in pairs])
     cases[f"pasted, {PASTED[0]}x{PASTED[1]}"] = best(pasted)
+    cases[f"crop {size} px, a voice of {min(drivers)} s"] = animate(
+        portrait, voice(folder, min(drivers)), folder, "--crop", "--size", size
+    )
     for seconds, driver in sorted(drivers.items()):
         if driver != short:
             cases[f"crop {size} px, {seconds} s"] = animate(
