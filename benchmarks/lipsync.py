@@ -188,6 +188,7 @@ def other_words(clip: Clip, motion: Motion, spoken: np.ndarray, bank: Path, fold
 
     own, got = sharp(made.taken, seen), opening(made.signed)
     length = min(len(got), len(spoken))
+    there = np.isfinite(got[:length] + spoken[:length])  # some clips hold damaged frames
     return {
         "PSNR outside": outside_psnr(made),
         "changed": changed_share(made),
@@ -195,7 +196,7 @@ def other_words(clip: Clip, motion: Motion, spoken: np.ndarray, bank: Path, fold
         "sharpness signed": sharp(made.signed, wanted) / own,
         "seam": seam(made),
         "shimmer": shimmer(made.made, matrices) / shimmer(made.taken, matrices),
-        "lips follow": metrics.pearson(got[:length], spoken[:length]),
+        "lips follow": metrics.pearson(got[:length][there], spoken[:length][there]),
         "distance": float(made.job.choice.distance.mean()),
         "seconds": made.seconds,
     }

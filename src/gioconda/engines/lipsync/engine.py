@@ -50,25 +50,33 @@ class LipSync:
         box = _box(place.matrix)
         if place.strength <= 0 or not _inside(box, frame.image.shape):
             return None
-        old = _cut(frame.image, box).astype(np.float32)
+        old = _cut(frame.image, box)
         plane = Plane(place.matrix, box)
+        bend = Bend(plane, place.wanted)
         corner = np.array(box[:2], np.float32)
-        support = plane.spread(plane.support())
+        freely = plane.support()
+        support = plane.spread(freely)
         mask = blend.outline_mask(plane, place.matrix, corner, place.seen, place.wanted)
         mask *= support * np.float32(place.strength)
-        under = _with_jaw(old, plane, place)
-        new = self._mouth(under, plane, place, mask, choice, moment)
+        under = _with_jaw(old, plane, bend, freely, place).astype(np.float32)
+        new = self._mouth(under, plane, bend, place, mask, choice, moment)
         mixed = blend.pyramid_blend(under, new, mask)
         near = np.minimum(support * 4, 1)[..., None]  # a pyramid reaches beyond its mask
         mixed = under + (mixed - under) * near
         return _patch(old, mixed, support, frame, box)
 
     def _mouth(
-        self, under: FloatArray, plane: Plane, place: Place, mask: FloatArray, choice: Choice, moment: int
+        self,
+        under: FloatArray,
+        plane: Plane,
+        bend: Bend,
+        place: Place,
+        mask: FloatArray,
+        choice: Choice,
+        moment: int,
     ) -> FloatArray:
         """The wanted mouth as the frame's box shows it, in its light and with its grain, (h, w, 3)."""
         unit = blend.unit_of(place.matrix)
-        bend = Bend(plane, place.wanted)
         index, weights = choice.index[moment], choice.weights[moment]
         shrink = 2 if unit > texture.MEDIAN_UNIT else 1
         median = texture.median_mouth(self._mouths, plane, bend, place.wanted, index, weights, shrink)
@@ -104,28 +112,28 @@ def _cut(image: Image, box: tuple[int, int, int, int]) -> Image:
     return np.asarray(cv2.copyMakeBorder(inner, *over, cv2.BORDER_REPLICATE), np.uint8)
 
 
-def _with_jaw(old: FloatArray, plane: Plane, place: Place) -> FloatArray:
+def _with_jaw(old: Image, plane: Plane, bend: Bend, freely: FloatArray, place: Place) -> Image:
     """The frame's box with its jaw where the wanted mouth needs it (the jaw correction of Suwajanakorn 2017).
 
     The cheeks above and the neck below follow less and less; what is outside the support stays.
     """
     moves = np.zeros_like(place.seen)
     moves[_JAW] = place.seen[_JAW] - place.wanted[_JAW]
-    still = Bend(plane, place.wanted).field(moves) * plane.support()[..., None] * np.float32(place.strength)
-    shift = plane.spread(still @ place.matrix[:, :2].T)
+    moved = bend.field(moves) * freely[..., None] * np.float32(place.strength)
+    shift = plane.spread(moved @ place.matrix[:, :2].T)
     x, y = np.meshgrid(*(np.arange(side, dtype=np.float32) for side in plane.size))
-    moved = cv2.remap(
+    shown = cv2.remap(
         old, x + shift[..., 0], y + shift[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
-    return np.asarray(moved, np.float32)
+    return np.asarray(shown, np.uint8)
 
 
 def _patch(
-    old: FloatArray, mixed: FloatArray, support: FloatArray, frame: Frame, box: tuple[int, int, int, int]
+    old: Image, mixed: FloatArray, support: FloatArray, frame: Frame, box: tuple[int, int, int, int]
 ) -> Patch:
     """The changed part within the picture; pixels without support are the frame's own."""
     weight = np.where(support > 0, support, 0).astype(np.float32)
-    image = np.where(weight[..., None] > 0, blend.rounded(mixed), old.astype(np.uint8))
+    image = np.where(weight[..., None] > 0, blend.rounded(mixed), old)
     height, width = frame.image.shape[:2]
     rows_ = slice(max(-box[1], 0), box[3] - box[1] - max(box[3] - height, 0))
     columns = slice(max(-box[0], 0), box[2] - box[0] - max(box[2] - width, 0))

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gioconda.engines.lipsync.points import INNER_ROWS, LIP_PAIRS, LIP_ROWS
+from gioconda.engines.lipsync.points import LIP_PAIRS, LIP_ROWS
 from gioconda.types import FloatArray
 
-NEAREST = 14  # mouths whose median is taken
+NEAREST = 20  # mouths whose median is taken
 SHARE = 0.9  # of all weight that they hold (Suwajanakorn 2017)
 PER_DEGREE = 0.0025  # inter-ocular units of lip shape that a degree of another head pose counts as
-INNER = 1.5  # how much more the inner lips count than the outer
 ROWS = 64  # frames looked up together
 NEAR = 0.010  # inter-ocular units: a mouth that is so far off costs as much as one of these
 JUMP, HOLD = 1.2, 0.5  # what it costs to leave a run of frames, and to show one twice
@@ -49,10 +48,7 @@ def features(points: FloatArray, pose: FloatArray) -> FloatArray:
 
     The squared distance of two rows is the mean squared distance of the lips' points, with the pose's added.
     """
-    gain = np.ones(len(LIP_ROWS), np.float32)
-    gain[INNER_ROWS] = INNER
-    gain /= np.sqrt((gain**2).sum())
-    lips = points[:, LIP_ROWS] * gain[:, None]
+    lips = points[:, LIP_ROWS] / np.float32(np.sqrt(len(LIP_ROWS)))
     rows = np.concatenate([lips.reshape(len(lips), -1), pose * PER_DEGREE], axis=1)
     return np.asarray(rows, np.float32)
 

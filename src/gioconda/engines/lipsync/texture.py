@@ -11,9 +11,7 @@ from gioconda.engines.lipsync.fields import Bend, Plane
 from gioconda.engines.lipsync.median import weighted_median
 from gioconda.types import FloatArray, Image
 
-DETAIL = (
-    0.045  # inter-ocular units: what is finer comes from the proxy alone (17 px of Suwajanakorn's mouths)
-)
+DETAIL = 0.02  # inter-ocular units: what is finer comes from the proxy alone, all else from the median
 MEDIAN_UNIT = 90.0  # pixels an inter-ocular unit that the median needs at most, since detail comes on top
 EVEN = 0.005  # relative; light that differs by less is left as it is
 KEPT = 64  # pictures of a bank that are held unpacked
