@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from gioconda.engines.lipsync.fields import Plane
-from gioconda.engines.lipsync.points import OUTLINE_ROWS
+from gioconda.engines.lipsync.points import INNER_ROWS, OUTLINE_ROWS
 from gioconda.types import FloatArray, Image
 
 SOFT = 0.045  # inter-ocular units over which the mask's edge fades
@@ -26,6 +26,14 @@ def outline_mask(plane: Plane, matrix: FloatArray, corner: FloatArray, *shapes: 
     cv2.fillConvexPoly(mask, np.rint(hull * 16).astype(np.int32), (255,), cv2.LINE_AA, 4)
     soft = max(1.0, SOFT * unit_of(matrix))
     return np.asarray(cv2.GaussianBlur(mask, (0, 0), soft), np.float32) / 255
+
+
+def inner_mask(plane: Plane, matrix: FloatArray, corner: FloatArray, wanted: FloatArray) -> FloatArray:
+    """Coverage (h, w) in 0..1 of what lies between the lips of a shape (P, 2), softly edged."""
+    mask = np.zeros(plane.size[::-1], np.uint8)
+    pixels = wanted[INNER_ROWS] @ matrix[:, :2].T + matrix[:, 2] - corner
+    cv2.fillPoly(mask, [np.rint(pixels * 16).astype(np.int32)], (255,), cv2.LINE_AA, 4)
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(0.8, 0.01 * unit_of(matrix))), np.float32) / 255
 
 
 def unit_of(matrix: FloatArray) -> float:

@@ -59,7 +59,7 @@ class LipSync:
         mask = blend.outline_mask(plane, place.matrix, corner, place.seen, place.wanted)
         mask *= support * np.float32(place.strength)
         under = _with_jaw(old, plane, bend, freely, place).astype(np.float32)
-        new = self._mouth(under, plane, bend, place, mask, choice, moment)
+        new = self._mouth(under, plane, bend, place, mask, corner, choice, moment)
         mixed = blend.pyramid_blend(under, new, mask)
         near = np.minimum(support * 4, 1)[..., None]  # a pyramid reaches beyond its mask
         mixed = under + (mixed - under) * near
@@ -72,6 +72,7 @@ class LipSync:
         bend: Bend,
         place: Place,
         mask: FloatArray,
+        corner: FloatArray,
         choice: Choice,
         moment: int,
     ) -> FloatArray:
@@ -80,8 +81,10 @@ class LipSync:
         index, weights = choice.index[moment], choice.weights[moment]
         shrink = 2 if unit > texture.MEDIAN_UNIT else 1
         median = texture.median_mouth(self._mouths, plane, bend, place.wanted, index, weights, shrink)
-        fine = texture.detail(self._mouths, plane, bend, place.wanted, int(choice.proxy[moment]), unit)
-        mouth = texture.coarse_part(median, unit)
+        proxy = texture.proxy_mouth(self._mouths, plane, bend, place.wanted, int(choice.proxy[moment]))
+        fine = proxy - texture.coarse_part(proxy, texture.DETAIL * unit)
+        inside = blend.inner_mask(plane, place.matrix, corner, place.wanted)
+        mouth = texture.toothed(median, proxy, inside, unit)
         gain = blend.grain_gain(mouth + fine, under, mask, unit)
         return blend.lit(mouth + gain * fine, under, mask, unit)
 

@@ -27,6 +27,7 @@ def rows(landmarks: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.
 
 
 LIP_ROWS = np.arange(len(LIPS))
+INNER_ROWS = np.arange(20, 40)
 OUTLINE_ROWS = rows((164, 165, 391, 92, 322, 216, 436, 214, 434, 210, 430, 170, 395, 171, 396, 175))
 """Hull of what is replaced: from below the nose to the chin, with the lower cheeks."""
 LIP_PAIRS = np.array([rows((13, 14)), rows((82, 87)), rows((312, 317)), rows((81, 178)), rows((311, 402))])

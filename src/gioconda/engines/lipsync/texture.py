@@ -12,6 +12,7 @@ from gioconda.engines.lipsync.median import weighted_median
 from gioconda.types import FloatArray, Image
 
 DETAIL = 0.02  # inter-ocular units: what is finer comes from the proxy alone, all else from the median
+TEETH = 0.05  # the same between the lips (17 px of the mouths of Suwajanakorn 2017)
 MEDIAN_UNIT = 90.0  # pixels an inter-ocular unit that the median needs at most, since detail comes on top
 EVEN = 0.005  # relative; light that differs by less is left as it is
 KEPT = 64  # pictures of a bank that are held unpacked
@@ -60,17 +61,25 @@ def median_mouth(
     return np.asarray(cv2.resize(median, plane.size, interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def detail(
-    mouths: Mouths, plane: Plane, bend: Bend, wanted: FloatArray, proxy: int, unit: float
-) -> FloatArray:
-    """What is fine in one mouth, bent into the wanted shape: its picture less its blurred picture, (h, w, 3)."""
-    shown = _bent(mouths, plane, bend, wanted, proxy, plane.size, cv2.INTER_CUBIC).astype(np.float32)
-    return np.asarray(shown - coarse_part(shown, unit), np.float32)
+def proxy_mouth(mouths: Mouths, plane: Plane, bend: Bend, wanted: FloatArray, proxy: int) -> FloatArray:
+    """One mouth of a bank, bent into the wanted shape, (h, w, 3)."""
+    return _bent(mouths, plane, bend, wanted, proxy, plane.size, cv2.INTER_CUBIC).astype(np.float32)
 
 
-def coarse_part(picture: FloatArray, unit: float) -> FloatArray:
-    """A picture without what the proxy's detail stands for."""
-    return np.asarray(cv2.GaussianBlur(picture, (0, 0), max(0.8, DETAIL * unit)), np.float32)
+def coarse_part(picture: FloatArray, sigma: float) -> FloatArray:
+    """A picture without what is finer than some pixels."""
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), max(0.8, sigma)), np.float32)
+
+
+def toothed(median: FloatArray, proxy: FloatArray, inside: FloatArray, unit: float) -> FloatArray:
+    """The median's coarse part, but between the lips (`inside`, (h, w) in 0..1) only what is coarser than teeth.
+
+    A median of teeth that stand a little apart is a smear: there, more is left to the proxy (Suwajanakorn 2017).
+    """
+    smooth = coarse_part(median, DETAIL * unit)
+    apart = proxy - median
+    band = coarse_part(apart, DETAIL * unit) - coarse_part(apart, TEETH * unit)
+    return np.asarray(smooth + band * inside[..., None], np.float32)
 
 
 def _bent(
