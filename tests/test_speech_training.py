@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+import gioconda
+from gioconda.cli import run
 from gioconda.errors import InputError
 from gioconda.graphs import open_graph
 from gioconda.training.speech import data, measure, spoil
@@ -103,3 +105,25 @@ def test_correlation_finds_the_lag():
     assert measure.correlation(late, true, 5) == pytest.approx(1, abs=1e-3)
     assert measure.correlation(late, true) < 0.9
     assert np.isnan(measure.correlation(true, np.zeros_like(true)))
+
+
+@pytest.mark.slow
+def test_the_commands_prepare_train_and_export(astronaut, tmp_path, capsys):
+    videos = tmp_path / "videos"
+    for who, text in (("ann", "My mother may buy a big map."), ("bob", "Papa and Bob beat time.")):
+        (videos / who).mkdir(parents=True)
+        gioconda.speak(astronaut, videos / who / "said.mp4", text=text, crop=True, size=192, refine=False)
+    gioconda.animate(astronaut, "nod", videos / "ann" / "still.mp4", crop=True, size=192, refine=False)
+    voices, run_folder = str(tmp_path / "voices"), str(tmp_path / "run")
+    assert run(["prepare", str(videos), "--for", "speech", "-o", voices, "--workers", "1"]) == 0
+    told = capsys.readouterr()
+    assert "2 clips, 2 people; 1 left out" in told.out
+    assert "ann/still.mp4" in told.err
+    takes = data.load(tmp_path / "voices", "train")
+    assert [t.identity for t in takes] == ["ann"]
+    assert max(measure.gap(takes[0].points)) > 0.03
+    more = ["--batch", "4", "--width", "16", "--threads", "1"]
+    assert run(["train", "speech", "--data", voices, "-o", run_folder, "--dry-run", *more]) == 0
+    assert "2 steps tried" in capsys.readouterr().out
+    assert run(["export", "speech", run_folder, "-o", str(tmp_path / "out")]) == 2
+    assert "train speech there first" in capsys.readouterr().err
