@@ -44,7 +44,7 @@ class Settings:
     learning_rate: float = 1e-3
     critic_rate: float = 2e-4
     pixel: float = 2.0
-    structure: float = 1.0
+    structure: float = 3.0
     squeeze: float = 1.0
     matching: float = 2.0
     adversarial: float = 0.05
