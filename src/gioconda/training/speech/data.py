@@ -20,7 +20,10 @@ from gioconda.types import FloatArray
 
 OUT_HERTZ = 50
 SHORT, LONG = 60, 120  # outputs of a sample: 1.2 and 2.4 s
-SPOILT_SHARE, PACES = 0.6, (0.9, 1.12)  # of the samples that are changed, and how much faster these are spoken
+SPOILT_SHARE, PACES = (
+    0.6,
+    (0.9, 1.12),
+)  # of the samples that are changed, and how much faster these are spoken
 SHUT_SHARE = 0.1  # of a person's frames, those in which the lips are nearest: its mouth at rest
 POINTS = np.r_[LIPS, CHIN]
 
