@@ -179,7 +179,6 @@ BAD_MOTIONS = {
     "playlist.m3u8": (lambda path: path.write_text("#EXTM3U\nfile:///etc/passwd\n"), "playlist.m3u8"),
     "picture.png": (landscape, "not a picture"),
     "nobody.mp4": (no_face, "no frame shows a human face"),
-    "song.mp4": (sound_only, "song.mp4"),
     "noise.npz": (lambda path: path.write_bytes(os.urandom(5000)), "noise.npz"),
     "damaged.npz": (damaged_npz, "damaged.npz"),
     "pickled.npz": (pickled, "pickled.npz"),
@@ -205,7 +204,9 @@ def test_bad_motions(capfd, astronaut, tmp_path, folder, name):
 
 @pytest.mark.parametrize("name", ["missing.mp4", "note.mp4", "nobody.mp4", "song.mp4", "picture.png"])
 def test_bad_videos_cannot_be_tracked(capfd, tmp_path, folder, name):
-    make, _ = BAD_MOTIONS[name]
+    make, _ = {**BAD_MOTIONS, "song.mp4": (sound_only, "")}[
+        name
+    ]  # a motion by its sound, but no face to track
     make(tmp_path / name)
     assert name in told(capfd, ["track", tmp_path / name, "-o", folder / "new.npz"], USAGE)
     assert_untouched(folder)
