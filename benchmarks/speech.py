@@ -13,7 +13,7 @@ import numpy as np
 
 from common import Bar, Clock, arguments, bars_table, markdown, say, write_results
 from gioconda.graphs import open_graph
-from gioconda.speech.mouth import COLUMNS
+from gioconda.speech.mouth import COLUMNS, POINTS
 from gioconda.training.speech import data as prepared
 from gioconda.training.speech.measure import OFFSETS, Followed, Predict, follow
 from gioconda.weights import asset_path
@@ -28,7 +28,7 @@ def network(file: Path) -> Predict:
     """A speech.onnx as what gives lips and chin for spectra."""
     from gioconda.motion.expression import load_basis
 
-    lips = load_basis().offsets[COLUMNS][:, prepared.POINTS, :2]
+    lips = load_basis().offsets[COLUMNS][:, POINTS, :2]
     session = open_graph(file, 2)
     return lambda mel: np.einsum("tc,cpd->tpd", session.run(None, {"mel": mel[None]})[0][0], lips)
 

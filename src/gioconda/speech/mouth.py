@@ -17,5 +17,6 @@ LIPS = np.array(
     ]
 )
 CHIN = np.array([152, 199, 200, 175])
+POINTS = np.r_[LIPS, CHIN]
 UPPER, LOWER = np.array([81, 82, 13, 312, 311]), np.array([178, 87, 14, 317, 402])
 """Middle of the inner lips, pairs one above the other: their distance is the mouth's opening."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from gioconda.errors import InputError
 from gioconda.motion.expression import solve
 from gioconda.speech import features
-from gioconda.speech.mouth import CHIN, COLUMNS, LIPS, LOWER, UPPER
+from gioconda.speech.mouth import COLUMNS, LOWER, POINTS, UPPER
 from gioconda.training.speech.prepare import read_index
 from gioconda.training.speech.spoil import spoilt
 from gioconda.types import FloatArray
@@ -25,7 +25,6 @@ SPOILT_SHARE, PACES = (
     (0.9, 1.12),
 )  # of the samples that are changed, and how much faster these are spoken
 SHUT_SHARE = 0.1  # of a person's frames, those in which the lips are nearest: its mouth at rest
-POINTS = np.r_[LIPS, CHIN]
 
 
 @dataclass(frozen=True)

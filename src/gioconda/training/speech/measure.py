@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gioconda.speech import features
-from gioconda.speech.mouth import LIPS, LOWER, UPPER
-from gioconda.training.speech.data import OUT_HERTZ, POINTS, Take
+from gioconda.speech.mouth import LIPS, LOWER, POINTS, UPPER
+from gioconda.training.speech.data import OUT_HERTZ, Take
 from gioconda.types import FloatArray
 
 Predict = Callable[[FloatArray], FloatArray]

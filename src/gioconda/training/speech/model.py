@@ -13,10 +13,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from gioconda.motion.expression import load_basis
 from gioconda.speech.features import BANDS, CEPSTRA
-from gioconda.speech.mouth import CHIN, COLUMNS, LIPS, MOVED
+from gioconda.speech.mouth import COLUMNS, MOVED, POINTS
 from gioconda.types import FloatArray
 
-POINTS = np.r_[LIPS, CHIN]
 DELAY = 20  # inputs that the recurrent net hears ahead: 200 ms (Suwajanakorn et al. 2017)
 UNITS, COMPONENTS = 60, 20
 DILATIONS = (1, 2, 4, 8, 1, 2, 4, 8)

@@ -112,10 +112,11 @@ def heard(path: Path, seconds: float = MOST_SECONDS) -> npt.NDArray[np.int16]:
     """The sound of a file (n,) int16 at RATE, from its first picture on; InputError where there is none."""
     blocks: list[FloatArray] = []
     length = 0
-    for block in media.read_sound(path, RATE):
-        blocks.append(block)
-        length += len(block)
-        if length > seconds * RATE:
-            break
+    with media.read_sound(path, RATE) as sound:
+        for block in sound:
+            blocks.append(block)
+            length += len(block)
+            if length > seconds * RATE:
+                break
     whole = np.concatenate(blocks)[: int(seconds * RATE)]
     return np.asarray(np.rint(np.clip(whole, -1, 1) * 32767), np.int16)
