@@ -13,6 +13,7 @@ import numpy as np
 
 from common import Bar, Clock, arguments, bars_table, markdown, say, write_results
 from gioconda.graphs import open_graph
+from gioconda.speech.listen import OUT_HERTZ
 from gioconda.speech.mouth import COLUMNS, POINTS
 from gioconda.training.speech import data as prepared
 from gioconda.training.speech.measure import OFFSETS, Followed, Predict, follow
@@ -54,9 +55,7 @@ def figures(clips: list[Followed]) -> dict[str, Any]:
         "high": float(np.percentile(draws, 97.5)),
         "pooled": float(np.corrcoef(*pooled)[0, 1]) if len(good) else float("nan"),
         "distance": float(np.mean([c.distance for c in clips])),
-        "offset_ms": 1000 * OFFSETS[int(np.argmax(curves))] / prepared.OUT_HERTZ
-        if len(good)
-        else float("nan"),
+        "offset_ms": 1000 * OFFSETS[int(np.argmax(curves))] / OUT_HERTZ if len(good) else float("nan"),
         "clips": len(clips),
         "still": int((~np.isfinite(own)).sum()),
     }

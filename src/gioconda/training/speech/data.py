@@ -13,12 +13,12 @@ import numpy.typing as npt
 from gioconda.errors import InputError
 from gioconda.motion.expression import solve
 from gioconda.speech import features
+from gioconda.speech.listen import OUT_HERTZ
 from gioconda.speech.mouth import COLUMNS, LOWER, POINTS, UPPER
 from gioconda.training.speech.prepare import read_index
 from gioconda.training.speech.spoil import spoilt
 from gioconda.types import FloatArray
 
-OUT_HERTZ = 50
 SHORT, LONG = 60, 120  # outputs of a sample: 1.2 and 2.4 s
 SPOILT_SHARE, PACES = (
     0.6,

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gioconda.speech import features
+from gioconda.speech.listen import OUT_HERTZ
 from gioconda.speech.mouth import LIPS, LOWER, POINTS, UPPER
-from gioconda.training.speech.data import OUT_HERTZ, Take
+from gioconda.training.speech.data import Take
 from gioconda.types import FloatArray
 
 Predict = Callable[[FloatArray], FloatArray]

@@ -23,6 +23,7 @@ from gioconda.errors import GiocondaError, InputError
 from gioconda.motion.expression import load_basis, offsets
 from gioconda.sources import track_video
 from gioconda.speech.features import RATE, energy, log_mel
+from gioconda.speech.listen import VOICED
 from gioconda.training.processes import each
 from gioconda.training.sources import SPLITS, Clip, balanced, find_clips
 from gioconda.types import FloatArray
@@ -30,7 +31,7 @@ from gioconda.types import FloatArray
 INDEX = "index.json"
 MOST_SECONDS = 60.0  # of one clip
 LOST_SHARE = 0.2  # of the frames that may have no face
-LOUD, HEARD_SHARE = 0.25, 0.1  # energy of a voice, and the share of a clip in which one must be heard
+HEARD_SHARE = 0.1  # of a clip, in which a voice must be heard
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _one(out: Path, clip: Clip) -> str:
     cv2.setNumThreads(1)
     try:
         samples = heard(clip.path)
-        if (energy(log_mel(samples / np.float32(32767))) > LOUD).mean() < HEARD_SHARE:
+        if (energy(log_mel(samples / np.float32(32767))) > VOICED).mean() < HEARD_SHARE:
             return "nobody is heard to speak"
         motion = track_video(clip.path, lambda *_: None)
     except (GiocondaError, ValueError) as error:
