@@ -283,8 +283,8 @@ def cached(video: Path, digest: str, report: Progress) -> Bank:
 
 
 def _cache() -> Path:
-    """Where banks are kept: in GIOCONDA_HOME, or the platform's cache folder."""
-    home = os.environ.get("GIOCONDA_HOME")
+    """Where banks are kept: in GIOCONDA_CACHE, in GIOCONDA_HOME, or the platform's cache folder."""
+    home = os.environ.get("GIOCONDA_CACHE") or os.environ.get("GIOCONDA_HOME")
     return Path(home or platformdirs.user_cache_dir("gioconda")) / "mouths"
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gioconda.errors import InputError, LimitError, OutputError
+from gioconda.web.refusals import UnfitFileError, UnknownJobError
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
 HEAD = 256  # bytes that tell what a file is
@@ -88,11 +89,11 @@ def _by_pattern(head: bytes) -> tuple[str, str] | None:
 
 
 def ending_for(role: str, head: bytes) -> str:
-    """The ending of a file that is handed in as `role`; InputError for one that `role` cannot be."""
+    """The ending of a file that is handed in as `role`; UnfitFileError for one that `role` cannot be."""
     found = kind_of(head)
     if found is None or found[0] not in _ACCEPTED[role]:
         kinds = " or ".join(_ACCEPTED[role]).replace("identity", "identity file")
-        raise InputError(f"the file {role!r} is not a {kinds} that can be read here; export it again")
+        raise UnfitFileError(f"the file {role!r} is not a {kinds} that can be read here; export it again")
     # a sound's container may hold pictures too: what is in it is told where it is opened
     return found[1]
 
@@ -113,9 +114,9 @@ class Folders:
             ) from None
 
     def of(self, job: str) -> Path:
-        """The folder of a job; InputError for what is not an id."""
+        """The folder of a job; UnknownJobError for what is not an id."""
         if not _ID.fullmatch(job):
-            raise InputError("no such job")
+            raise UnknownJobError
         return self.jobs / job
 
     def fresh(self) -> tuple[str, Path]:
@@ -125,9 +126,9 @@ class Folders:
         folder.mkdir(mode=0o700)
         return job, folder
 
-    def check_space(self, coming: int) -> None:
-        """OutputError unless `coming` bytes fit on the disk."""
-        if shutil.disk_usage(self._root).free - coming < self._reserve:
+    def check_space(self) -> None:
+        """OutputError if less of the disk is free than has to stay so."""
+        if shutil.disk_usage(self._root).free < self._reserve:
             raise OutputError("the server's disk is nearly full; try again later")
 
     def publish(self, job: str) -> None:

@@ -9,57 +9,23 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
-from gioconda.errors import GiocondaError, InputError, LimitError, OutputError
+from gioconda.errors import GiocondaError
 from gioconda.web import files
 from gioconda.web.files import Folders
+from gioconda.web.refusals import ClosingError, NotDoneError, QueueFullError, UnknownJobError
 from gioconda.web.requests import JobRequest
 from gioconda.web.settings import Settings
-from gioconda.web.state import JobState, Progress
+from gioconda.web.slots import Live, Slot
+from gioconda.web.state import JobState
 from gioconda.web.store import Store
 from gioconda.web.workers import Outcome, Worker
 
 LOG = logging.getLogger("gioconda.web")
 
 STRAY_SECONDS = 3600.0  # after which an upload that never became a job is deleted
-_SLOWEST_RESTART = 30.0
-
-
-class UnknownJobError(InputError):
-    """No job has this id, or it has expired."""
-
-
-class QueueFullError(LimitError):
-    """As many jobs wait as may. retry_after: seconds after which it is worth asking again."""
-
-    def __init__(self, message: str, retry_after: int) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
-
-class NotDoneError(InputError):
-    """A result is asked for that is not there: the job has not ended, or failed, or was cancelled."""
-
-
-@dataclass
-class _Live:
-    """A job in a worker's hands."""
-
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    progress: Progress | None = None
-    since: float = 0.0
-
-    def update(self, stage: str, done: int, total: int) -> None:
-        """Note how far it is, and how fast it went since its stage began."""
-        now = time.monotonic()
-        if self.progress is None or self.progress.stage != stage:
-            self.since = now
-        spent = now - self.since
-        rate = done / spent if spent > 0.2 else None
-        left = max(0, total - done) / rate if rate and total else None
-        self.progress = Progress(stage=stage, done=done, total=total, rate=rate, seconds_left=left)
 
 
 class JobQueue:
@@ -74,25 +40,23 @@ class JobQueue:
 
         Raises InputError if another server uses the folder, OutputError if it cannot be written.
         """
-        self.settings = settings
+        settings = self.settings = replace(settings, data=settings.data.absolute())
         self.folders = Folders(settings.data, reserve=settings.reserve_bytes)
         self._store = Store(settings.data / "jobs.sqlite")
         self._changed = threading.Condition()
         self._stopping = threading.Event()
-        self._live: dict[str, _Live] = {}
-        self._workers: dict[int, Worker] = {}
+        self._live: dict[str, Live] = {}
         self.counts: dict[tuple[str, str], int] = {}
         """Jobs that ended since the start, by kind and state."""
         self.restarts = 0
         """Workers that ended under a job since the start."""
         self._seconds = 10.0  # that a job takes, on the whole
         self._recover()
-        self._threads = [
-            threading.Thread(target=self._slot, args=(slot,), name=f"gioconda-worker-{slot}", daemon=True)
-            for slot in range(settings.workers)
+        self._slots = [
+            Slot(settings, number, self._stopping, self._work) for number in range(settings.workers)
         ]
-        self._threads.append(threading.Thread(target=self._sweep, name="gioconda-sweeper", daemon=True))
-        for thread in self._threads:
+        self._sweeper = threading.Thread(target=self._sweep, name="gioconda-sweeper", daemon=True)
+        for thread in (*self._slots, self._sweeper):
             thread.start()
 
     def submit(self, request: JobRequest, files_by_role: Mapping[str, Sequence[Path]]) -> str:
@@ -123,7 +87,9 @@ class JobQueue:
         LOG.info("job queued", extra={"job": job[:8], "kind": request.kind})
 
     def check_room(self) -> None:
-        """QueueFullError if as many jobs wait as may; OutputError if the disk is nearly full."""
+        """QueueFullError if as many jobs wait as may; OutputError if the disk is nearly full; ClosingError."""
+        if self.closed:
+            raise ClosingError
         waiting = self._store.waiting()
         if waiting >= self.settings.queue:
             seconds = self._seconds * (waiting / max(1, self.settings.workers)) / 4
@@ -131,14 +97,14 @@ class JobQueue:
                 f"{waiting} jobs wait already, which is the limit; try again later",
                 int(min(300, max(1, seconds))),
             )
-        self.folders.check_space(self.settings.upload_bytes if waiting else 0)
+        self.folders.check_space()
 
     def state(self, job: str) -> JobState:
         """Where a job stands now; UnknownJobError if there is none of this id."""
         self.folders.of(job)
         found = self._store.state(job)
         if found is None:
-            raise UnknownJobError("no such job, or it has expired")
+            raise UnknownJobError
         live = self._live.get(job)
         if live is not None and found.state == "running":
             return found.model_copy(update={"progress": live.progress})
@@ -195,7 +161,7 @@ class JobQueue:
         for suffix in suffixes:
             if (path := self.folders.inside(job, f"result{suffix}")) is not None:
                 return path
-        raise UnknownJobError("no such job, or it has expired")
+        raise UnknownJobError
 
     def sidecar_path(self, job: str) -> Path | None:
         """The manifest's file, where the result's own format cannot hold it; None if the result holds it."""
@@ -219,14 +185,23 @@ class JobQueue:
 
     def worker_memory(self) -> dict[int, int]:
         """Resident bytes of each worker process, by its process id."""
-        return {one.pid: one.memory() for one in tuple(self._workers.values())}
+        return {one.pid: one.memory() for slot in self._slots if (one := slot.worker) is not None}
+
+    @property
+    def workers_up(self) -> int:
+        """How many worker processes can take jobs, or have one."""
+        return sum(one.alive for slot in self._slots if (one := slot.worker) is not None)
+
+    def stop(self) -> None:
+        """Take no more jobs, and let the workers stop; returns at once, and may be called by a signal's handler."""
+        self._stopping.set()
 
     def close(self) -> None:
-        """Stop the workers. Jobs that run are queued again, for the next server of this folder."""
-        self._stopping.set()
+        """Stop the workers and wait for them. Jobs that run are queued again, for the next server of this folder."""
+        self.stop()
         with self._changed:
             self._changed.notify_all()
-        for thread in self._threads:
+        for thread in (*self._slots, self._sweeper):
             thread.join(15.0)
         self._store.close()
 
@@ -234,38 +209,6 @@ class JobQueue:
         """Jobs that ran when the last server died are queued again, unless they were begun too often."""
         for job, attempts in self._store.orphans():
             self._again_or_fail(job, attempts, "the server ended")
-
-    def _slot(self, slot: int) -> None:
-        """The life of one worker slot: a process that is up, a job for it, the next."""
-        pause = 1.0
-        worker: Worker | None = None
-        try:
-            while not self._stopping.is_set():
-                if worker is None or not worker.alive or worker.jobs >= self.settings.recycle:
-                    worker = self._replaced(slot, worker)
-                    if worker is None:
-                        self._stopping.wait(pause)
-                        pause = min(2 * pause, _SLOWEST_RESTART)
-                        continue
-                pause = 1.0
-                self._work(worker)
-        finally:
-            if worker is not None:
-                worker.kill()
-
-    def _replaced(self, slot: int, old: Worker | None) -> Worker | None:
-        """A worker that is ready; None if it did not come up."""
-        self._workers.pop(slot, None)
-        if old is not None:
-            old.kill()
-        worker = Worker(self.settings, self.settings.data / f"worker{slot}.log")
-        if worker.wait_ready(self._stopping):
-            self._workers[slot] = worker
-            return worker
-        worker.kill()
-        if not self._stopping.is_set():
-            LOG.error("a worker does not start; see its log", extra={"slot": slot})
-        return None
 
     def _work(self, worker: Worker) -> None:
         """Carry out the next job, or wait a moment for one."""
@@ -275,7 +218,7 @@ class JobQueue:
                 self._changed.wait(1.0)
                 return
             job, request = taken
-            live = self._live[job] = _Live()
+            live = self._live[job] = Live()
             self._changed.notify_all()
         began = time.monotonic()
         self.folders.keep_inputs(job)
@@ -349,6 +292,3 @@ class JobQueue:
             self._store.forget(job)
         for stray in list(self.folders.strays(self._store.known(), STRAY_SECONDS)):
             self.folders.discard(stray)
-
-
-__all__ = ["JobQueue", "NotDoneError", "OutputError", "QueueFullError", "UnknownJobError"]
