@@ -196,7 +196,9 @@ def _write(
     writer = media.open_writer(out, job.size, times=motion.times.tolist(), audio_from=sound)
     _encode(writer, finished_frames(job), len(motion), clock, report)
     since = time.perf_counter()
-    claim = _claim(job.engine.name, _inputs(job), job.payload, rights)
+    claim = _claim(
+        job.engine.name, _inputs(job), job.payload, rights, (*job.engine.networks, *job.what.networks)
+    )
     _publish(writer.temp, out, claim, key, certificate)
     clock.add("sign", since)
     return _result(writer, out, clock, motion.bridged, (*job.what.warnings, *_remarks(job)))
@@ -275,7 +277,7 @@ def revoice(
     _encode(writer, revoiced_frames(job), len(job.times), job.clock, report)
     since = time.perf_counter()
     inputs = job.inputs if heard is None else (*job.inputs, _heard(heard))
-    claim = replace(_claim("lipsync", inputs, job.payload, rights), action="edited")
+    claim = replace(_claim("lipsync", inputs, job.payload, rights, job.networks), action="edited")
     _publish(writer.temp, target, claim, key, certificate)
     job.clock.add("sign", since)
     return _result(writer, target, job.clock, job.bridged, job.warnings)
@@ -289,8 +291,22 @@ def _inputs(job: Job) -> tuple[Ingredient, ...]:
     return (job.who.ingredient, *job.who.photos, job.what.ingredient)
 
 
-def _claim(engine: str, inputs: tuple[Ingredient, ...], payload: int, rights: str | None) -> Claim:
-    return Claim(engine=engine, version=gioconda.__version__, inputs=inputs, payload=payload, rights=rights)
+def _claim(
+    engine: str,
+    inputs: tuple[Ingredient, ...],
+    payload: int,
+    rights: str | None,
+    networks: tuple[tuple[str, str], ...],
+) -> Claim:
+    """What the manifest says; networks: name and hash of those that ran."""
+    return Claim(
+        engine=engine,
+        version=gioconda.__version__,
+        inputs=inputs,
+        payload=payload,
+        rights=rights,
+        weights=networks,
+    )
 
 
 def _publish(temp: Path, out: Path, claim: Claim, key: PathLike | None, certificate: PathLike | None) -> None:
@@ -399,7 +415,7 @@ def edit(
     if out is None:
         return image
     temp = media.temp_beside(out)
-    claim = _claim("warp", (who.ingredient, what.ingredient), payload, rights)
+    claim = _claim("warp", (who.ingredient, what.ingredient), payload, rights, job.engine.networks)
     try:
         media.write_picture(temp, image, final=out)
         _publish(temp, out, claim, key, certificate)

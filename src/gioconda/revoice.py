@@ -25,7 +25,7 @@ from gioconda.jobs import Clock
 from gioconda.motion.retarget import Retargeter, Style
 from gioconda.mouths import Laid
 from gioconda.provenance import Ingredient, Watermarker, job_payload
-from gioconda.sources import Loader, MotionSource, PathLike, Progress, load_motion, mime_of
+from gioconda.sources import Loader, MotionSource, PathLike, Progress, filmed, load_motion
 from gioconda.types import Face, FloatArray, Frame, Image, Motion, Portrait
 
 HELD_BYTES = 384 * 2**20  # of the target's last frames, over which a short one goes to and fro
@@ -41,7 +41,7 @@ class Revoicing:
     times: (T,) seconds. way: (T,), positions of the target's frames (`retime`); tail: over how many of its last frames
     a short target goes to and fro. laid, seen: the target's N faces and how surely each was seen. wanted: (T, P, 3),
     the mouth's points in the head's frame. choice: mouths for each output frame. warnings: what people should know.
-    sound: the file of the voice, if the motion came from one.
+    sound: the file of the voice, if the motion came from one. networks: name and hash of those that heard it.
     """
 
     video: Path
@@ -62,6 +62,7 @@ class Revoicing:
     bridged: int
     warnings: tuple[str, ...]
     sound: Path | None = None
+    networks: tuple[tuple[str, str], ...] = ()
 
 
 def plan_revoicing(
@@ -123,6 +124,7 @@ def plan_revoicing(
         bridged=int((seen < 0.5).sum()),
         warnings=(*what.warnings, *_warnings(path, choice)),
         sound=what.sound,
+        networks=what.networks,
     )
 
 
@@ -135,7 +137,7 @@ def _bank(path: Path, digest: str, bank: PathLike | Bank | None, report: Progres
 def _inputs(
     path: Path, digest: str, what: MotionSource, bank: PathLike | Bank | None, known: Bank
 ) -> tuple[Ingredient, ...]:
-    target = Ingredient(path.name, digest, "portrait", mime_of(path))
+    target = filmed(path, "portrait", digest)
     if bank is None:
         return (target, what.ingredient)
     name = "mouths" if isinstance(bank, Bank) else Path(bank).name

@@ -20,6 +20,7 @@ from gioconda.limits import LIMITS
 from gioconda.motion.from_faces import faces_to_motion
 from gioconda.provenance import Ingredient
 from gioconda.types import Face, FloatArray, Image, Motion, Portrait
+from gioconda.weights import asset_path, identified
 
 PathLike: TypeAlias = str | Path
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -36,7 +37,8 @@ class MotionSource:
     """A motion, the video it was read off (None if none), and what the manifest says of it.
 
     sound: the file of the voice that it speaks with, if it has one. warnings: what people should know of.
-    speaks: whether it was made from a voice, whose silence shuts the mouth.
+    speaks: whether it was made from a voice, whose silence shuts the mouth. networks: file name and hash of what heard
+    the voice.
     """
 
     motion: Motion
@@ -45,6 +47,7 @@ class MotionSource:
     sound: Path | None = None
     warnings: tuple[str, ...] = ()
     speaks: bool = False
+    networks: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def load_motion(source: PathLike | Motion | Loader, progress: Progress) -> Motio
             f"{path}: a motion is a video, a sound, a .npz, a Live Link Face .csv or a template, not a picture"
         )
     motion = track_video(path, progress)
-    return MotionSource(motion, path, Ingredient(path.name, digest, "motion", mime_of(path)))
+    return MotionSource(motion, path, filmed(path, "motion", digest))
 
 
 def load_speech(path: PathLike, progress: Progress, *, seed: int = 0) -> MotionSource:
@@ -112,7 +115,22 @@ def load_speech(path: PathLike, progress: Progress, *, seed: int = 0) -> MotionS
     warnings: list[str] = []
     motion = heard_motion(file, progress, seed=seed, warn=warnings.append)
     ingredient = Ingredient(file.name, media.sha256_file(file), "audio", mime_of(file))
-    return MotionSource(motion, None, ingredient, file, tuple(warnings), speaks=True)
+    return MotionSource(motion, None, ingredient, file, tuple(warnings), speaks=True, networks=listening())
+
+
+def listening() -> tuple[tuple[str, str], ...]:
+    """Name and hash of the network that hears voices."""
+    from gioconda.speech.listen import WEIGHTS
+
+    return (identified(asset_path(WEIGHTS)),)
+
+
+def filmed(path: Path, role: str, digest: str) -> Ingredient:
+    """What the manifest says of a video, its first frame as thumbnail."""
+    with media.read_frames(path) as frames:
+        first = next(iter(frames), None)
+    small = None if first is None else media.thumbnail(first.image)
+    return Ingredient(path.name, digest, role, mime_of(path), small)
 
 
 def track_video(path: PathLike, progress: Progress) -> Motion:
@@ -163,6 +181,7 @@ def load_portraits(
     else:
         image, name, digest = _read_still(source)
         faces = face.detect_faces(image)
+    small = media.thumbnail(image)
     faces = _chosen_faces(faces, chosen, name, image.shape)
     box = (0, 0, image.shape[1], image.shape[0])
     if crop:
@@ -178,8 +197,12 @@ def load_portraits(
             for one in faces
         )
     mime = "image/*" if isinstance(source, (Portrait, np.ndarray)) else mime_of(Path(source))
-    more = tuple(Ingredient(one.name, one.sha256, "portrait", mime_of(Path(one.name))) for one in others)
-    return PortraitSource(image, portraits, Ingredient(name, digest, "portrait", mime), box, video, more)
+    more = tuple(
+        Ingredient(one.name, one.sha256, "portrait", mime_of(Path(one.name)), media.thumbnail(one.image))
+        for one in others
+    )
+    ingredient = Ingredient(name, digest, "portrait", mime, small)
+    return PortraitSource(image, portraits, ingredient, box, video, more)
 
 
 def is_identity(source: PathLike | Portrait | Image) -> TypeGuard[PathLike]:

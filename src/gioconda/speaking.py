@@ -16,7 +16,7 @@ from gioconda import media, pipeline
 from gioconda.errors import InputError
 from gioconda.pipeline import Result
 from gioconda.provenance import Ingredient
-from gioconda.sources import Loader, MotionSource, PathLike, Progress, load_speech
+from gioconda.sources import Loader, MotionSource, PathLike, Progress, listening, load_speech
 from gioconda.speech import Voice, say
 from gioconda.spoken import said_motion
 from gioconda.types import Frame, Image, Portrait
@@ -163,4 +163,6 @@ def _words(
 def _said(
     voice: Voice, ingredient: Ingredient, sound: Path | None, seed: int, _report: Progress
 ) -> MotionSource:
-    return MotionSource(said_motion(voice, seed=seed), None, ingredient, sound, speaks=True)
+    return MotionSource(
+        said_motion(voice, seed=seed), None, ingredient, sound, speaks=True, networks=listening()
+    )

@@ -33,6 +33,14 @@ def asset_path(name: str) -> Path:
     return path
 
 
+def identified(path: Path) -> tuple[str, str]:
+    """Name and SHA-256 in hex of a network's file, as manifests tell them; WeightsError if it cannot be read."""
+    try:
+        return path.name, hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
 def asset_names() -> list[str]:
     """Names of all packaged files, and of those that ought to be there, sorted."""
     there = {p.relative_to(_FOLDER).as_posix() for p in _FOLDER.rglob("*") if p.is_file()}

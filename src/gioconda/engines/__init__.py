@@ -8,12 +8,14 @@ from typing import Any, Protocol
 
 from gioconda.errors import InputError
 from gioconda.types import Patch, Portrait, Shot
+from gioconda.weights import asset_path, identified
 
 
 class Engine(Protocol):
     """A way to render. Holds no person: `prepare` returns what it learns, so that jobs run side by side."""
 
     name: str
+    networks: tuple[tuple[str, str], ...]  # file name and SHA-256 of each that it runs
 
     def prepare(self, portrait: Portrait) -> Any:
         """Whatever rendering this person needs, made once."""
@@ -37,12 +39,18 @@ def get_engine(name: str, *, refine: bool | Path = True, weights: Path | None = 
         raise InputError(f"the engine {name} takes no few-shot weights; choose the engine fewshot")
     if name == "warp":
         from gioconda.engines.warp.engine import WarpEngine
-        from gioconda.engines.warp.refiner import load_network
+        from gioconda.engines.warp.refiner import NETWORK, load_network
 
-        return WarpEngine(load_network(refine if isinstance(refine, Path) else None) if refine else None)
+        if not refine:
+            return WarpEngine()
+        own = refine if isinstance(refine, Path) else None
+        return WarpEngine(load_network(own), (identified(own or asset_path(NETWORK)),))
     if name == "fewshot":
         from gioconda.engines.fewshot.engine import FewshotEngine
-        from gioconda.engines.fewshot.network import load_networks
+        from gioconda.engines.fewshot.network import EMBEDDER, GENERATOR, WEIGHTS, load_networks
 
-        return FewshotEngine(load_networks(weights))
+        networks = load_networks(weights)
+        tensors = weights or asset_path(WEIGHTS)
+        files = (tensors, *(tensors.with_name(name) for name in (EMBEDDER, GENERATOR)))
+        return FewshotEngine(networks, tuple(map(identified, files)))
     raise InputError(f"unknown engine {name!r}; available: {', '.join(ENGINES)}")

@@ -13,6 +13,7 @@ from gioconda.media.files import (
 )
 from gioconda.media.pictures import read_picture, write_picture
 from gioconda.media.sound_in import SoundReader, is_sound, probe_sound, read_sound, write_sound
+from gioconda.media.thumbnails import thumbnail
 from gioconda.media.video_in import VideoInfo, VideoReader, is_video, probe, read_frames
 from gioconda.media.video_out import VideoWriter, open_writer
 
@@ -37,6 +38,7 @@ __all__ = [
     "read_sound",
     "sha256_file",
     "temp_beside",
+    "thumbnail",
     "write_picture",
     "write_sound",
     "write_whole",

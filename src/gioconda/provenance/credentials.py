@@ -62,7 +62,7 @@ class Claim:
 
     action: "created" or "edited"; an edit's portrait (or else its first input) is named as its parent.
     source_type: IPTC's "trainedAlgorithmicMedia" or "compositeWithTrainedAlgorithmicMedia".
-    weights: (name, sha256) of each network used. payload: the watermark's 32 bits, as soft binding.
+    weights: (name, sha256) of each network that ran. payload: the watermark's 32 bits, as soft binding.
     rights: what the user declared about the use of the likeness, or None.
     """
 
@@ -120,9 +120,9 @@ def sign(
                 written.seek(0)
                 written.truncate()
                 written.write(manifest)
+        beside.chmod(temp.stat().st_mode & 0o777)
         if mime is None:
             return beside
-        beside.chmod(temp.stat().st_mode & 0o777)
         beside.replace(temp)
         return None
     except c2pa.C2paError as error:

@@ -37,12 +37,16 @@ class FewshotIdentity:
 
 
 class FewshotEngine:
-    """Few-shot adversarial talking heads: embedder, then a generator under AdaIN. Holds networks and no person."""
+    """Few-shot adversarial talking heads: embedder, then a generator under AdaIN. Holds networks and no person.
+
+    named: file name and hash of each network's file, for the manifest.
+    """
 
     name = "fewshot"
 
-    def __init__(self, networks: Networks) -> None:
+    def __init__(self, networks: Networks, named: tuple[tuple[str, str], ...] = ()) -> None:
         self._networks = networks
+        self.networks = named
 
     def prepare(self, portrait: Portrait) -> FewshotIdentity:
         """Embed the person's photos, or take the weights fitted to them; WeightsError where these do not fit."""

@@ -48,13 +48,14 @@ class WarpIdentity:
 class WarpEngine:
     """Geometry, which keeps the picture's own brush strokes; a small network repairs mouth and eyes.
 
-    network: the refiner, or None for geometry alone.
+    network: the refiner, or None for geometry alone. networks: its file name and hash, for the manifest.
     """
 
     name = "warp"
 
-    def __init__(self, network: Network | None = None) -> None:
+    def __init__(self, network: Network | None = None, networks: tuple[tuple[str, str], ...] = ()) -> None:
         self._network = network
+        self.networks = networks
 
     def prepare(self, portrait: Portrait) -> WarpIdentity:
         """Mesh, field and hidden parts of the portrait's face."""
