@@ -26,6 +26,7 @@ class Settings:
     hosts: tuple[str, ...] = ()
     upload_bytes: int = 512 * 2**20  # of one request, all its files together
     upload_seconds: float = 600.0
+    idle_seconds: float = 30.0  # in which an upload has to go on
     uploads: int = 8  # that are taken in at once
     reserve_bytes: int = 2**30  # of the disk that stay free
     media_seconds: float = 600.0

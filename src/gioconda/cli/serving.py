@@ -1,0 +1,92 @@
+"""The command that serves jobs over HTTP."""
+
+from __future__ import annotations
+
+import ipaddress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import platformdirs
+import typer
+
+from gioconda.cli.commands import app
+from gioconda.errors import InputError
+
+HostOption = Annotated[str, typer.Option(help="Address to listen on; the default is this machine alone.")]
+PortOption = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]
+WorkersOption = Annotated[int, typer.Option(min=1, max=64, help="Processes, one job each at a time.")]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder of jobs and their files; the user's own if none.", show_default=False),
+]
+TokenFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="File with the token that callers have to show; or set GIOCONDA_TOKEN.", show_default=False
+    ),
+]
+NoTokenOption = Annotated[bool, typer.Option("--no-token", help="Let anyone who reaches the host make jobs.")]
+AllowHostOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-host", help="A name that the server is called by; may be repeated.", show_default=False
+    ),
+]
+QueueOption = Annotated[int, typer.Option(min=1, max=10_000, help="Jobs that may wait.")]
+KeepOption = Annotated[float, typer.Option(min=0.01, max=24 * 365, help="Hours until results are deleted.")]
+UploadOption = Annotated[int, typer.Option(min=1, max=4096, help="MiB of one request's files.")]
+MemoryOption = Annotated[int, typer.Option(min=512, help="MiB that one worker may take.")]
+SecondsOption = Annotated[float, typer.Option(min=1, help="That one job may take.")]
+
+_NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "psutil")
+
+
+@app.command(short_help="Serve jobs over HTTP.")
+def serve(
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 7860,
+    workers: WorkersOption = 1,
+    data: DataOption = None,
+    token_file: TokenFileOption = None,
+    no_token: NoTokenOption = False,
+    allow_host: AllowHostOption = None,
+    queue: QueueOption = 64,
+    keep: KeepOption = 24.0,
+    upload: UploadOption = 512,
+    memory: MemoryOption = 4096,
+    seconds: SecondsOption = 3600.0,
+) -> None:
+    """Serve jobs over HTTP until Ctrl-C: animate, speak, edit and verify, in worker processes."""
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise InputError(f"serve needs {', '.join(missing)}; install them with: pip install 'gioconda[web]'")
+    from gioconda.web import serve as server
+    from gioconda.web.settings import Settings
+
+    token = server.read_token(token_file)
+    if token is None and not no_token and not _is_loopback(host):
+        raise InputError(
+            f"--host {host} lets other machines in: give a token with --token-file, or say --no-token"
+        )
+    settings = Settings(
+        data=data or Path(platformdirs.user_data_dir("gioconda")) / "serve",
+        host=host,
+        port=port,
+        workers=workers,
+        queue=queue,
+        token=token,
+        hosts=tuple(allow_host or ()),
+        keep_seconds=keep * 3600,
+        upload_bytes=upload * 2**20,
+        memory_bytes=memory * 2**20,
+        job_seconds=seconds,
+    )
+    server.serve(settings, lambda address: typer.echo(f"serving {address} (Ctrl-C ends)", err=True))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,169 @@
+"""What every request passes before and after its route: name, host, origin, token; headers, log, counters."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import ipaddress
+import json
+import logging
+import re
+import secrets
+import time
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gioconda.web.settings import Settings
+from gioconda.web.telemetry import Metrics
+
+LOG = logging.getLogger("gioconda.web")
+
+OPEN_PATHS = ("/healthz",)  # that need no token
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SAFE = ("GET", "HEAD", "OPTIONS")
+_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "geolocation=(), payment=(), usb=()",
+}
+NO_CONTENT = "default-src 'none'; frame-ancestors 'none'; sandbox"
+_PAGE = "frame-ancestors 'self'"
+
+
+class Guard:
+    """ASGI middleware around the whole server, the page included.
+
+    settings.hosts: names under which the server may be called, beside addresses in figures and localhost: a foreign
+    page whose own name was made to point here (DNS rebinding) is refused. settings.token: what callers show as a bearer
+    token, or, in a browser, as the password of any user. metrics: counts the requests.
+    """
+
+    def __init__(self, app: ASGIApp, *, settings: Settings, metrics: Metrics) -> None:
+        self._app, self._token, self._metrics = app, settings.token, metrics
+        self._hosts = {host.lower() for host in settings.hosts} | {"localhost"}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
+        refusal = self._refusal(scope, headers)
+        if scope["type"] == "websocket":
+            if refusal is None:
+                await self._app(scope, receive, send)
+            else:
+                await send({"type": "websocket.close", "code": 1008, "reason": refusal[1]})
+            return
+        began, status = time.perf_counter(), 0
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _mark(MutableHeaders(scope=message), scope["path"], request_id)
+            await send(message)
+
+        try:
+            if refusal is None:
+                await self._app(scope, receive, send_marked)
+            else:
+                await _refuse(send_marked, *refusal, request_id, browser=not scope["path"].startswith("/v1/"))
+        except Exception:
+            LOG.exception("a defect of gioconda", extra={"request_id": request_id})
+            if status:  # too late to tell: the answer has begun
+                raise
+            await _refuse(send_marked, 500, "a defect of the server; please report it", request_id)
+        finally:
+            self._told(scope, status, time.perf_counter() - began, request_id)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
+        """Status and message for what is not let in."""
+        if not self._knows(headers.get("host", "")):
+            return 400, "this server does not go by that name; start it with --allow-host NAME if it should"
+        if scope.get("method") not in _SAFE and _foreign(headers):
+            return 403, "requests from pages of other sites are refused"
+        guarded = self._token is not None and scope["path"] not in OPEN_PATHS
+        if guarded and not self._shown(headers.get("authorization", "")):
+            return 401, "a token is needed: send the header Authorization: Bearer TOKEN"
+        return None
+
+    def _knows(self, host: str) -> bool:
+        name = _name_of(host)
+        if name is None:
+            return False
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return name in self._hosts
+        return True
+
+    def _shown(self, authorization: str) -> bool:
+        """Whether the header holds the token; takes as long for a wrong one as for the right one."""
+        scheme, _, value = authorization.partition(" ")
+        if scheme.lower() == "basic":
+            try:
+                value = base64.b64decode(value, validate=True).decode().partition(":")[2]
+            except (binascii.Error, UnicodeDecodeError):
+                return False
+        elif scheme.lower() != "bearer":
+            return False
+        assert self._token is not None
+        return hmac.compare_digest(value.strip().encode(), self._token.encode())
+
+    def _told(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+        """Count and log a request by its route: paths hold ids, which nobody else may read."""
+        route = getattr(scope.get("route"), "path", "other")
+        method = scope["method"] if scope["method"].isalpha() else "other"
+        self._metrics.request(method, route, status, seconds)
+        about = {"request_id": request_id, "method": method, "route": route, "status": status}
+        LOG.info("request", extra={**about, "seconds": round(seconds, 4)})
+
+
+def _name_of(host: str) -> str | None:
+    """The name in a Host header, without its port; None for what is no host."""
+    if not host or set(host) & set("/\\@?# ,"):
+        return None
+    try:
+        parts = urlsplit(f"//{host}")
+        return parts.hostname if parts.port is None or parts.port else None
+    except ValueError:
+        return None
+
+
+def _foreign(headers: Headers) -> bool:
+    """Whether a browser says that another site's page sent this."""
+    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return True
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != headers.get("host")
+
+
+def _mark(headers: MutableHeaders, path: str, request_id: str) -> None:
+    for name, value in _HEADERS.items():
+        headers.setdefault(name, value)
+    headers["x-request-id"] = request_id
+    if path.startswith("/v1/") or path in ("/healthz", "/metrics", "/openapi.json"):
+        headers.setdefault("content-security-policy", NO_CONTENT)
+        headers.setdefault("cache-control", "no-store")
+    else:
+        headers.setdefault("content-security-policy", _PAGE)
+
+
+async def _refuse(send: Send, status: int, detail: str, request_id: str, *, browser: bool = False) -> None:
+    """Answer without the route. browser: let it ask the user for the token as a password."""
+    headers = [(b"content-type", b"application/json")]
+    if status == 401:
+        asked = b'Basic realm="gioconda", charset="UTF-8"' if browser else b"Bearer"
+        headers.append((b"www-authenticate", asked))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    body = json.dumps({"error": detail, "request_id": request_id}).encode()
+    await send({"type": "http.response.body", "body": body})

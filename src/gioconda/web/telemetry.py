@@ -1,0 +1,98 @@
+"""What operators see: the log in lines of JSON, and counters that Prometheus reads."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import psutil
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from gioconda.web.queue import JobQueue
+
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one line of JSON, with what it was given as `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        told: dict[str, object] = {
+            "time": f"{moment}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
+        told |= {
+            name: value for name, value in vars(record).items() if name not in _PLAIN and value is not None
+        }
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        return json.dumps(told, default=str)
+
+
+def log_to_stderr(level: int = logging.INFO) -> None:
+    """Send what the server and uvicorn tell to standard error, in lines of JSON."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    for name, least in (("gioconda.web", level), ("uvicorn", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(least)
+
+
+class Metrics(Collector):
+    """Counters of requests, and the queue's figures as they are when asked for."""
+
+    def __init__(self, queue: JobQueue) -> None:
+        self._queue = queue
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        self._requests = Counter(
+            "gioconda_http_requests",
+            "Requests answered.",
+            ("method", "route", "status"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "gioconda_http_request_seconds",
+            "Seconds to the end of the answer.",
+            ("route",),
+            registry=self._registry,
+        )
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request. Names are bounded, whatever callers send."""
+        known = method if method in ("GET", "HEAD", "POST", "DELETE", "OPTIONS") else "other"
+        self._requests.labels(known, route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def text(self) -> bytes:
+        """All of it in Prometheus' format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """The queue's figures."""
+        queue = self._queue
+        yield GaugeMetricFamily("gioconda_jobs_waiting", "Jobs in the queue.", queue.waiting)
+        yield GaugeMetricFamily("gioconda_jobs_running", "Jobs in a worker's hands.", queue.running)
+        yield GaugeMetricFamily("gioconda_workers_up", "Workers that can take jobs.", queue.workers_up)
+        ended = CounterMetricFamily("gioconda_jobs_ended", "Jobs that ended.", labels=("kind", "state"))
+        for labels, count in tuple(queue.counts.items()):
+            ended.add_metric(labels, count)
+        yield ended
+        yield CounterMetricFamily(
+            "gioconda_worker_crashes", "Workers that ended under a job.", queue.restarts
+        )
+        memory = GaugeMetricFamily("gioconda_resident_bytes", "Memory held.", labels=("process",))
+        memory.add_metric(("server",), psutil.Process().memory_info().rss)
+        memory.add_metric(("workers",), sum(queue.worker_memory().values()))
+        yield memory
