@@ -1,4 +1,4 @@
-.PHONY: demo test lint types install dev bench clean
+.PHONY: demo test fuzz lint types install dev bench clean
 
 VENV := .venv/bin
 
@@ -8,6 +8,9 @@ demo:  ## a first video, from nothing
 
 test: lint types  ## everything that CI asks for
 	$(VENV)/pytest -n 2
+
+fuzz: dev  ## 10,000 damaged files through every reader
+	$(VENV)/python tests/fuzz.py --count 10000 --workers 2
 
 lint: dev
 	$(VENV)/ruff check .

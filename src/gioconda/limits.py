@@ -19,7 +19,9 @@ class Limits:
     motion_bytes: int = 2 * 2**30
     csv_bytes: int = 256 * 2**20
     identity_bytes: int = 512 * 2**20
-    faces: int = 16
+    weights_bytes: int = 2 * 2**30  # a network, or its weights
+    header_bytes: int = 8 * 2**20  # of a safetensors file
+    faces: int = 16  # of one picture; the largest count
     output_side: int = 4096  # longest side of what is written
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import io
 import re
 import warnings
@@ -11,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import PIL._imaging
 import PIL.Image
 import PIL.ImageCms
 
@@ -25,6 +28,12 @@ _KNOWN = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000"
 _FORMATS = tuple(name for name in _KNOWN if name in PIL.Image.OPEN)
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+# libtiff tells what it dislikes on the terminal itself, unless it is given no place for it.
+with contextlib.suppress(OSError, AttributeError):
+    _libtiff = ctypes.CDLL(PIL._imaging.__file__)
+    _libtiff.TIFFSetErrorHandler(None)
+    _libtiff.TIFFSetWarningHandler(None)
 
 Turn = tuple[bool, bool, bool]  # transpose, then flip up-down, then flip left-right
 UPRIGHT: Turn = (False, False, False)

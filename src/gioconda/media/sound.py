@@ -44,6 +44,9 @@ def open_sound(source: Path, out: OutputContainer, end: float, warn: Warn) -> It
             container.close()
             return iter(())
         track = container.streams.audio[0]
+        if getattr(track, "codec_context", None) is None:  # unlike what PyAV's stubs say
+            container.close()
+            raise ValueError("no decoder for it")
         zero = first_picture(source, container)
         if out.format.name == "mp4" and track.codec_context.codec.canonical_name in _COPIED and _fits(track):
             stream = out.add_stream_from_template(track)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from gioconda.errors import InputError, LimitError
 from gioconda.limits import LIMITS
+from gioconda.tensors import decode
 from gioconda.types import LANDMARKS, Face, FloatArray, Image, Portrait
 
 KIND, VERSION = "gioconda identity", "1"
@@ -58,30 +59,19 @@ def read(path: Path) -> tuple[Identity, str]:
     content = path.read_bytes()
     try:
         return _decoded(content), hashlib.sha256(content).hexdigest()
-    except _broken() as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         told = (str(error) or type(error).__name__).splitlines()[0][:120]
         raise InputError(
             f"{path} is no identity file, or damaged ({told}); gioconda adapt makes one"
         ) from None
 
 
-def _broken() -> tuple[type[Exception], ...]:
-    from safetensors import SafetensorError
-
-    return (SafetensorError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
-
-
 def _decoded(content: bytes) -> Identity:
-    from safetensors.numpy import load
-
-    length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + min(length, LIMITS.identity_bytes)])
-    told = header.get("__metadata__", {})
+    tensors, told = decode(content)
     if told.get("kind") != KIND:
         raise ValueError("another kind of file")
     if told.get("version") != VERSION:
         raise ValueError(f"version {told.get('version')}, not {VERSION}")
-    tensors = load(content)
     picture, points = tensors.pop(PICTURE), tensors.pop(POINTS)
     side = len(picture)
     if picture.shape != (side, side, 3) or picture.dtype != np.uint8 or not 64 <= side <= LARGEST_SIDE:
@@ -92,4 +82,7 @@ def _decoded(content: bytes) -> Identity:
     for name, value in {**fitted, POINTS: points}.items():
         if not np.issubdtype(value.dtype, np.floating) or not np.isfinite(value).all():
             raise ValueError(f"{name} holds values that are not finite")
-    return Identity(picture, points, fitted, json.loads(told["about"]))
+    about = json.loads(told["about"])
+    if not isinstance(about, dict):
+        raise ValueError("no settings")
+    return Identity(picture, points, fitted, about)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gioconda.errors import MissingFileError, WeightsError
-from gioconda.graphs import Tensors, open_graph
+from gioconda.errors import LimitError, MissingFileError, WeightsError
+from gioconda.graphs import Tensors, open_graph, run_graph
+from gioconda.limits import LIMITS
 from gioconda.types import FloatArray
 from gioconda.weights import asset_path
 
@@ -26,6 +27,7 @@ class Graph:
     """
 
     def __init__(self, file: Path, tensors: Tensors) -> None:
+        self._name = file.name
         try:
             self._session = open_graph(file, THREADS, tensors)
         except ValueError as error:
@@ -33,8 +35,11 @@ class Graph:
         self.shapes = {one.name: tuple(one.shape) for one in self._session.get_inputs()}
 
     def __call__(self, **inputs: FloatArray) -> FloatArray:
-        """The graph's one output for its named inputs, (1, ...) float32."""
-        return np.asarray(self._session.run(None, inputs)[0], np.float32)
+        """The graph's one output for its named inputs, (1, ...) float32; WeightsError where they do not fit."""
+        try:
+            return np.asarray(run_graph(self._session, inputs), np.float32)
+        except ValueError as error:
+            raise WeightsError(f"{self._name}: not such a network ({str(error)[:160]})") from None
 
 
 class Networks:
@@ -78,15 +83,20 @@ class Networks:
 
 
 def read_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The tensors of a safetensors file; MissingFileError where it is absent, WeightsError where it is damaged."""
+    """The tensors of a safetensors file.
+
+    MissingFileError where it is absent, LimitError where it is too large, WeightsError where it is damaged.
+    """
     if not path.is_file():
         raise MissingFileError(f"{path} does not exist: gioconda export fewshot writes it")
+    if path.stat().st_size > LIMITS.weights_bytes:
+        raise LimitError(f"{path}: larger than {LIMITS.weights_bytes >> 20} MiB, so no weights of Gioconda")
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
         return dict(load_file(path))
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(f"{path} is damaged or no safetensors file: {str(error)[:120]}") from None
 
 

@@ -17,6 +17,7 @@ from gioconda.engines.lipsync.points import COUNT, LIP_ROWS, OUTLINE_ROWS
 from gioconda.engines.lipsync.shapes import features
 from gioconda.errors import LimitError, WeightsError
 from gioconda.limits import LIMITS
+from gioconda.tensors import decode
 from gioconda.types import LANDMARKS, FloatArray, Image
 
 KIND, VERSION = "gioconda mouths", "1"
@@ -187,29 +188,19 @@ def read(path: Path) -> Bank:
     content = path.read_bytes()
     try:
         return _decoded(content)
-    except _broken() as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         told = (str(error) or type(error).__name__).splitlines()[0][:120]
         raise WeightsError(
             f"{path} is no bank of mouths, or damaged ({told}); gioconda adapt --for speech makes one"
         ) from None
 
 
-def _broken() -> tuple[type[Exception], ...]:
-    from safetensors import SafetensorError
-
-    return (SafetensorError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
-
-
 def _decoded(content: bytes) -> Bank:
-    from safetensors.numpy import load
-
-    length = int.from_bytes(content[:8], "little")
-    told = json.loads(content[8 : 8 + min(length, LIMITS.identity_bytes)]).get("__metadata__", {})
+    arrays, told = decode(content)
     if told.get("kind") != KIND:
         raise ValueError("another kind of file")
     if told.get("version") != VERSION:
         raise ValueError(f"version {told.get('version')}, not {VERSION}")
-    arrays = load(content)
     for name, kind in FIELDS.items():
         if arrays[name].dtype != kind:
             raise ValueError(f"{name} of type {arrays[name].dtype}")

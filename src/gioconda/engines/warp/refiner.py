@@ -15,7 +15,7 @@ from gioconda.engines.warp import aligned
 from gioconda.engines.warp.mesh import load_topology
 from gioconda.engines.warp.mouth import Fill
 from gioconda.errors import WeightsError
-from gioconda.graphs import open_graph
+from gioconda.graphs import open_graph, run_graph
 from gioconda.types import FloatArray, Image, Portrait
 from gioconda.weights import asset_path
 
@@ -69,6 +69,7 @@ class Network:
     """The packaged network in onnxruntime; may be run from several threads."""
 
     def __init__(self, file: Path, threads: int) -> None:
+        self._file = file
         try:
             self._session = open_graph(file, threads)
         except ValueError as error:
@@ -77,8 +78,14 @@ class Network:
         self._input: str = self._session.get_inputs()[0].name
 
     def __call__(self, planes: FloatArray) -> FloatArray:
-        """(1, CHANNELS, H, W) -> refined picture (3, H, W), -1..1."""
-        return np.asarray(self._session.run(None, {self._input: planes})[0][0], np.float32)
+        """(1, CHANNELS, H, W) -> refined picture (3, H, W), -1..1; WeightsError of a network for other pictures."""
+        try:
+            made = run_graph(self._session, {self._input: planes})
+            if made.shape != (1, 3, *planes.shape[2:]) or made.dtype != np.float32:
+                raise ValueError(f"it gives {made.dtype} {made.shape}")
+        except ValueError as error:
+            raise WeightsError(f"{self._file} is no refiner ({str(error)[:120]}); export it again") from None
+        return np.asarray(np.nan_to_num(made[0]))
 
 
 @lru_cache(maxsize=4)
