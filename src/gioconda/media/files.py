@@ -6,13 +6,13 @@ import contextlib
 import errno
 import hashlib
 import os
-import secrets
 import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from gioconda.errors import InputError, LimitError, MissingFileError, OutputError
 from gioconda.limits import LIMITS
+from gioconda.media import owners
 
 PathLike = str | os.PathLike[str]
 
@@ -55,7 +55,8 @@ def check_output(path: PathLike, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> Pa
     """The path of an output that can be written, checked before any long work.
 
     A file is made beside the target and removed again, because permission bits alone do not tell of
-    read-only disks. Raises InputError for a suffix that is not one of `suffixes`, OutputError otherwise.
+    read-only disks. What killed jobs left in the folder is swept. Raises InputError for a suffix that is not one of
+    `suffixes`, OutputError otherwise.
     """
     target = Path(path)
     known = tuple(suffixes)
@@ -66,6 +67,7 @@ def check_output(path: PathLike, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> Pa
         raise OutputError(f"the output {target} is a folder; give the name of a file")
     if not target.parent.is_dir():
         raise OutputError(f"the folder {target.parent} does not exist; create it or choose another output")
+    owners.sweep(target.parent)
     probe = temp_beside(target)
     try:
         probe.touch(exist_ok=False)
@@ -76,10 +78,10 @@ def check_output(path: PathLike, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> Pa
 
 
 def temp_beside(target: PathLike) -> Path:
-    """A fresh hidden name in the target's folder and with its suffix, `.{stem}.{random}.part{suffix}`."""
+    """A fresh hidden name in the target's folder and with its suffix, `.{stem}.{owner and random}.part{suffix}`."""
     target = Path(target)
     stem = target.stem.encode()[:120].decode(errors="ignore")
-    return target.with_name(f".{stem}.{secrets.token_hex(6)}.part{target.suffix}")
+    return target.with_name(f".{stem}.{owners.tag()}.part{target.suffix}")
 
 
 def publish(temp: PathLike, target: PathLike) -> None:
