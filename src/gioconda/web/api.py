@@ -186,9 +186,7 @@ def forget_job(job: JobId, queue: Queue) -> Response:
     return Response(status_code=204)
 
 
-@v1.get(
-    "/{job}/result", response_class=FileResponse, responses={**documented(404, 409, 416), **bodies.RESULT}
-)
+@v1.get("/{job}/result", response_class=FileResponse, responses={**documented(404, 409), **bodies.RESULT})
 def get_result(job: JobId, queue: Queue) -> FileResponse:
     """The signed video or picture, or the verdict; ranges are served."""
     path = queue.result_path(job)
@@ -196,9 +194,7 @@ def get_result(job: JobId, queue: Queue) -> FileResponse:
     return _download(path, job, found.media_type if found else "application/octet-stream")
 
 
-@v1.get(
-    "/{job}/sidecar", response_class=FileResponse, responses={**documented(404, 409, 416), **bodies.SIDECAR}
-)
+@v1.get("/{job}/sidecar", response_class=FileResponse, responses={**documented(404, 409), **bodies.SIDECAR})
 def get_sidecar(job: JobId, queue: Queue) -> FileResponse:
     """The manifest, where the result's format cannot hold it: keep it beside the result."""
     path = queue.sidecar_path(job)

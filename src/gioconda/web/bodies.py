@@ -47,8 +47,10 @@ EXTRA: dict[str, Any] = {
     }
 }
 
-_MEDIA = ("video/mp4", "video/webm", "image/gif", "image/png", "image/jpeg", "image/webp")
+_MEDIA = ("video/mp4", "video/webm", "image/gif", "image/png", "image/jpeg", "image/webp", "application/json")
 _WHOLE = {"schema": _FILE}
+_TEXT = {"text/plain": {"schema": {"type": "string"}}}
+_PROBLEM = {"application/json": {"schema": {"$ref": _REFERENCE.format(model="Problem")}}}
 
 
 def _file(media: tuple[str, ...]) -> dict[int | str, dict[str, Any]]:
@@ -56,10 +58,12 @@ def _file(media: tuple[str, ...]) -> dict[int | str, dict[str, Any]]:
     return {
         200: {"description": "The file.", "content": content},
         206: {"description": "A range of it.", "content": {**content, "multipart/byteranges": _WHOLE}},
+        400: {"description": "A range that cannot be read, or as for all.", "content": {**_TEXT, **_PROBLEM}},
+        416: {"description": "The range lies outside the file.", "content": _TEXT},
     }
 
 
-RESULT = _file((*_MEDIA, "application/json"))
+RESULT = _file(_MEDIA)
 SIDECAR = _file(("application/c2pa",))
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The stream.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
