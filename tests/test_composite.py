@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gioconda import composite
-from gioconda.types import Face, Patch, Portrait
+from gioconda.types import Face, Patch
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_patch_lands_where_it_says_and_nowhere_else(picture):
 def test_the_picture_itself_is_never_changed(picture):
     before = picture.copy()
     composite.compose(picture, [patch_of(picture, (0, 0), (90, 90), 0)])
-    composite.put_label(picture, [Portrait(picture, face_at(200, 150))])
+    composite.Sign().put(picture, [face_at(200, 150).landmarks])
     assert np.array_equal(picture, before)
 
 
@@ -86,16 +86,59 @@ def test_sizes_are_fitted_even(size, longest, fitted):
     assert composite.fit_longest(size, longest) == fitted
 
 
+def signed_at(image, faces, sign=None):
+    """Left, top, right, bottom of what the sign changes."""
+    put = (sign or composite.Sign()).put(image, [face.landmarks for face in faces])
+    rows, columns = np.nonzero((put != image).any(axis=2))
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
+def covers(box, face):
+    points = face.landmarks[:, :2]
+    return ((points >= box[:2]) & (points < box[2:])).all(axis=1).any()
+
+
 @pytest.mark.parametrize("shape", [(64, 64), (256, 256), (1280, 720), (90, 1200)])
 def test_the_label_is_seen_away_from_the_face(shape):
     image = np.full((*shape, 3), 128, np.uint8)
     face = face_at(shape[1] * 0.7, shape[0] * 0.7, min(shape) * 0.3)
-    change = np.abs(composite.put_label(image, [Portrait(image, face)]).astype(int) - 128).max(axis=2)
-    assert change.max() > 100, "white letters"
-    rows, columns = np.nonzero(change)
-    if min(shape) >= 256:
-        assert np.hypot(rows - shape[0] * 0.7, columns - shape[1] * 0.7).min() > 0.15 * min(shape)
-        assert len(rows) < 0.1 * image.shape[0] * image.shape[1]
+    assert composite.Sign().put(image, [face.landmarks]).max() > 230, "white letters"
+    left, top, right, bottom = box = signed_at(image, [face])
+    assert not covers(box, face)
+    assert (right - left) * (bottom - top) < 0.1 * image.shape[0] * image.shape[1]
+
+
+@pytest.mark.parametrize("place", [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75), (0.5, 0.5)])
+def test_a_face_in_any_corner_stays_free(place):
+    image = np.full((256, 256, 3), 128, np.uint8)
+    face = face_at(place[0] * 256, place[1] * 256, 110)
+    assert not covers(signed_at(image, [face]), face)
+
+
+def test_the_label_of_two_faces_covers_neither():
+    image = np.full((300, 400, 3), 128, np.uint8)
+    faces = [face_at(330, 230, 100), face_at(70, 230, 100)]
+    box = signed_at(image, faces)
+    assert not any(covers(box, face) for face in faces)
+
+
+def test_the_label_rests_until_a_face_comes_to_it():
+    image, sign = np.full((256, 256, 3), 128, np.uint8), composite.Sign()
+    first = signed_at(image, [face_at(128, 110, 90)], sign)
+    assert signed_at(image, [face_at(120, 100, 90)], sign) == first
+    visitor = face_at((first[0] + first[2]) / 2, (first[1] + first[3]) / 2, 90)
+    moved = signed_at(image, [visitor], sign)
+    assert moved != first
+    assert not covers(moved, visitor)
+
+
+def test_letters_are_as_large_in_a_large_picture_that_is_shown_small():
+    for side in (256, 512, 1024):
+        left, top, right, bottom = signed_at(
+            np.full((side, side, 3), 128, np.uint8), [face_at(side / 2, side / 2)]
+        )
+        assert (bottom - top) * 256 / side >= 14
+        assert (right - left) / side < 0.4
 
 
 def test_resizing_to_the_same_size_changes_nothing(picture):

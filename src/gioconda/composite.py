@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from gioconda.types import Face, FloatArray, Image, Patch, Portrait
+from gioconda.types import Face, FloatArray, Image, Patch
 
 CROP = 2.1  # side of a face crop, in face heights
-LABEL = "AI-generated"
+LABEL, SHORT_LABEL = "AI-generated", "AI"
 
 Box = tuple[int, int, int, int]
 
@@ -65,22 +65,63 @@ def compose(picture: Image, patches: Sequence[Patch]) -> Image:
     return out
 
 
-def put_label(image: Image, portraits: Sequence[Portrait]) -> Image:
-    """A copy with a small sign in the corner farthest from the faces, legible at 256 pixels."""
-    height, width = image.shape[:2]
-    scale = max(0.38, min(width, height) / 1100)
-    thick = max(1, round(scale * 1.6))
-    (text_w, text_h), base = cv2.getTextSize(LABEL, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
-    pad = max(3, text_h // 2)
-    box_w, box_h = text_w + 2 * pad, text_h + base + 2 * pad
-    spots = [(x, y) for y in (height - box_h - pad, pad) for x in (width - box_w - pad, pad)]
-    faces = np.concatenate([p.face.landmarks[:, :2] for p in portraits])
-    middle = np.array([box_w, box_h]) / 2
-    x, y = max(spots, key=lambda s: float(np.linalg.norm(faces - (np.array(s) + middle), axis=1).min()))
-    x, y = max(x, 0), max(y, 0)
-    out = image.copy()
-    ground = out[y : y + box_h, x : x + box_w]
-    np.copyto(ground, (ground * 0.35).astype(np.uint8))
-    at = (x + pad, y + pad + text_h)
-    cv2.putText(out, LABEL, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), thick, cv2.LINE_AA)
-    return out
+class Sign:
+    """The visible label of one job: in the corner that keeps clear of the faces, and there as long as it does."""
+
+    def __init__(self) -> None:
+        self._at: tuple[int, int] | None = None
+
+    def put(self, image: Image, faces: Sequence[FloatArray]) -> Image:
+        """A copy of `image` (H, W, 3) with the sign, legible at 256 pixels; faces: landmarks (N, 2 or 3) of each."""
+        text, scale, thick = _lettering(image)
+        (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
+        pad = max(3, height // 2)
+        size = (min(width + 2 * pad, image.shape[1]), min(height + base + 2 * pad, image.shape[0]))
+        heads = [_head(face) for face in faces]
+        if self._at is None or min((_gap(self._at, size, h) for h in heads), default=1.0) == 0:
+            self._at = _corner(image, size, pad, heads)
+        x, y = self._at
+        out = image.copy()
+        ground = out[y : y + size[1], x : x + size[0]]
+        np.copyto(ground, (ground * 0.35).astype(np.uint8))
+        at = (x + pad, y + pad + height)
+        cv2.putText(out, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), thick, cv2.LINE_AA)
+        return out
+
+
+def _lettering(image: Image) -> tuple[str, float, int]:
+    """Text, size and stroke: still legible when the picture is shown with its shorter side at 256 pixels."""
+    scale = max(0.38, min(image.shape[:2]) / 800)
+    text = LABEL if image.shape[1] >= 200 else SHORT_LABEL
+    return text, scale, max(1, round(scale * 1.6))
+
+
+def _head(landmarks: FloatArray) -> FloatArray:
+    """Left, top, right, bottom of a head: its landmarks, with room for hair and for a small movement."""
+    low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
+    (left, top), (right, bottom), (width, height) = low, high, high - low
+    return np.array(
+        [left - 0.15 * width, top - 0.35 * height, right + 0.15 * width, bottom + 0.1 * height], np.float32
+    )
+
+
+def _gap(corner: tuple[int, int], size: tuple[int, int], head: FloatArray) -> float:
+    """Pixels between the sign at `corner` and a head; 0 where they meet."""
+    before = head[:2] - np.add(corner, size)
+    after = np.asarray(corner) - head[2:]
+    return float(np.hypot(*np.maximum(np.maximum(before, after), 0)))
+
+
+def _corner(image: Image, size: tuple[int, int], pad: int, heads: Sequence[FloatArray]) -> tuple[int, int]:
+    """The first corner, from below right on, that is nearly as far from all heads as the farthest."""
+    right, below = image.shape[1] - size[0], image.shape[0] - size[1]
+    edge = min(pad, right, below)
+    spots = [(x, y) for y in (below - edge, edge) for x in (right - edge, edge)]
+
+    def room(spot: tuple[int, int]) -> float:
+        middles = [np.hypot(*(np.add(spot, np.divide(size, 2)) - (h[:2] + h[2:]) / 2)) for h in heads]
+        # where every corner touches a head, the one farthest from its middle
+        return min((_gap(spot, size, h) + 0.01 * m for h, m in zip(heads, middles, strict=True)), default=1.0)
+
+    best = max(map(room, spots))
+    return next(spot for spot in spots if room(spot) >= 0.6 * best)

@@ -29,7 +29,7 @@ from gioconda.sources import (
     load_portraits,
     tracked_portraits,
 )
-from gioconda.types import Frame, Image, Motion, Mouth, Patch, Portrait, Shot
+from gioconda.types import Face, FloatArray, Frame, Image, Motion, Mouth, Patch, Portrait, Shot
 
 REST_SECONDS = 4.0  # of the driver that are looked through for its face at rest
 
@@ -135,40 +135,50 @@ def _load_both(
 
 def finished_frames(job: Job) -> Generator[Frame, None, None]:
     """Finished frames: rendered, laid into the picture, labelled, watermarked."""
-    mark = Watermarker(job.size, job.payload)
+    mark, sign = Watermarker(job.size, job.payload), composite.Sign()
     # frames are rendered in a thread of their own, while those before are composed and encoded
     with closing(run_ahead(_rendered(job), depth=2)) as moments:
-        for picture, patches in moments:
+        for picture, patches, faces in moments:
             since = time.perf_counter()
             image = composite.compose(picture, patches)
             if job.crop is not None:
                 image = composite.cut(image, job.crop, job.size[0])
             if job.label:
-                image = composite.put_label(image, job.who.portraits)
+                image = sign.put(image, [_as_cropped(face, job) for face in faces])
             since = job.clock.add("composite", since)
             image = mark.apply(image)
             job.clock.add("watermark", since)
             yield Frame(image, patches[0].time)
 
 
-def _rendered(job: Job) -> Generator[tuple[Image, list[Patch]], None, None]:
-    """The picture of the moment and the patches that move in it."""
+def _as_cropped(face: Face, job: Job) -> FloatArray:
+    """Where a face's landmarks lie once the job's crop is cut out."""
+    if job.crop is None:
+        return face.landmarks
+    left, top, right, _ = job.crop
+    scale = job.size[0] / (right - left)
+    return composite.move_face(face, (left, top), (scale, scale)).landmarks
+
+
+def _rendered(job: Job) -> Generator[tuple[Image, list[Patch], list[Face]], None, None]:
+    """The picture of the moment, the patches that move in it, and where its faces are."""
     if job.who.video is not None:
         yield from _rendered_video(job, job.who.video)
         return
     since = time.perf_counter()
     cast = [_Actor(job, one) for one in job.who.portraits]
+    faces = [one.face for one in job.who.portraits]
     since = job.clock.add("prepare", since)
     with closing(_mouths(job.what, cast[0].laid)) as mouths:
         for i, mouth in zip(range(len(job.what.motion)), mouths, strict=False):
             since = job.clock.add("decode", since)
             patches = [one.patch(i, mouth) for one in cast]
             job.clock.add("render", since)
-            yield job.who.image, patches
+            yield job.who.image, patches, faces
             since = time.perf_counter()
 
 
-def _rendered_video(job: Job, video: Path) -> Generator[tuple[Image, list[Patch]], None, None]:
+def _rendered_video(job: Job, video: Path) -> Generator[tuple[Image, list[Patch], list[Face]], None, None]:
     """As `_rendered`, for a portrait that moves by itself: each of its frames is retargeted."""
     laid = Retargeter(job.what.motion, job.who.portraits[0], job.style, shut=job.what.speaks)
     with closing(_mouths(job.what, laid)) as mouths, closing(tracked_portraits(video, job.who)) as portraits:
@@ -177,7 +187,7 @@ def _rendered_video(job: Job, video: Path) -> Generator[tuple[Image, list[Patch]
             shot = laid.onto(portrait).shot(i, mouth)
             patch = next(iter(job.engine.render(job.engine.prepare(portrait), (shot,))))
             job.clock.add("render", since)
-            yield portrait.image, [patch]
+            yield portrait.image, [patch], [portrait.face]
 
 
 class _Actor:

@@ -236,15 +236,22 @@ def _choice(
 
 def revoiced_frames(job: Revoicing) -> Generator[Frame, None, None]:
     """Finished frames: the target's, with other mouths, labelled and watermarked."""
-    mark = Watermarker(job.size, job.payload)
-    someone = [Portrait(np.zeros((*job.size[::-1], 3), np.uint8), job.face)] if job.label else []
+    mark, sign = Watermarker(job.size, job.payload), composite.Sign()
+    everywhere = _everywhere(job) if job.label else []
     with closing(run_ahead(rendered(job), depth=2)) as frames:
         for frame in frames:
             since = time.perf_counter()
-            image = composite.put_label(frame.image, someone) if job.label else frame.image
+            image = sign.put(frame.image, everywhere) if job.label else frame.image
             image = mark.apply(image)
             job.clock.add("watermark", since)
             yield Frame(image, frame.time)
+
+
+def _everywhere(job: Revoicing) -> list[FloatArray]:
+    """The face's landmarks at some moments of the target, spread over all that is shown."""
+    shown = job.laid.origin[: int(job.way.max()) + 1]
+    some = shown[np.linspace(0, len(shown) - 1, min(len(shown), 50)).astype(np.intp)]
+    return [job.face.landmarks[:, :2] + (origin - job.laid.origin[0]) for origin in some]
 
 
 def rendered(job: Revoicing) -> Generator[Frame, None, None]:
