@@ -48,8 +48,10 @@ def test_a_dead_jobs_file_goes_at_the_next_start_and_a_living_jobs_stays(tmp_pat
         media.check_output(tmp_path / "next.mp4")
         assert len(list(tmp_path.iterdir())) == 3
         dead.kill()
-        while Path(f"/proc/{dead.pid}/exe").exists():  # killed, and not yet buried
-            time.sleep(0.01)
+        if hasattr(os, "waitid"):  # killed, and not yet buried
+            os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
+        else:
+            dead.wait()
         media.check_output(tmp_path / "next.mp4")
         left = {path.name for path in tmp_path.iterdir()}
         assert len(left) == 2
