@@ -3,18 +3,22 @@
 import base64
 import io
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from gioconda import pipeline
-from gioconda.media import sha256_file
+from gioconda import cli, pipeline
+from gioconda.media import read_frames, sha256_file, write_sound
 from gioconda.motion.templates import template
 from gioconda.provenance import sidecar_path
 from gioconda.weights import ASSETS
+from media_factory import write_clip
 
 FRAMES = 6
 READER = """
@@ -118,3 +122,77 @@ def test_networks_are_named_with_their_hashes(seen):
 def test_a_sidecar_may_be_read_by_whoever_may_read_its_film(outputs):
     film = outputs["webm"]
     assert sidecar_path(film).stat().st_mode == film.stat().st_mode
+
+
+@pytest.fixture
+def verified(capsys):
+    """Exit code and standard output of the command."""
+
+    def run(path, *options):
+        code = cli.run(["verify", str(path), *options])
+        return code, capsys.readouterr().out
+
+    return run
+
+
+def again(path, name, **options):
+    """The film, encoded anew under another name."""
+    return write_clip(path.with_name(name), [frame.image for frame in read_frames(path)], **options)
+
+
+def garbage(folder):
+    """Files that hold no picture."""
+    folder.mkdir()
+    (folder / "note.txt").write_text("hello", encoding="utf-8")
+    (folder / "noise.mp4").write_bytes(np.random.default_rng(1).bytes(5000))
+    (folder / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", encoding="utf-8")
+    (folder / "empty.png").touch()
+    write_sound(folder / "hum.wav", np.zeros(8000, np.float32), 16000)
+    os.mkfifo(folder / "pipe.mp4")
+    return [*folder.iterdir(), folder, folder / "absent.mp4"]
+
+
+def test_every_verdict_fits_the_published_schema(outputs, tmp_path):
+    schema = json.loads((Path(__file__).parents[1] / "docs" / "verify.schema.json").read_text("utf-8"))
+    broken = tmp_path / "broken.jpg"
+    changed = bytearray(outputs["jpg"].read_bytes())
+    changed[-2000] ^= 1
+    broken.write_bytes(changed)
+    files = [*outputs.values(), *garbage(tmp_path / "garbage"), broken]
+    files += [again(outputs["mp4"], f"again.{kind}") for kind in ("mkv", "mov")]
+    files += [again(outputs["mp4"], "again.avi", codec="mjpeg", pix_fmt="yuvj420p")]
+    validator = jsonschema.Draft202012Validator(schema)
+    seen = set()
+    for path in files:
+        told = json.loads(json.dumps(pipeline.verify(path).to_json()))
+        validator.validate(told)
+        assert set(told) == set(schema["properties"]), "the schema knows every key"
+        for part in ("manifest", "watermark"):
+            known = schema["properties"][part]["oneOf"][1]["properties"]
+            assert told[part] is None or set(told[part]) == set(known)
+        seen.add((path.suffix, told["status"]))
+    assert {("." + kind, "altered") for kind in ("mkv", "mov", "avi")} <= seen
+    assert {".txt", ".m3u8", ".wav", ".png", ""} <= {
+        suffix for suffix, status in seen if status == "unreadable"
+    }
+    assert (".jpg", "invalid") in seen
+    assert not validator.is_valid({**told, "status": "genuine"})
+
+
+def test_explain_tells_a_layman_what_it_means_and_what_not(outputs, astronaut, tmp_path, verified):
+    code, told = verified(outputs["mp4"], "--explain")
+    assert code == 0
+    for part in ("made with Gioconda", "not been changed", "does not tell who", "Both marks", "NASA"):
+        assert part in told
+    code, told = verified(again(outputs["mp4"], "shared.mp4"), "--explain")
+    assert code == 10
+    assert "changed since" in told
+    assert "watermark in the picture survived" in told
+    code, told = verified(astronaut, "--explain")
+    assert code == 3
+    assert "does not mean that it is genuine" in told
+    (tmp_path / "note.txt").write_text("hello", encoding="utf-8")
+    code, told = verified(tmp_path / "note.txt", "--explain")
+    assert code == 2
+    assert "Nothing can be said" in told
+    assert verified(outputs["mp4"], "--explain", "--json")[0] == 2

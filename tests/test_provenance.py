@@ -37,7 +37,7 @@ from gioconda.provenance.credentials import read_credentials
 from media_factory import write_clip
 
 PAYLOAD = job_payload("warp", "portrait hash", "motion hash")
-KEYS = {"schema", "path", "status", "exit_code", "manifest", "watermark", "reasons"}
+KEYS = {"schema", "path", "status", "exit_code", "survived", "manifest", "watermark", "reasons"}
 
 
 @pytest.fixture(autouse=True)

@@ -35,6 +35,7 @@ from gioconda.cli.options import (
     WeightsOption,
 )
 from gioconda.cli.progress import plural, watch
+from gioconda.errors import InputError
 from gioconda.limits import LIMITS
 
 if TYPE_CHECKING:
@@ -198,6 +199,9 @@ def edit(
 def verify(
     file: Annotated[Path, typer.Argument(help="Picture or video.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+    in_words: Annotated[
+        bool, typer.Option("--explain", help="Tell in plain sentences what it means, and what not.")
+    ] = False,
 ) -> None:
     """Tell whether a file was made by gioconda.
 
@@ -205,9 +209,14 @@ def verify(
     4: a manifest that does not hold. 2: cannot be read.
     """
     from gioconda import pipeline
+    from gioconda.provenance import explain
 
+    if in_words and as_json:
+        raise InputError("--explain and --json ask for two things; choose one")
     verdict = pipeline.verify(file)
-    if as_json:
+    if in_words:
+        typer.echo(f"{verdict.path}:\n{explain(verdict)}")
+    elif as_json:
         typer.echo(json.dumps(verdict.to_json(), indent=2))
     else:
         # Standard error for what could not be read, like any other failure.

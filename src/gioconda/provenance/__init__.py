@@ -5,6 +5,7 @@ not: whoever wants to can remove or copy marks of open source, and a self-made c
 """
 
 from gioconda.provenance.credentials import Claim, Ingredient, sidecar_path, sign
+from gioconda.provenance.explain import explain
 from gioconda.provenance.payload import describe_payload, job_payload
 from gioconda.provenance.verdict import Verdict, verify
 from gioconda.provenance.watermark import Watermarker, WatermarkReading, read_watermark
@@ -16,6 +17,7 @@ __all__ = [
     "WatermarkReading",
     "Watermarker",
     "describe_payload",
+    "explain",
     "job_payload",
     "read_watermark",
     "sidecar_path",

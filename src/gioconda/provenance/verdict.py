@@ -24,7 +24,8 @@ class Verdict:
     status: "ours" (our manifest holds: untouched since), "altered" (ours, changed since), "unmarked" (no mark
         of ours), "invalid" (a manifest that does not hold), "unreadable".
     manifest: who, how, from what, as JSON-ready values, or None. watermark: payload in hex, its fields, score
-        and frames looked at, or None. reasons: sentences for people.
+        and frames looked at, or None. reasons: sentences for people. survived: which of Gioconda's marks are still
+        there and hold, of "content_credentials" and "watermark".
     """
 
     path: str
@@ -32,6 +33,7 @@ class Verdict:
     manifest: dict[str, Any] | None = None
     watermark: dict[str, Any] | None = None
     reasons: list[str] = field(default_factory=list)
+    survived: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -39,7 +41,7 @@ class Verdict:
         return EXIT_CODES[self.status]
 
     def to_json(self) -> dict[str, Any]:
-        """All fields as JSON-ready values under the keys of schema 1."""
+        """All fields as JSON-ready values, as docs/verify.schema.json tells; keys may come, none goes or changes."""
         return {"schema": SCHEMA, "exit_code": self.exit_code, **asdict(self)}
 
 
@@ -49,6 +51,8 @@ def verify(path: Path, frames: Callable[[Path], Iterator[Image]]) -> Verdict:
 
     Never raises for a bad file: the verdict is "unreadable" then.
     """
+    if path.exists() and not path.is_file():
+        return Verdict(str(path), "unreadable", reasons=["it is a folder or a device, not a file"])
     try:
         credentials = read_credentials(path)
     except OSError as error:
@@ -59,7 +63,14 @@ def verify(path: Path, frames: Callable[[Path], Iterator[Image]]) -> Verdict:
     reading = read_watermark(pictures)
     watermark = _watermark(reading)
     status, reasons = _judge(credentials, reading, pictures)
-    return Verdict(str(path), status, credentials.summary if credentials else None, watermark, reasons)
+    manifest = credentials.summary if credentials else None
+    return Verdict(str(path), status, manifest, watermark, reasons, _survived(credentials, reading))
+
+
+def _survived(credentials: Credentials | None, reading: WatermarkReading) -> list[str]:
+    held = credentials is not None and credentials.state == "valid" and credentials.ours
+    marks = {"content_credentials": held, "watermark": reading.payload is not None}
+    return [name for name, there in marks.items() if there]
 
 
 class _Pictures:
@@ -91,8 +102,10 @@ def _judge(
     marked = reading.payload is not None
     held = credentials is not None and credentials.state == "valid"
     reasons = [_on_manifest(credentials), _on_watermark(credentials, reading)]
-    if pictures.problem or not pictures.any:
-        reasons.append(f"not all of it could be decoded: {pictures.problem or 'it holds no picture'}")
+    if not pictures.any:
+        reasons.append(f"no picture or video can be read from it: {pictures.problem or 'it holds none'}")
+    elif pictures.problem:
+        reasons.append(f"not all of it could be decoded: {pictures.problem}")
     if credentials is not None and held and credentials.ours:
         reasons.append("a self-made certificate proves that the file is unchanged, not who made it")
         return "ours", reasons
