@@ -65,8 +65,20 @@ def _file(media: tuple[str, ...]) -> dict[int | str, dict[str, Any]]:
 
 RESULT = _file(_MEDIA)
 SIDECAR = _file(("application/c2pa",))
+_EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"const": "state"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": _REFERENCE.format(model="JobState")},
+        },
+    },
+}
 EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The stream.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    200: {"description": "The stream.", "content": {"text/event-stream": {"itemSchema": _EVENT}}}
 }
 
 

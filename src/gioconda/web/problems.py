@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from gioconda.errors import GiocondaError, InputError, LimitError, OutputError
 from gioconda.web.refusals import (
@@ -97,7 +98,19 @@ async def _on_ours(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return problem(request, error.status_code, str(error.detail), error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:  # a route tells its own methods alone; others may share its address
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return problem(request, error.status_code, str(error.detail), headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """The methods of all routes at a request's address."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return found
 
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
