@@ -181,13 +181,13 @@ def load_portraits(
     else:
         image, name, digest = _read_still(source)
         faces = face.detect_faces(image)
-    small = media.thumbnail(image)
     faces = _chosen_faces(faces, chosen, name, image.shape)
     box = (0, 0, image.shape[1], image.shape[0])
     if crop:
         image, faces, box = _cropped(image, faces, size or CROP_SIDE)
     else:
         image, faces = _scaled(image, faces, size or WHOLE_SIDE)
+    small = media.thumbnail(image)  # whoever is cut away is not shown by the manifest either
     if photos and len(faces) > 1:
         raise InputError(f"{name}: further photos show one person; choose one face with --face")
     others = tuple(_photo(one) for one in photos)
