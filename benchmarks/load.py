@@ -1,4 +1,4 @@
-"""`gioconda serve` under load: many clients, a worker killed midway. Who waits how long, what is lost, does memory grow?
+"""`gioconda serve` under load: many clients, one worker killed midway: waits, losses, memory over time.
 
 Example: python benchmarks/load.py --jobs 50 --clients 8 --workers 2
 """
