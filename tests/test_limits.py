@@ -1,6 +1,7 @@
 """Every cap of `limits.py` holds, says by how much it was passed, and comes before the work that it spares."""
 
 import dataclasses
+import io
 import json
 
 import cv2
@@ -164,3 +165,29 @@ def test_a_header_that_claims_more_than_there_is_costs_nothing(tmp_path):
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 16)
     with pytest.raises(InputError, match="safetensors"):
         identity.read(path)
+
+
+def test_a_gif_whose_frames_outgrow_the_first_ends_before_them(cap, tmp_path):
+    small, large = (gif(*size) for size in ((64, 48), (640, 480)))
+    path = tmp_path / "grows.gif"
+    path.write_bytes(small[:-1] + large[frames_at(large) :])
+    with media.read_frames(path) as reader:
+        assert len(list(reader)) == 2
+    cap("video_pixels", 10_000)
+    with media.read_frames(path) as reader:
+        assert len(list(reader)) == 1
+        assert reader.truncated
+
+
+def gif(width, height):
+    """A GIF of one plain frame."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.new("P", (width, height), 3).save(out, "GIF")
+    return out.getvalue()
+
+
+def frames_at(data):
+    """Where the frames of a GIF begin, behind its header and palette."""
+    return 13 + (3 * 2 ** ((data[10] & 7) + 1) if data[10] & 128 else 0)

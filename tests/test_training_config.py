@@ -139,3 +139,23 @@ def test_a_key_without_a_value_is_told():
 
 def test_settings_become_plain_values():
     assert config.as_dict(Some(name="x")) == {"steps": 100, "rate": 0.5, "style": True, "name": "x"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = " + "[" * 5000,
+        "a = " + "{a=" * 3000,
+        "steps = " + "9" * 5000,
+        "steps = 0x" + "f" * 9000,
+        "steps = " + "9" * 300,
+        "rate = " + "9" * 400,
+        "rate = nan",
+        "rate = -inf",
+    ],
+    ids=lambda text: text[:14],
+)
+def test_presets_that_ask_for_too_much(preset, text):
+    with pytest.raises(InputError) as told:
+        config.load(Some, preset(text))
+    assert len(str(told.value)) < 300

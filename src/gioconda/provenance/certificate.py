@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -72,12 +73,16 @@ def _checked(key: bytes, chain: bytes, key_name: str, chain_name: str) -> Signin
     except (ValueError, UnsupportedAlgorithm):
         raise InputError(f"{key_name} holds no private key in PEM form") from None
     try:
-        certificates = x509.load_pem_x509_certificates(chain)
-    except ValueError:
-        raise InputError(f"{chain_name} holds no certificate in PEM form") from None
-    if private.public_key() != certificates[0].public_key():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what standards dislike
+            certificates = x509.load_pem_x509_certificates(chain)
+        # parts of a certificate are parsed when they are asked for
+        public, ending = certificates[0].public_key(), certificates[0].not_valid_after_utc
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
+        raise InputError(f"{chain_name} holds no certificate in PEM form, or a damaged one") from None
+    if private.public_key() != public:
         raise InputError(f"the first certificate of {chain_name} is not that of the key {key_name}")
-    if certificates[0].not_valid_after_utc < datetime.now(timezone.utc):
+    if ending < datetime.now(timezone.utc):
         raise InputError(f"the certificate {chain_name} has expired; give a valid one")
     clean = b"".join(c.public_bytes(serialization.Encoding.PEM) for c in certificates)
     return SigningIdentity(_private_pem(private), clean, _algorithm(private, key_name))

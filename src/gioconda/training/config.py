@@ -18,6 +18,7 @@ else:
 
 C = TypeVar("C")
 PRESETS = Path(__file__).parent / "presets"
+_LARGEST = 2**53  # up to which each integer is a float too
 
 
 def load(kind: type[C], preset: str, changes: Mapping[str, str] | None = None) -> C:
@@ -40,16 +41,25 @@ def _read(preset: str) -> dict[str, Any]:
         raise InputError(f"unknown preset {preset!r}; use a .toml file or one of {known}")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # not its own errors alone: numbers too long, brackets too deep
         raise InputError(f"{path} is not readable as TOML: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def _checked(key: str, value: Any, known: Mapping[str, Any]) -> Any:
     kind = _kind(key, known)
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise InputError(f"{key} is too large a number")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
         raise InputError(f"{key} = {value!r} is not of type {kind.__name__}")
+    if isinstance(value, float) and not isfinite(value):
+        raise InputError(f"{key} = {value} is not a finite number")
     return value
 
 
