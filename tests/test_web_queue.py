@@ -1,0 +1,246 @@
+"""The queue and its workers: crashes, restarts, cancelling, bounds, what stays and what goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+import gioconda
+from gioconda.errors import InputError, LimitError
+from gioconda.web.queue import JobQueue
+from gioconda.web.refusals import NotDoneError, QueueFullError, UnfitFileError, UnknownJobError
+from web_world import (
+    ANIMATE,
+    EDIT,
+    LONG,
+    files_below,
+    queue_of,
+    rendering,
+    request,
+    settings,
+    short_motion,
+    small_portrait,
+    wait_for,
+)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def inputs(astronaut_image, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inputs")
+    return {"portrait": [small_portrait(astronaut_image, folder)], "motion": [short_motion(folder)]}
+
+
+@pytest.fixture(scope="module")
+def portrait(inputs):
+    return {"portrait": inputs["portrait"]}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A queue for the tests that leave its worker as good as they found it."""
+    with queue_of(tmp_path_factory.mktemp("shared")) as queue:
+        yield queue
+
+
+def ended(queue, job):
+    """The job's last state."""
+    return list(queue.events(job))[-1]
+
+
+def test_jobs_become_signed_files_and_inputs_go(shared, inputs):
+    data = shared.settings.data
+    job = shared.submit(request(**ANIMATE), inputs)
+    states = list(shared.events(job))
+    assert states[-1].state == "done", states[-1].error
+    assert states[-1].result.frames == 10
+    assert {s.state for s in states} <= {"queued", "running", "done"}
+    result = shared.result_path(job)
+    verdict = gioconda.verify(result)
+    assert verdict.status == "ours"
+    told = json.dumps(verdict.manifest)
+    assert "A public-domain portrait." in told
+    assert "secret name" not in told  # the user's name of the file
+    assert str(data) not in told
+    assert files_below(data) == [f"jobs/{job}", f"jobs/{job}/result.mp4"]
+    shared.forget(job)
+    assert files_below(data) == []
+
+
+def test_a_job_without_a_face_fails_and_says_so(shared, tmp_path):
+    bad = shared.submit(request(**EDIT), {"portrait": [_without_face(tmp_path)]})
+    state = ended(shared, bad)
+    assert (state.state, state.attempts) == ("failed", 1)
+    assert "face" in state.error
+    assert str(shared.settings.data) not in state.error
+    assert files_below(shared.settings.data) == []
+    with pytest.raises(NotDoneError):
+        shared.result_path(bad)
+
+
+def _without_face(folder):
+    import cv2
+    import numpy as np
+
+    path = folder / "grey.png"
+    cv2.imwrite(str(path), np.full((128, 128, 3), 128, np.uint8))
+    return path
+
+
+def test_cancel_stops_the_work_and_leaves_nothing(shared, portrait):
+    running, waiting = (shared.submit(request(**LONG), portrait) for _ in range(2))
+    rendering(shared, running)
+    assert shared.cancel(waiting).state == "cancelled"
+    (pid,) = shared.worker_memory()
+    since = time.monotonic()
+    assert shared.cancel(running).state == "cancelled"
+    assert time.monotonic() - since < 2.0
+    assert files_below(shared.settings.data) == []
+    with suppress(psutil.NoSuchProcess):  # a worker that heeds lives on, and rests
+        worker = psutil.Process(pid)
+        worker.cpu_percent()
+        assert worker.cpu_percent(0.3) < 50
+    assert shared.cancel(running).state == "cancelled"  # once more does no harm
+
+
+def test_a_link_in_a_jobs_folder_is_not_followed(shared, portrait, tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("not yours")
+    job = shared.submit(request(**EDIT), portrait)
+    assert ended(shared, job).state == "done"
+    path = shared.result_path(job)
+    path.unlink()
+    path.symlink_to(secret)
+    with pytest.raises(UnknownJobError):
+        shared.result_path(job)
+    shared.forget(job)
+    assert secret.read_text() == "not yours"
+
+
+def test_a_killed_worker_loses_no_job(shared, inputs, portrait):
+    long = shared.submit(request(**LONG), portrait)
+    others = [shared.submit(request(**ANIMATE), inputs) for _ in range(3)]
+    rendering(shared, long)
+    (pid,) = shared.worker_memory()
+    os.kill(pid, signal.SIGKILL)
+    again = wait_for(lambda: (s := shared.state(long)).attempts == 2 and s)
+    assert again.state == "running"
+    shared.cancel(long)
+    assert all(ended(shared, job).state == "done" for job in others)
+    assert shared.restarts == 1
+
+
+def test_what_expires_what_crashes_each_time_and_what_takes_too_long(tmp_path, portrait):
+    with queue_of(tmp_path, attempts=1, job_seconds=3.0, keep_seconds=2.0) as queue:
+        done = queue.submit(request(**EDIT), portrait)
+        assert ended(queue, done).state == "done"
+        assert queue.result_path(done).is_file()
+        crashed = queue.submit(request(**LONG), portrait)
+        rendering(queue, crashed)
+        (pid,) = queue.worker_memory()
+        os.kill(pid, signal.SIGKILL)
+        state = ended(queue, crashed)
+        assert state.state == "failed"
+        assert "signal 9" in state.error
+        state = ended(queue, queue.submit(request(**LONG, strength=0.5), portrait))
+        assert (state.state, state.attempts) == ("failed", 1)
+        assert "longer than 3 s" in state.error
+        wait_for(lambda: files_below(tmp_path) == [])
+        with pytest.raises(UnknownJobError):
+            queue.state(done)
+
+
+def test_a_job_that_takes_too_much_memory_ends(tmp_path, portrait):
+    with queue_of(tmp_path, memory_bytes=200 * 2**20) as queue:
+        state = ended(queue, queue.submit(request(**LONG), portrait))
+        assert state.state == "failed"
+        assert "memory" in state.error
+        assert files_below(tmp_path) == []
+
+
+def test_a_restart_picks_up_what_waited_and_what_ran(tmp_path, inputs, portrait):
+    script = (
+        "import sys, time\nfrom pathlib import Path\nimport web_world as w\n"
+        "from gioconda.web.queue import JobQueue\n"
+        "portrait, motion, data = map(Path, sys.argv[1:])\n"
+        "queue = JobQueue(w.settings(data))\n"
+        "files = {'portrait': [portrait]}\n"
+        "ran = queue.submit(w.request(**w.LONG), files)\n"
+        "waited = queue.submit(w.request(**w.ANIMATE), {**files, 'motion': [motion]})\n"
+        "w.rendering(queue, ran)\nprint(ran, waited, *queue.worker_memory(), flush=True)\ntime.sleep(60)\n"
+    )
+    data = tmp_path / "data"
+    server = subprocess.Popen(
+        [sys.executable, "-c", script, inputs["portrait"][0], inputs["motion"][0], data],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent,
+    )
+    ran, waited, pid = server.stdout.readline().split()
+    with pytest.raises(InputError, match="another server"):
+        JobQueue(settings(data))
+    server.kill()
+    server.wait()
+    server.stdout.close()
+    wait_for(lambda: not psutil.pid_exists(int(pid)), 5.0)  # its worker does not outlive it
+    with queue_of(data) as queue:
+        assert queue.state(ran).attempts >= 1
+        rendering(queue, ran)
+        assert queue.state(ran).attempts == 2
+    with queue_of(data, workers=0) as queue:  # what a server stops in order has lost no attempt
+        state = queue.state(ran)
+        assert (state.state, state.attempts, state.position) == ("queued", 1, 1)
+        assert queue.state(waited).state == "queued"
+
+
+def test_the_queue_is_bounded_and_expires(tmp_path, portrait):
+    with queue_of(tmp_path, workers=0, queue=2, keep_seconds=0.3) as queue:
+        jobs = [queue.submit(request(**EDIT), portrait) for _ in range(2)]
+        assert [queue.state(job).position for job in jobs] == [1, 2]
+        with pytest.raises(QueueFullError) as full:
+            queue.submit(request(**EDIT), portrait)
+        assert full.value.retry_after >= 1
+        assert len(list((tmp_path / "jobs").iterdir())) == 2
+        queue.cancel(jobs[0])
+        time.sleep(0.35)
+        stray = tmp_path / "incoming" / ("x" * 22)
+        stray.mkdir()
+        os.utime(stray, (0, 0))
+        queue.sweep()
+        with pytest.raises(UnknownJobError):
+            queue.state(jobs[0])
+        assert queue.state(jobs[1]).state == "queued"  # what waits does not expire
+        assert files_below(tmp_path) == [f"jobs/{jobs[1]}", f"jobs/{jobs[1]}/portrait.png"]
+
+
+def test_submit_takes_only_real_files_of_the_right_kind(tmp_path, inputs):
+    picture = inputs["portrait"][0]
+    link = tmp_path / "link.png"
+    link.symlink_to(picture)
+    playlist = tmp_path / "clip.mp4"
+    playlist.write_text("#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n")
+    os.mkfifo(tmp_path / "pipe")
+    with queue_of(tmp_path / "data", workers=0, upload_bytes=10_000) as queue:
+        for path, error in (
+            (link, InputError),
+            (tmp_path, InputError),
+            (tmp_path / "pipe", InputError),
+            (tmp_path / "absent.png", InputError),
+            ("file:///etc/passwd", InputError),
+            (playlist, UnfitFileError),
+            (picture, LimitError),
+        ):
+            with pytest.raises(error):
+                queue.submit(request(**EDIT), {"portrait": [Path(path)]})
+        assert files_below(tmp_path / "data") == []
+        assert queue.waiting == 0
