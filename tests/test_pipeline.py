@@ -394,6 +394,7 @@ def test_edits_are_signed_in_every_picture_format(astronaut, tmp_path, suffix):
     verdict = gioconda.verify(result.path)
     assert verdict.status == "ours"
     assert verdict.watermark
+    assert verdict.manifest["action"] == "c2pa.edited"
 
 
 def test_an_old_file_is_replaced_at_once(astronaut, short, tmp_path):

@@ -199,6 +199,8 @@ def _write(
     claim = _claim(
         job.engine.name, _inputs(job), job.payload, rights, (*job.engine.networks, *job.what.networks)
     )
+    if job.who.video is not None:  # a film that moved before is changed, not made
+        claim = replace(claim, action="edited")
     _publish(writer.temp, out, claim, key, certificate)
     clock.add("sign", since)
     return _result(writer, out, clock, motion.bridged, (*job.what.warnings, *_remarks(job)))
@@ -416,6 +418,7 @@ def edit(
         return image
     temp = media.temp_beside(out)
     claim = _claim("warp", (who.ingredient, what.ingredient), payload, rights, job.engine.networks)
+    claim = replace(claim, action="edited")
     try:
         media.write_picture(temp, image, final=out)
         _publish(temp, out, claim, key, certificate)
