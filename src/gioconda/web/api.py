@@ -149,8 +149,8 @@ async def _take_in(request: Request, queue: JobQueue, boundary: bytes) -> str:
     """Read a request's body into a fresh folder and queue it; nothing stays of one that breaks off."""
     settings = queue.settings
     job, folder = queue.folders.fresh()
-    intake = uploads.Intake(folder, boundary, settings.upload_bytes, queue.folders.check_space)
     try:
+        intake = uploads.Intake(folder, boundary, settings.upload_bytes, queue.folders.check_space)
         asked = await uploads.receive(
             request.stream(), intake, settings.upload_seconds, settings.idle_seconds
         )

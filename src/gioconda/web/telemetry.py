@@ -43,7 +43,11 @@ def log_to_stderr(level: int = logging.INFO) -> None:
     """Send what the server and uvicorn tell to standard error, in lines of JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
-    for name, least in (("gioconda.web", level), ("uvicorn", logging.WARNING)):
+    for name, least in (
+        ("gioconda.web", level),
+        ("uvicorn", logging.WARNING),
+        ("python_multipart", logging.ERROR),
+    ):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(least)

@@ -42,6 +42,7 @@ class Intake:
         self._role = ""
         self._head = bytearray()
         self._file: BinaryIO | None = None
+        self._ended = False
         callbacks: MultipartCallbacks = {
             "on_part_begin": self._begin,
             "on_header_field": lambda data, start, end: self._heard(0, data[start:end]),
@@ -50,6 +51,7 @@ class Intake:
             "on_headers_finished": self._headers_end,
             "on_part_data": lambda data, start, end: self._data(data[start:end]),
             "on_part_end": self._end,
+            "on_end": self._all,
         }
         try:
             self._parser = MultipartParser(boundary, callbacks)
@@ -65,10 +67,8 @@ class Intake:
 
     def finish(self) -> JobRequest:
         """The request in the field `job`, once all bytes are there; MalformedError or InputError."""
-        try:
-            self._parser.finalize()
-        except FormParserError:
-            raise MalformedError("the multipart body is cut short") from None
+        if not self._ended:
+            raise MalformedError("the multipart body is cut short")
         if self._field is None:
             raise MalformedError(f"the JSON field {FIELD!r} is missing")
         try:
@@ -141,6 +141,9 @@ class Intake:
         if self._role != FIELD and self._file is None:
             self._open()
         self.close()
+
+    def _all(self) -> None:
+        self._ended = True
 
 
 def boundary_of(content_type: str) -> bytes | None:
