@@ -18,6 +18,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
+from gioconda.media.formats import decodable
 from gioconda.media.pictures import is_animation
 from gioconda.media.video_in import VideoReader, open_input, picture_stream
 
@@ -44,7 +45,7 @@ def open_sound(source: Path, out: OutputContainer, end: float, warn: Warn) -> It
             container.close()
             return iter(())
         track = container.streams.audio[0]
-        if getattr(track, "codec_context", None) is None:  # unlike what PyAV's stubs say
+        if not decodable(track):
             container.close()
             raise ValueError("no decoder for it")
         zero = first_picture(source, container)

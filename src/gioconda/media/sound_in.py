@@ -26,6 +26,7 @@ from gioconda.media.files import (
     remove,
     temp_beside,
 )
+from gioconda.media.formats import decodable
 from gioconda.media.pictures import is_animation
 from gioconda.media.sound import first_picture, samples
 from gioconda.media.video_in import open_input, picture_stream
@@ -162,7 +163,7 @@ def _opened(file: Path) -> InputContainer:
             f"{file} is not a sound that can be read, or it is damaged; convert it to WAV and try again"
         ) from None
     tracks = container.streams.audio
-    if not tracks or tracks[0].codec_context is None:
+    if not tracks or not decodable(tracks[0]):
         container.close()
         raise InputError(f"{file} has no sound; give a sound file or a video with sound")
     return container

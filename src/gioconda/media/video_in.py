@@ -21,14 +21,10 @@ from av.video.stream import VideoStream
 from gioconda.errors import InputError, LimitError
 from gioconda.limits import LIMITS
 from gioconda.media.files import PathLike, check_input
+from gioconda.media.formats import DECODERS, DEMUXERS, decodable
 from gioconda.media.pictures import UPRIGHT, Turn, animation_frames, is_animation, open_picture, turn
 from gioconda.types import Frame, Image
 
-# Playlists (HLS, DASH, concat) are left out: they would open other files and addresses.
-_DEMUXERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,h264,hevc,m4v,ivf,"
-    "nut,dv,mxf,wtv,yuv4mpegpipe,mjpeg,obu,rm,swf,wav,w64,mp3,flac,aac,aiff,caf,amr,ac3"
-)
 _STUBBORN = 64  # demuxer errors in a row after which a file counts as ended
 
 
@@ -52,7 +48,8 @@ def open_input(file: Path) -> InputContainer:
     """A libav container of a local file, never of a playlist or an address; raises InputError."""
     options = {
         "protocol_whitelist": "file",
-        "format_whitelist": _DEMUXERS,
+        "format_whitelist": DEMUXERS,
+        "codec_whitelist": DECODERS,
         "max_pixels": str(LIMITS.video_pixels),
     }
     try:
@@ -64,9 +61,9 @@ def open_input(file: Path) -> InputContainer:
 
 
 def picture_stream(container: InputContainer) -> VideoStream | None:
-    """The first real video stream; cover art does not count."""
+    """The first real video stream that may be decoded; cover art does not count."""
     for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
+        if not stream.disposition & Disposition.attached_pic and decodable(stream):
             return stream
     return None
 
