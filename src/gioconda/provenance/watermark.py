@@ -2,7 +2,7 @@
 
 Spread spectrum (Cox et al., "Secure spread spectrum watermarking for multimedia", 1997) in a tile that
 repeats across the picture: one band-limited noise pattern to find the tile by, and eight more, each moved
-to one of 256 places, so that the place is a byte. The eight bytes are a Reed-Solomon code of the payload's
+to one of 251 places, so that the place is a digit. The eight digits are a Reed-Solomon code of the payload's
 four. The mark is the same in all frames, so that any stretch of a video tells.
 
 Who reads this source can remove the mark or put it on a picture of their own: it informs, it does not prove.
@@ -15,11 +15,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, product
-from typing import Any
+from math import ceil, cos, radians, sin
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy import fft
 
 from gioconda.provenance.payload import PAYLOAD_VERSION
 from gioconda.types import FloatArray, Image
@@ -27,87 +29,68 @@ from gioconda.types import FloatArray, Image
 TILE = 128  # canonical pixels; two fit into a picture of 256
 CANONICAL = 512  # shorter sides above this carry a proportionally larger tile
 SMALLEST = 64  # pixels of the shorter side, below which no mark is looked for
-THRESHOLD = 8.5  # see `read_watermark` for the false alarms that it bounds
-_SYMBOLS, _DATA = 8, 4
+THRESHOLD = 8.1  # see `read_watermark` for the false alarms that it bounds
+_SYMBOLS, _DATA, _PRIME = 8, 4, 251  # of the code; digits are below the prime
 _PLACES, _STEP = 16, TILE // 16  # of each pattern, both ways, and the pixels between them
-_BAND = (0.04, 0.15)  # cycles a canonical pixel: below, pictures are loud; above, codecs and resizing cut
+_BAND = (0.03, 0.12)  # cycles a canonical pixel: below, pictures are loud; above, codecs and resizing cut
 _SYNC_WEIGHT = 1.8
-_STRENGTH = 2.05  # grey levels, standard deviation before the local limit
-_FLAT, _BUSY = 1, 4  # grey levels at most, on plain and on textured ground
+_GUESSES = 2  # digits tried at each position
+# How tiles lie: matrix (3, 3) from canonical to the field's pixels, and how many down and across
+_View: TypeAlias = tuple[npt.NDArray[np.float64], tuple[int, int]]
+_STRENGTH = 2.3  # grey levels, standard deviation before the local limit
+_FLAT, _BUSY = 2, 3  # grey levels at most, on plain and on textured ground
 
 
 @dataclass(frozen=True)
 class WatermarkReading:
-    """What was found: payload (32 bits) or None, score in noise deviations, frames used.
-
-    scale: pixels a canonical pixel at which the tile was found, with the shorter side brought to 512 or less.
-    """
+    """What was found: payload (32 bits) or None, score in noise deviations, frames used."""
 
     payload: int | None
     score: float
     frames: int
-    scale: float = 0.0
 
 
 @lru_cache(maxsize=1)
-def _patterns() -> FloatArray:
-    """The nine patterns (9, TILE, TILE) float32 of unit variance; the first finds the tile."""
+def _band() -> tuple[npt.NDArray[np.int64], ...]:
+    """Rows, columns and radii (K,) of the mark's bins in half a tile's spectrum."""
+    rows, columns = np.fft.fftfreq(TILE, 1 / TILE), np.arange(TILE // 2 + 1)
+    radius = np.hypot(rows[:, None], columns)
+    y, x = np.nonzero((radius >= _BAND[0] * TILE) & (radius <= _BAND[1] * TILE))
+    return rows[y].astype(np.int64), x, radius[y, x].astype(np.int64)
+
+
+@lru_cache(maxsize=1)
+def _patterns() -> tuple[FloatArray, Any]:
+    """Nine patterns (9, TILE, TILE) of unit variance, the first to find the tile by, and their spectra (9, K)."""
     raw = np.frombuffer(hashlib.shake_256(b"gioconda luma 1").digest(9 * TILE * TILE), np.uint8)
-    band = (_radius() >= _BAND[0]) & (_radius() <= _BAND[1])
-    noise = np.fft.fft2(raw.reshape(9, TILE, TILE).astype(np.float64) - 127.5) * band
-    patterns = np.fft.ifft2(noise).real
-    return np.asarray(patterns / patterns.std((1, 2), keepdims=True), np.float32)
-
-
-@lru_cache(maxsize=1)
-def _pattern_spectra() -> npt.NDArray[np.complex128]:
-    return np.conj(np.fft.fft2(_patterns()))
-
-
-@lru_cache(maxsize=1)
-def _radius() -> npt.NDArray[np.float64]:
-    """Cycles a pixel of each bin of a tile's spectrum."""
-    return np.hypot(*np.meshgrid(np.fft.fftfreq(TILE), np.fft.fftfreq(TILE)))
-
-
-@lru_cache(maxsize=1)
-def _products() -> npt.NDArray[np.int64]:
-    """The multiplication table (256, 256) of GF(256) over 0x11D."""
-    powers = [1]
-    for _ in range(254):
-        powers.append(powers[-1] << 1 ^ (0x11D if powers[-1] & 0x80 else 0))
-    logarithm = np.argsort(powers)  # of 1 to 255
-    table = np.zeros((256, 256), np.int64)
-    table[1:, 1:] = np.array(powers)[np.add.outer(logarithm, logarithm) % 255]
-    return table
+    rows, columns, _ = _band()
+    spectra = np.zeros((9, TILE, TILE // 2 + 1), np.complex128)
+    spectra[:, rows, columns] = fft.rfft2(raw.reshape(9, TILE, TILE) - 127.5)[:, rows, columns]
+    patterns = fft.irfft2(spectra)
+    patterns /= patterns.std((1, 2), keepdims=True)
+    return patterns.astype(np.float32), fft.rfft2(patterns)[:, rows, columns].astype(np.complex64)
 
 
 @lru_cache(maxsize=1)
 def _interpolators() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Sets (70, 4) of positions, and for each the GF(256) matrix (70, 4, 8) from its symbols to all eight."""
-    multiply = _products()
-    inverse = np.argmax(multiply == 1, axis=1)
+    """Sets (70, 4) of positions, and for each the matrix (4, 8) from its digits to all eight, modulo _PRIME."""
     sets = np.array(list(combinations(range(_SYMBOLS), _DATA)))
     matrices = np.ones((len(sets), _DATA, _SYMBOLS), np.int64)
-    at = np.arange(_SYMBOLS)
     for chosen, matrix in zip(sets, matrices, strict=True):
         for row, x in enumerate(chosen):
-            for other in chosen[chosen != x]:  # Lagrange's basis; subtraction is exclusive or
-                matrix[row] = multiply[matrix[row], multiply[at ^ other, inverse[x ^ other]]]
+            for other in chosen[chosen != x]:  # Lagrange's basis
+                factor = (np.arange(_SYMBOLS) - other) * pow(int(x - other), -1, _PRIME)
+                matrix[row] = matrix[row] * factor % _PRIME
     return sets, matrices
-
-
-def _complete(symbols: npt.NDArray[np.int64], matrices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """All eight symbols (..., 8) from four (..., 4) and matrices (..., 4, 8), in GF(256)."""
-    return np.asarray(np.bitwise_xor.reduce(_products()[symbols[..., None], matrices], axis=-2))
 
 
 def _tile(payload: int) -> FloatArray:
     """The mark of one payload, (TILE, TILE) float32 of unit variance."""
-    code = _complete(np.array(list(payload.to_bytes(_DATA, "big"))), _interpolators()[1][0])
-    tile = _SYNC_WEIGHT * _patterns()[0]
-    for pattern, symbol in zip(_patterns()[1:], code, strict=True):
-        tile = tile + np.roll(pattern, np.array(divmod(int(symbol), _PLACES)) * _STEP, (0, 1))
+    digits = np.array([payload // _PRIME**i % _PRIME for i in range(_DATA)])
+    code, patterns = digits @ _interpolators()[1][0] % _PRIME, _patterns()[0]
+    tile = _SYNC_WEIGHT * patterns[0]
+    for pattern, digit in zip(patterns[1:], code, strict=True):
+        tile = tile + np.roll(pattern, np.array(divmod(int(digit), _PLACES)) * _STEP, (0, 1))
     return np.asarray(tile / tile.std(), np.float32)
 
 
@@ -150,101 +133,118 @@ def read_watermark(frames: Iterable[Image]) -> WatermarkReading:
     """Look for the mark in some seconds of video, or in one picture; frames (H, W, 3) uint8 RGB of one size.
 
     A payload is believed when its eight patterns together stand THRESHOLD deviations above the noise. If the
-    noise is Gaussian, plain pictures pass once in 10 million: 2**28 payloads, 44 places tried, 9.5e-18 each.
+    noise is Gaussian, one plain file in 300,000 passes: 2**28 payloads, 44 places tried, 2.8e-16 each.
     """
     field, count = _accumulate(frames)
-    best = WatermarkReading(None, 0.0, count)
-    if field is None or not np.any(field):
-        return best
-    grid = 0.3 * np.exp(np.arange(210) * 0.008)  # to 1.6; finer steps follow around the best
-    for scales in ([1.0], [1 / 3, 0.5, 2 / 3, 0.75], grid[min(field.shape) / grid >= SMALLEST].tolist()):
-        for scale, spectrum in _likely_tiles(field, scales):
-            for payload, score in _decode(spectrum):
-                if score > best.score and payload >> 28 == PAYLOAD_VERSION:
-                    best = WatermarkReading(payload, score, count, scale)
-        if best.score >= THRESHOLD:
-            return best
-    return WatermarkReading(None, best.score, count, best.scale)
+    best = 0.0
+    for spectrum in () if field is None or not np.any(field) else _spectra(field):
+        for payload, score in _decode(spectrum):
+            if score >= THRESHOLD and payload >> 28 == PAYLOAD_VERSION:
+                return WatermarkReading(payload, score, count)
+            best = max(best, score)
+    return WatermarkReading(None, best, count)
 
 
 def _accumulate(frames: Iterable[Image]) -> tuple[FloatArray | None, int]:
-    """The mean of what the frames hold beyond smooth content, evened out locally, and how many were used."""
+    """The sum of what the frames hold beyond smooth content, evened out locally, and how many were used."""
     total: FloatArray | None = None
     shape: tuple[int, ...] = ()
     count = 0
-    for image in _chosen(frames):
+    for index, image in enumerate(frames):
         if total is None and min(image.shape[:2]) >= SMALLEST:
             shape, total = image.shape, np.zeros_like(_residual(image))
-        if total is not None and image.shape == shape:
+        # The first 24 and then every fourth, 48 in all: neighbours tell little that is new
+        if total is not None and image.shape == shape and (index < 24 or index % 4 == 0):
             total += _residual(image)
             count += 1
-    return total, count
-
-
-def _chosen(frames: Iterable[Image]) -> Iterator[Image]:
-    """The first 24 frames and then every fourth, 48 in all: neighbours tell little that is new."""
-    for index, image in enumerate(frames):
-        if index < 24 or index % 4 == 0:
-            yield image
         if index >= 116:
-            return
+            break
+    return total, count
 
 
 def _residual(image: Image) -> FloatArray:
     luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    shrink = CANONICAL / min(luma.shape)
-    if shrink < 1:
+    if (shrink := CANONICAL / min(luma.shape)) < 1:
         luma = cv2.resize(luma, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA).astype(np.float32)
     rest = luma - cv2.GaussianBlur(luma, (0, 0), 1.4)
     # Divided by the variance, as a matched filter in noise of uneven loudness asks
     return np.asarray(rest / (cv2.GaussianBlur(rest * rest, (0, 0), 2) + 2), np.float32)
 
 
-def _likely_tiles(field: FloatArray, scales: list[float]) -> Iterator[tuple[float, Any]]:
-    """At most six (scale, whitened spectrum), the likeliest by the first pattern."""
-    coarse = sorted(((_sync(_spectrum(field, s, 4 * TILE)).max(), s) for s in scales), reverse=True)
-    fine = np.linspace(-0.006, 0.006, 1 + 2 * (max(field.shape) // 200)) if len(scales) > 9 else np.zeros(1)
-    for _, scale in coarse[:6]:
-        tries = ((s, _spectrum(field, s)) for s in scale * (1 + fine))
-        yield max(tries, key=lambda t: float(_sync(t[1]).max()))
+def _spectra(field: FloatArray) -> Iterator[Any]:
+    """What to try (K,), the likeliest and cheapest first; at last every size and small turn, by the first pattern."""
+    for scale in (1, 1 / 2, 2 / 3, 3 / 4, 1 / 3):
+        yield _spectrum(field, _view(field, scale, 0, 8), TILE)
+    tries, scale = [], 1.6
+    while scale > max(0.3, min(field.shape) / CANONICAL / 2):
+        blurred = np.asarray(cv2.GaussianBlur(field, (0, 0), 0.7 * scale), np.float32)
+        step = max(0.012, 0.048 * TILE * scale / max(field.shape))  # a pixel or so at the edge
+        for degrees in np.arange(-2.8, 2.9, 58 * step):
+            tries.append((_fit(blurred, _view(field, scale, degrees, 4)), scale, degrees))
+        scale *= 1 - step
+    for _, scale, degrees in sorted(tries, reverse=True)[:6]:
+        blurred = np.asarray(cv2.GaussianBlur(field, (0, 0), 0.7 * scale), np.float32)
+        yield _spectrum(field, _climb(blurred, _view(field, scale, degrees, 8)), TILE)
 
 
-def _sync(spectrum: Any) -> FloatArray:
-    """How well the first pattern fits at each place of the tile, (TILE, TILE), in deviations."""
-    surface = np.fft.ifft2(spectrum * _pattern_spectra()[0]).real
-    return np.asarray(surface / (surface.std() + 1e-12), np.float32)
+def _view(field: FloatArray, scale: float, degrees: float, most: int) -> _View:
+    """Tiles of that scale and turn over the field, at most `most` each way, in its middle."""
+    tiles = tuple(min(ceil(side / scale / TILE), most) for side in field.shape)
+    a, b = scale * cos(radians(degrees)), scale * sin(radians(degrees))
+    matrix = np.array([[a, -b, 0], [b, a, 0], [0, 0, 1]])
+    matrix[:2, 2] = np.rint(np.array(field.shape[::-1]) / 2 - matrix[:2, :2] @ tiles[::-1] * TILE / 2)
+    return matrix, (tiles[0], tiles[1])
 
 
-def _spectrum(field: FloatArray, scale: float, middle: int | None = None) -> Any:
-    """Spectrum (TILE, TILE) of all tiles laid over each other, every ring of frequencies made equally loud.
+def _climb(field: FloatArray, view: _View) -> _View:
+    """The view turned, grown, stretched, sheared and tilted until the first pattern fits best."""
+    signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    turned, tilted, best = signs[:, ::-1], signs.prod(1, keepdims=True), _fit(field, view)
+    moves = [signs, turned * (-1, 1), signs * (1, -1), turned, tilted * (1, 0), tilted * (0, 1)]
+    corners = ((signs + 1) / 2 * TILE * view[1][::-1]).astype(np.float32)
+    for step in (4, 2, 1):
+        for move in [sign * m for m in moves for sign in (step, -step)] * 2:
+            bend = cv2.getPerspectiveTransform(corners, (corners + move).astype(np.float32))
+            while (fit := _fit(field, bent := (view[0] @ bend, view[1]))) > best:
+                view, best = bent, fit
+    return view
 
-    middle: canonical pixels of the field's middle to use; None for all.
-    """
-    if middle is not None:
-        top, left = (max(0, int(n - middle * scale) // 2) for n in field.shape)
-        field = field[top : field.shape[0] - top, left : field.shape[1] - left]
-    if scale != 1:
-        method = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
-        resized = cv2.resize(field, None, fx=1 / scale, fy=1 / scale, interpolation=method)
-        field = np.asarray(resized, np.float32)
-    padded = np.pad(field, [(0, -n % TILE) for n in field.shape])
-    spectrum = np.fft.fft2(padded.reshape(padded.shape[0] // TILE, TILE, -1, TILE).sum((0, 2)))
-    rings = np.minimum((_radius() * TILE).astype(np.int64), TILE // 2)
-    power = np.bincount(rings.ravel(), (np.abs(spectrum) ** 2).ravel()) / np.bincount(rings.ravel())
+
+def _fit(field: FloatArray, view: _View) -> float:
+    """How far the first pattern stands out, in deviations; every other pixel is enough for the band."""
+    return float(_surfaces(_spectrum(field, view, TILE // 2), slice(1), TILE // 2).max())
+
+
+def _spectrum(field: FloatArray, view: _View, samples: int) -> Any:
+    """The band (K,) of the spectrum of all tiles laid over each other, every ring of frequencies equally loud."""
+    matrix, (down, across) = view[0] @ np.diag([TILE / samples, TILE / samples, 1]), view[1]
+    flags, size = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, (across * samples, down * samples)
+    bent = np.any(matrix[2, :2])
+    tiles = (cv2.warpPerspective if bent else cv2.warpAffine)(field, matrix[: 2 + bent], size, flags=flags)
+    rows, columns, rings = _band()
+    spectrum = fft.rfft2(tiles.reshape(down, samples, across, samples).sum((0, 2)))[rows, columns]
+    power = np.bincount(rings, np.abs(spectrum) ** 2) / np.maximum(np.bincount(rings), 1)
     return spectrum / (power[rings] + 1e-6 * power.max() + 1e-12)
+
+
+def _surfaces(spectrum: Any, which: slice, samples: int) -> FloatArray:
+    """How well patterns fit at each place of the tile, (n, samples, samples), in deviations."""
+    planes = np.zeros((len(_patterns()[1][which]), samples, samples // 2 + 1), np.complex64)
+    planes[:, _band()[0], _band()[1]] = np.conj(_patterns()[1][which]) * spectrum
+    surfaces = fft.irfft2(planes)
+    return np.asarray(surfaces / (surfaces.std((1, 2), keepdims=True) + 1e-12), np.float32)
 
 
 def _decode(spectrum: Any) -> Iterator[tuple[int, float]]:
     """The best payload at each of four places of the tile, and its score in deviations of the noise."""
-    surfaces = np.fft.ifft2(spectrum * _pattern_spectra()[1:]).real
-    surfaces /= surfaces.std((1, 2), keepdims=True) + 1e-12
+    surfaces = _surfaces(spectrum, slice(None), TILE)
     sets, matrices = _interpolators()
-    picks = np.array(list(product((0, 1), repeat=_DATA)))
-    for place in np.argpartition(_sync(spectrum), -4, axis=None)[-4:]:
-        moved = np.roll(surfaces, (-(place // TILE), -(place % TILE)), (1, 2))
-        heights = moved[:, ::_STEP, ::_STEP].reshape(_SYMBOLS, -1)
-        top = np.argsort(heights, axis=1)[:, -2:]  # two guesses a symbol: four of eight good ones suffice
-        codes = _complete(top[sets[:, None, :], picks], matrices[:, None]).reshape(-1, _SYMBOLS)
+    picks = np.array(list(product(range(_GUESSES), repeat=_DATA)))
+    for place in np.argpartition(surfaces[0], -4, axis=None)[-4:]:
+        moved = np.roll(surfaces[1:], (-(place // TILE), -(place % TILE)), (1, 2))
+        heights = moved[:, ::_STEP, ::_STEP].reshape(_SYMBOLS, -1)[:, :_PRIME]
+        top = np.argsort(heights, axis=1)[:, -_GUESSES:]  # four of eight good ones suffice
+        codes = (top[sets[:, None, :], picks] @ matrices % _PRIME).reshape(-1, _SYMBOLS)
         scores = heights[np.arange(_SYMBOLS), codes].sum(1) / np.sqrt(_SYMBOLS)
         best = int(scores.argmax())
-        yield int.from_bytes(bytes(codes[best, :_DATA].tolist()), "big"), float(scores[best])
+        yield sum(int(d) * _PRIME**i for i, d in enumerate(codes[best, :_DATA])), float(scores[best])
