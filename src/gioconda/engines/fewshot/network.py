@@ -12,6 +12,7 @@ import numpy.typing as npt
 from gioconda.errors import LimitError, MissingFileError, WeightsError
 from gioconda.graphs import Tensors, open_graph, run_graph
 from gioconda.limits import LIMITS
+from gioconda.tensors import decode
 from gioconda.types import FloatArray
 from gioconda.weights import asset_path
 
@@ -91,12 +92,9 @@ def read_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise MissingFileError(f"{path} does not exist: gioconda export fewshot writes it")
     if path.stat().st_size > LIMITS.weights_bytes:
         raise LimitError(f"{path}: larger than {LIMITS.weights_bytes >> 20} MiB, so no weights of Gioconda")
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     try:
-        return dict(load_file(path))
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        return decode(path.read_bytes())[0]
+    except (OSError, ValueError) as error:
         raise WeightsError(f"{path} is damaged or no safetensors file: {str(error)[:120]}") from None
 
 
