@@ -260,21 +260,20 @@ class JobQueue:
         self._finish(job, Outcome("failed", message))
 
     def _finish(self, job: str, outcome: Outcome) -> None:
-        """Keep a result, or delete all files."""
+        """Keep a result, or delete all files, and book how a job ended; one that had ended before stays as it was."""
+        found = self._store.state(job)
+        if found is None or found.final:
+            return
         if outcome.how == "done":
             self.folders.keep_results(job)
         else:
             self.folders.discard(job)
-        ended = self._store.finish(
+        self._store.finish(
             job, outcome.how, self.settings.keep_seconds, error=outcome.error, result=outcome.result
         )
-        found = self._store.state(job)
-        if ended and found is not None:
-            key = (found.kind, found.state)
-            self.counts[key] = self.counts.get(key, 0) + 1
-            LOG.info(
-                "job %s", found.state, extra={"job": job[:8], "kind": found.kind, "error": outcome.error}
-            )
+        key = (found.kind, outcome.how)
+        self.counts[key] = self.counts.get(key, 0) + 1
+        LOG.info("job %s", outcome.how, extra={"job": job[:8], "kind": found.kind, "error": outcome.error})
 
     def _sweep(self) -> None:
         """Delete what has expired, now and again."""
