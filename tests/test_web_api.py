@@ -113,28 +113,14 @@ def test_speak_and_edit(server, inputs):
     assert server.get(f"/v1/jobs/{edit}/result").content.startswith(b"\x89PNG")
 
 
-def test_files_that_name_others_open_none_of_them(server, inputs, tmp_path):
-    secret = tmp_path / "secret.wav"
-    secret.write_bytes(b"RIFF")
+def test_a_pickle_in_a_motion_is_not_carried_out(server, inputs, tmp_path):
     bomb = io.BytesIO()
     np.savez(bomb, times=np.array([_Trap(tmp_path / "executed")], dtype=object))
-    with socket.create_server(("127.0.0.1", 0)) as asked:
-        asked.settimeout(0.2)
-        address = f"http://127.0.0.1:{asked.getsockname()[1]}/a.ts"
-        for what in (
-            address,
-            f"file://{secret}",
-            str(secret),
-            f"concat:{secret}|{address}",
-            f"subfile,,:{secret}",
-        ):
-            playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{what}\n#EXT-X-ENDLIST\n".encode()
-            hidden = b"ID3\x04\0\0\0\0\0\0" + playlist  # a tag before which libav looks for what follows
-            assert _fails(server, {**ANIMATE, "kind": "speak"}, portrait=inputs[0], audio=hidden)
-            assert _fails(server, ANIMATE, portrait=inputs[0], motion=hidden)
-        assert _fails(server, ANIMATE, portrait=inputs[0], motion=bomb.getvalue())
-        with pytest.raises(TimeoutError):
-            asked.accept()
+    answer = post(server, ANIMATE, portrait=inputs[0], motion=bomb.getvalue())
+    assert answer.status_code == 202, answer.text
+    state = done(server, answer.json()["id"])[-1]
+    assert state["state"] == "failed"
+    assert "defect" not in state["error"]
     assert not (tmp_path / "executed").exists()
 
 
@@ -146,14 +132,6 @@ class _Trap:
 
     def __reduce__(self):
         return os.mkdir, (str(self.folder),)
-
-
-def _fails(client, job, **files):
-    answer = post(client, job, **files)
-    assert answer.status_code == 202, answer.text
-    state = done(client, answer.json()["id"])[-1]
-    assert "defect" not in state["error"]
-    return state["state"] == "failed"
 
 
 def test_cancel_and_metrics_and_health(server, inputs):

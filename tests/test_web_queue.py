@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
+import av
 import psutil
 import pytest
 
 import gioconda
 from gioconda.errors import InputError, LimitError
+from gioconda.web.perform import perform
 from gioconda.web.queue import JobQueue
 from gioconda.web.refusals import NotDoneError, QueueFullError, UnfitFileError, UnknownJobError
+from media_factory import write_clip
 from web_world import (
     ANIMATE,
     EDIT,
@@ -244,3 +249,22 @@ def test_submit_takes_only_real_files_of_the_right_kind(tmp_path, inputs):
                 queue.submit(request(**EDIT), {"portrait": [Path(path)]})
         assert files_below(tmp_path / "data") == []
         assert queue.waiting == 0
+
+
+def test_a_playlist_past_the_check_of_kinds_opens_no_file_and_no_address(tmp_path, portrait, monkeypatch):
+    """What a job's folder would hold if a playlist came through: libav itself would follow it."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(portrait["portrait"][0], "portrait.png")
+    write_clip(tmp_path / "secret.mp4")
+    with socket.create_server(("127.0.0.1", 0)) as asked:
+        asked.settimeout(0.2)
+        address = f"http://127.0.0.1:{asked.getsockname()[1]}/a.ts"
+        for named in ("secret.mp4", address):
+            Path("motion.mp4").write_text(f"ffconcat version 1.0\nfile '{named}'\n")
+            with pytest.raises(InputError, match="a motion is a video"):
+                perform(request(**ANIMATE), lambda *_: None)
+        with pytest.raises(TimeoutError):
+            asked.accept()
+        Path("motion.mp4").write_text("ffconcat version 1.0\nfile secret.mp4\n")
+        with av.open("motion.mp4") as followed:
+            assert followed.format.name == "concat"  # or the attack would be none
