@@ -148,13 +148,15 @@ def make(k: int, data: Path, keep: Path, moves: list[Motion], clips: list[Clip])
     return Output(path, **json.loads(told.read_text(encoding="utf-8")))
 
 
-def outputs(count: int, data: Path, keep: Path) -> list[Output]:
-    """So many outputs, made now or kept from before with the same watermark."""
+def outputs(numbers: range, data: Path, keep: Path) -> list[Output]:
+    """The outputs of these numbers, made now or kept from before with the same watermark."""
+    if all((keep / f"{k:03}.json").is_file() for k in numbers):
+        return [make(k, data, keep, [], []) for k in numbers]
     jobs.Watermarker = revoice.Watermarker = Recorder  # type: ignore[misc]
     keep.mkdir(parents=True, exist_ok=True)
     moves, made = motions(data, keep), list[Output]()
     clips = [c for c in read_clips(data) if c.name.startswith(("lrw_ar", "grid_s1", "talk/virtual"))]
-    for k in range(count):
+    for k in numbers:
         made.append(make(k, data, keep, moves, clips))
         say(f"{made[-1].path.name}: {made[-1].engine}, {made[-1].psnr:.1f} dB")
     jobs.Watermarker = revoice.Watermarker = Watermarker  # type: ignore[misc]
@@ -162,26 +164,33 @@ def outputs(count: int, data: Path, keep: Path) -> list[Output]:
 
 
 def survey(made: list[Output], names: list[str]) -> dict[str, list[dict[str, Any]]]:
-    """What the reader found of each output after each attack."""
+    """What the reader found of each output after each attack; kept, so that a stopped run goes on."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for one in made:
-        images = list(read_images(one.path))[:FRAMES]
-        missed = []
+        kept = one.path.with_suffix(".found.json")
+        rows = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+        if not all(name in rows for name in names):
+            images = list(read_images(one.path))[:FRAMES]
+            rows |= {name: attacked(one, images, name) for name in names if name not in rows}
+            kept.write_text(json.dumps(rows), encoding="utf-8")
         for name in names:
-            changed, clock = ATTACKS[name](images), Clock()
-            reading = read_watermark(changed)
-            row = {
-                "output": one.path.stem,
-                "found": reading.payload is not None,
-                "right": reading.payload == one.payload,
-                "score": reading.score,
-                "seconds": clock.seconds,
-            }
-            found[name].append(row)
-            if not row["right"]:
-                missed.append(f"{name} ({reading.score:.1f})")
-        say(f"{one.path.stem} {one.engine} {images[0].shape[1]}x{images[0].shape[0]}: missed {missed}")
+            found[name].append(rows[name])
+        missed = [f"{name} ({rows[name]['score']:.1f})" for name in names if not rows[name]["right"]]
+        say(f"{one.path.stem} {one.engine}: missed {missed}")
     return found
+
+
+def attacked(one: Output, images: list[np.ndarray], name: str) -> dict[str, Any]:
+    """What the reader finds of an output after one attack."""
+    changed, clock = ATTACKS[name](images), Clock()
+    reading = read_watermark(changed)
+    return {
+        "output": one.path.stem,
+        "found": reading.payload is not None,
+        "right": reading.payload == one.payload,
+        "score": reading.score,
+        "seconds": clock.seconds,
+    }
 
 
 def costs(data: Path, keep: Path) -> list[tuple[str, float, float, float]]:
@@ -334,6 +343,7 @@ def report(
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--outputs", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="number of the first output")
     parser.add_argument("--plain", type=int, default=10_000, help="unmarked pictures and clips to read")
     parser.add_argument("--keep", type=Path, default=Path("out/watermark"), help="where outputs are kept")
     parser.add_argument("--attacks", nargs="*", default=list(ATTACKS), help="some of them by name")
@@ -341,12 +351,14 @@ def main() -> None:
     args = parser.parse_args()
     code = hashlib.sha256(Path(watermark.__file__).read_bytes()).hexdigest()[:8]
     keep = args.keep / code  # another mark asks for other outputs
-    made = outputs(args.outputs, args.data, keep)
+    made = outputs(range(args.first, args.first + args.outputs), args.data, keep)
     found = survey(made, args.attacks)
     cost = [] if args.no_cost else costs(args.data, keep)
     false = alarms(args.plain, args.data) if args.plain else {}
     text, bars = report(made, found, cost, false)
-    text = f"{len(made)} outputs of one second.\n\n{text}"
+    sizes = sorted(next(read_images(one.path, 1)).shape[:2] for one in made)
+    least, most = min(map(min, sizes)), max(map(max, sizes))
+    text = f"{len(made)} outputs of one second, {least} to {most} pixels.\n\n{text}"
     result = {
         "outputs": [vars(one) for one in made],
         "found": found,

@@ -177,13 +177,13 @@ def _spectra(field: FloatArray) -> Iterator[Any]:
         yield _spectrum(field, _view(field, scale, 0, 8), TILE)
     tries, scale = [], 1.6
     while scale > max(0.3, min(field.shape) / CANONICAL / 2):
-        blurred = np.asarray(cv2.GaussianBlur(field, (0, 0), 0.7 * scale), np.float32)
+        blurred = np.asarray(cv2.GaussianBlur(field, (0, 0), 1.2 * scale), np.float32)
         step = max(0.012, 0.048 * TILE * scale / max(field.shape))  # a pixel or so at the edge
         for degrees in np.arange(-2.8, 2.9, 58 * step):
             tries.append((_fit(blurred, _view(field, scale, degrees, 4)), scale, degrees))
         scale *= 1 - step
     for _, scale, degrees in sorted(tries, reverse=True)[:6]:
-        blurred = np.asarray(cv2.GaussianBlur(field, (0, 0), 0.7 * scale), np.float32)
+        blurred = np.asarray(cv2.GaussianBlur(field, (0, 0), 1.2 * scale), np.float32)
         yield _spectrum(field, _climb(blurred, _view(field, scale, degrees, 8)), TILE)
 
 
@@ -211,8 +211,8 @@ def _climb(field: FloatArray, view: _View) -> _View:
 
 
 def _fit(field: FloatArray, view: _View) -> float:
-    """How far the first pattern stands out, in deviations; every other pixel is enough for the band."""
-    return float(_surfaces(_spectrum(field, view, TILE // 2), slice(1), TILE // 2).max())
+    """How far the first pattern stands out, in deviations; every fourth pixel is enough for the band."""
+    return float(_surfaces(_spectrum(field, view, TILE // 4), slice(1), TILE // 2).max())
 
 
 def _spectrum(field: FloatArray, view: _View, samples: int) -> Any:
