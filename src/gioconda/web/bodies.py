@@ -47,7 +47,7 @@ EXTRA: dict[str, Any] = {
     }
 }
 
-_MEDIA = ("video/mp4", "video/webm", "image/gif", "image/png", "image/jpeg", "image/webp", "application/json")
+_MEDIA = ("video/mp4", "video/webm", "image/gif", "image/png", "image/jpeg", "image/webp")
 _WHOLE = {"schema": _FILE}
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
 _PROBLEM = {"application/json": {"schema": {"$ref": _REFERENCE.format(model="Problem")}}}
@@ -64,6 +64,8 @@ def _file(media: tuple[str, ...]) -> dict[int | str, dict[str, Any]]:
 
 
 RESULT = _file(_MEDIA)
+for _status in (200, 206):
+    RESULT[_status]["content"]["application/json"] = {"schema": {} if _status == 206 else {"type": "object"}}
 SIDECAR = _file(("application/c2pa",))
 _EVENT = {
     "type": "object",
