@@ -131,13 +131,21 @@ def sign(
     except BaseException as error:
         beside.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise OutputError(f"{target_name} cannot be signed: {error.strerror or error}") from None
+            told = error.strerror or error
+            raise OutputError(
+                f"{target_name} cannot be signed ({told}); free space or choose another folder"
+            ) from None
         raise
     return None
 
 
 def _explain(error: Exception, target_name: str, certificate: Path | None) -> None:
-    if certificate is not None and "Io" not in type(error).__name__:
+    # c2pa keeps the system's reason to itself
+    if "Io" in type(error).__name__ or str(error).startswith("Io"):
+        raise OutputError(
+            f"{target_name} cannot be signed: the disk or quota may be full; free space and run again"
+        ) from None
+    if certificate is not None:
         raise InputError(
             f"the certificate {certificate} is not fit for Content Credentials ({error}); it needs a chain, "
             "leaf first, with digital signature as key usage and e-mail protection as purpose"
