@@ -10,7 +10,7 @@ from gioconda.errors import InputError, MissingFileError, WeightsError
 from gioconda.training import metrics
 from gioconda.training.config import load
 from gioconda.training.fewshot import content, model, task
-from gioconda.training.fewshot.data import STRAIGHT, seen
+from gioconda.training.fewshot.data import STRAIGHT, Place, seen
 from gioconda.training.fewshot.model import Shape
 from gioconda.training.perceptual import MEAN_BGR
 
@@ -229,6 +229,41 @@ def test_training_sees_the_crop_that_use_sees(astronaut_image):
     assert np.abs(trained[0] - used).mean() < 0.03  # of 2; the same square a pixel aside differs by more
     assert np.abs(trained[0] - np.roll(used, 1, 2)).mean() > 2 * np.abs(trained[0] - used).mean()
     assert np.abs(trained[1] - drawn).mean() < 0.05
+
+
+def test_eyes_and_mouth_are_where_a_photo_has_them(astronaut_image):
+    from gioconda.face import detect_faces
+    from gioconda.training.fewshot.adapt import stored
+    from gioconda.types import Portrait
+
+    portrait = Portrait(astronaut_image, detect_faces(astronaut_image)[0])
+    shifted = Place(np.eye(2, dtype=np.float32), np.array([0.1, 0.0], np.float32))
+    head = stored(portrait, 128)
+    pair, mask = head.seen(128, STRAIGHT)
+    assert np.array_equal(pair, seen(head.image, head.points, 128, STRAIGHT))
+    own = crop.into(portrait.face.landmarks, crop.head_square(portrait.face.landmarks), 128)
+    inside = [468, 473, 13, 14, 61, 291]  # irises, lips
+    outside = [4, 152, 10, 234, 454]  # nose, chin, forehead, cheeks
+    at = np.rint(own[:, :2]).astype(int)
+    assert all(mask[0, at[k, 1], at[k, 0]] == 1 for k in inside)
+    assert all(mask[0, at[k, 1], at[k, 0]] == 0 for k in outside)
+    assert 0.01 < mask.mean() < 0.12
+    moved = head.seen(128, shifted)[1]
+    assert all(moved[0, at[k, 1], at[k, 0] + 13] == 1 for k in inside)
+
+
+def test_details_count_where_they_are_and_by_their_edges():
+    random = np.random.default_rng(5)
+    true = torch.from_numpy(random.uniform(-1, 1, (2, 3, 16, 16)).astype(np.float32))
+    where = torch.zeros(2, 1, 16, 16)
+    where[:, :, 4:8, 4:8] = 1
+    outside, striped = true.clone(), true.clone()
+    outside[:, :, 10:] += 1
+    striped[:, :, ::2] += 0.1
+    striped[:, :, 1::2] -= 0.1
+    assert float(content.detail_distance(outside, true, where)) == 0
+    assert float(content.detail_distance(true + 0.1, true, where)) == pytest.approx(0.1, abs=1e-5)
+    assert float(content.detail_distance(striped, true, where)) == pytest.approx(0.3, abs=1e-5)
 
 
 def test_turns_leave_the_squares_size():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -20,8 +21,8 @@ from gioconda.engines.fewshot.engine import PSI
 from gioconda.engines.fewshot.network import WEIGHTS
 from gioconda.errors import InputError
 from gioconda.training import machine
-from gioconda.training.fewshot.content import Content
-from gioconda.training.fewshot.data import STRAIGHT, jittered, seen
+from gioconda.training.fewshot.content import Content, detail_distance
+from gioconda.training.fewshot.data import STRAIGHT, Place, jittered, seen
 from gioconda.training.fewshot.model import Discriminator, Trio, channels_last, critic_loss, judged
 from gioconda.training.fewshot.weights import COLUMNS, folded, shape_of, take_over
 from gioconda.training.machine import use_threads
@@ -30,6 +31,8 @@ from gioconda.weights import asset_path
 
 MOST_PHOTOS = 256
 STEPS = (120, 60, 480)  # at least, for each doubling of the photos, at most
+DETAILS = (crop.RIGHT_EYE, crop.LEFT_EYE, crop.OUTER_LIPS)
+RIM = 0.03  # of the square's side, by which eyes and mouth are taken larger than their outlines
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Settings:
     """How a person is fitted. steps: 0 for a number that grows with the photos. features: SqueezeNet's file.
 
     weights: an exported fewshot.safetensors; empty: the packaged one. jitter: photos are shifted, turned and scaled.
+    details: how much eyes and mouth, and their edges, count beside the whole picture.
     """
 
     steps: int = 0
@@ -45,6 +49,7 @@ class Settings:
     critic_rate: float = 2e-4
     pixel: float = 2.0
     structure: float = 3.0
+    details: float = 0.0
     squeeze: float = 1.0
     matching: float = 2.0
     adversarial: float = 0.05
@@ -89,6 +94,17 @@ class Head:
     image: Image
     points: FloatArray
 
+    def seen(self, size: int, place: Place) -> tuple[FloatArray, FloatArray]:
+        """Picture and landmark picture (2, 3, size, size), and eyes and mouth there (1, size, size), 0 or 1."""
+        matrix = place.matrix(len(self.image), size)
+        moved = self.points @ matrix[:, :2].T + matrix[:, 2]
+        mask = np.zeros((size, size), np.uint8)
+        for outline in DETAILS:
+            cv2.fillConvexPoly(mask, cv2.convexHull(np.rint(moved[list(outline)]).astype(np.int32)), (1,))
+        reach = 1 + 2 * max(1, round(RIM * size))
+        mask = np.asarray(cv2.dilate(mask, np.ones((reach, reach), np.uint8)), np.uint8)
+        return seen(self.image, self.points, size, place), mask[None].astype(np.float32)
+
 
 def stored(photo: Portrait, size: int) -> Head:
     """A photo as training stores it: the head's square and a margin, at the scale of `size` pixels a square."""
@@ -124,7 +140,7 @@ class Fit:
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         """One step of the generator and one of the discriminator; the losses."""
-        true, landmarks = self._batch(index)
+        true, landmarks, details = self._batch(index)
         rate = min(1.0, (index + 1) / 10) * max(1.0 - progress, 0.05)
         for optimizer, most in (
             (self._optimizer, self._s.learning_rate),
@@ -135,26 +151,30 @@ class Fit:
         with torch.autocast("cpu", torch.bfloat16):
             made = self._generator(landmarks, self._psi.expand(len(true), -1))
             parts = self._losses(made, true, landmarks)
+        if self._s.details:
+            parts["details"] = self._s.details * detail_distance(made.float(), true, details)
         self._optimizer.zero_grad()
         torch.stack(list(parts.values())).sum().backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         parts["critic"] = self._critic_step(made.detach(), true, landmarks)
         return {name: float(value.detach()) for name, value in parts.items()}
 
-    def _batch(self, index: int) -> tuple[Tensor, Tensor]:
-        """Photos in turn, each a little moved: pictures and landmark pictures (N, 3, S, S)."""
+    def _batch(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Photos in turn, each a little moved: pictures and landmark pictures (N, 3, S, S), details (N, 1, S, S)."""
         random = np.random.default_rng((self._s.seed, index))
         count = min(self._s.batch, max(len(self._heads), 4))
         order = np.random.default_rng((self._s.seed, index * count // len(self._heads))).permutation(
             len(self._heads)
         )
-        pairs = []
+        pairs, masks = [], []
         for k in range(count):
             head = self._heads[order[(index * count + k) % len(order)]]
             place = jittered(random) if self._s.jitter else STRAIGHT
-            pairs.append(seen(head.image, head.points, self._size, place))
+            pair, mask = head.seen(self._size, place)
+            pairs.append(pair)
+            masks.append(mask)
         both = torch.from_numpy(np.stack(pairs))
-        return channels_last(both[:, 0]), channels_last(both[:, 1])
+        return channels_last(both[:, 0]), channels_last(both[:, 1]), torch.from_numpy(np.stack(masks))
 
     def _losses(self, made: Tensor, true: Tensor, landmarks: Tensor) -> dict[str, Tensor]:
         s, person = self._s, self._person.detach().expand(len(true), -1)

@@ -173,6 +173,11 @@ class Place:
     linear: FloatArray
     shift: FloatArray
 
+    def matrix(self, stored: int, size: int) -> FloatArray:
+        """The map (2, 3) from the pixels of a stored picture of this side to those of the one in use."""
+        offset = (size - 1) / 2 + self.shift * size - self.linear @ np.full(2, (stored - 1) / 2, np.float32)
+        return np.asarray(np.concatenate([self.linear, offset[:, None]], 1), np.float32)
+
 
 STRAIGHT = Place(np.eye(2, dtype=np.float32), np.zeros(2, np.float32))
 
@@ -191,9 +196,7 @@ def seen(image: Image, points: FloatArray, size: int, place: Place, look: Look |
 
     image: (s, s, 3), crop.MARGIN times the square in use; points (478, 2) in its pixels.
     """
-    middle, goal = (len(image) - 1) / 2, (size - 1) / 2
-    offset = goal + place.shift * size - place.linear @ np.full(2, middle, np.float32)
-    matrix = np.concatenate([place.linear, offset[:, None]], 1).astype(np.float32)
+    matrix = place.matrix(len(image), size)
     how = cv2.INTER_LINEAR
     cut = cv2.warpAffine(image, matrix, (size, size), flags=how, borderMode=cv2.BORDER_REPLICATE)
     head = np.asarray(cut, np.uint8)
