@@ -136,6 +136,7 @@ def animate(
     expression instead of the change since its most neutral frame. face: 0 is the largest, "all" moves every
     one. region: all, pose, expression, lips or eyes. strength: 0 to 2. crop: the face's square of `size`
     pixels, instead of the whole picture with `size` as its longest side. Frames always carry the watermark.
+    progress: told (stage, done, total) now and again; whatever it raises ends the work, and no file is left.
     Raises InputError, NoFaceError, LimitError or OutputError.
     """
     report = progress or _silent
