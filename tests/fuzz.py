@@ -31,7 +31,8 @@ from corpus import mutants, seeds
 from corpus.mutants import Case
 
 HERE = Path(__file__).resolve()
-SECONDS = 60.0  # of wall time a case, after which it counts as hung
+SECONDS = 60.0  # of processor time a case, after which it counts as hung
+PATIENCE = 10  # times as long by the clock, for machines with much else to do
 SLOW = 10.0  # of processor time
 MEMORY = 3 * 2**30  # bytes that a case may ask for above what the worker holds
 WHOLE = 100  # every so-manieth case runs a whole command
@@ -89,7 +90,7 @@ class Worker:
         word = f"{case} {int(whole)}\n".encode()
         process.stdin.write(word)
         process.stdin.flush()
-        ready, _, _ = select.select([process.stdout], [], [], SECONDS)
+        ready = self._answers(process)
         line = process.stdout.readline() if ready else b""
         if line:
             return Outcome(case, whole=whole, **json.loads(line))
@@ -101,6 +102,16 @@ class Worker:
         return Outcome(
             case, "died" if ready else "hung", f"exit {code}: {stack[-600:]}", SECONDS, whole=whole
         )
+
+    def _answers(self, process: subprocess.Popen[bytes]) -> bool:
+        """Whether the worker says something, or ends, before its time is over."""
+        start, before = time.monotonic(), _processor_seconds(process.pid)
+        while time.monotonic() - start < SECONDS * PATIENCE:
+            if select.select([process.stdout], [], [], 1.0)[0]:
+                return True
+            if _processor_seconds(process.pid) - before > SECONDS:
+                return False
+        return False
 
     def _alive(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -115,6 +126,15 @@ class Worker:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
             self._process.wait()
+
+
+def _processor_seconds(process: int) -> float:
+    """What a process has used so far, all threads together; where that is not told, the clock's."""
+    try:
+        words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return time.monotonic()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def fuzz(cases: Sequence[Case], good: Path, *, workers: int = 1, tell: bool = False) -> Report:
