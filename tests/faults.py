@@ -232,16 +232,16 @@ def pixels(path: Path) -> str:
 def job(out: Path, number: int) -> str:
     """One of several jobs that differ, and the hash of what it made."""
     if number % 2:
-        driver = out.with_name(f"driver{number % 4}.mp4")
+        driver = out.with_name(f"driver{number}.mp4")
         gioconda.animate(seeds.portrait(192), driver, out, crop=True, size=128)
     else:
         gioconda.animate(seeds.portrait(192), take(12, 3 * number), out, crop=True, size=128)
     return pixels(out)
 
 
-def drivers(folder: Path) -> None:
+def drivers(folder: Path, count: int) -> None:
     """Videos that odd jobs are driven by."""
-    for number in (1, 3):
+    for number in range(1, count, 2):
         seeds.write_clip(folder / f"driver{number}.mp4", seeds.wandering(8 + number, 160))
 
 
@@ -249,7 +249,7 @@ def together(count: int, *, processes: bool = True) -> dict[str, list[int]]:
     """Jobs one after another, then at once in threads, then in processes: the numbers of those that differ."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        drivers(folder)
+        drivers(folder, count)
         alone = [job(folder / f"alone{i}.mp4", i) for i in range(count)]
         with ThreadPoolExecutor(count) as pool:
             threads = list(pool.map(lambda i: job(folder / f"thread{i}.mp4", i), range(count)))
