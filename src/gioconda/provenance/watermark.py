@@ -38,7 +38,7 @@ _GUESSES = 2  # digits tried at each position
 # How tiles lie: matrix (3, 3) from canonical to the field's pixels, and how many down and across
 _View: TypeAlias = tuple[npt.NDArray[np.float64], tuple[int, int]]
 _STRENGTH = 2.3  # grey levels, standard deviation before the local limit
-_FLAT, _BUSY = 2, 3  # grey levels at most, on plain and on textured ground
+_FLAT, _BUSY = 1, 3  # grey levels at most, on plain and on textured ground
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _local_limit(image: Image) -> Image:
     sparse = np.ascontiguousarray(image[::4, ::4, 1])
     texture = cv2.blur(cv2.absdiff(sparse, cv2.blur(sparse, (5, 5))), (5, 5))
     texture = cv2.erode(texture, np.ones((5, 5), np.uint8))  # smooth ground beside one edge hides nothing
-    limit = np.minimum(np.asarray(texture, np.uint8) // 2 + _FLAT, _BUSY)
+    limit = np.minimum(np.asarray(texture, np.uint8), _BUSY - _FLAT) + _FLAT
     return np.asarray(cv2.resize(limit, image.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
