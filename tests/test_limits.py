@@ -99,6 +99,8 @@ CAPS = [
     ("video_frames", 5, "a.gif", animation, media.probe, "6 frames"),
     ("video_frames", 20, "a.npz", motion, store.load, "at most 20"),
     ("video_frames", 20, "a.csv", columns, livelink.read_livelink, "more than 20"),
+    ("video_seconds", 0.5, "a.npz", motion, store.load, "limit is 0"),
+    ("video_seconds", 0.5, "a.csv", columns, livelink.read_livelink, "limit is 0"),
     ("sound_seconds", 1.0, "a.wav", sound, lambda path: read_all(media.read_sound(path)), "the limit is 1"),
     (
         "text_characters",

@@ -11,12 +11,13 @@ from gioconda.engines.lipsync import blend, median, retime, shapes
 from gioconda.engines.lipsync.between import halfway
 from gioconda.engines.lipsync.points import COUNT, LIP_PAIRS
 from gioconda.errors import WeightsError
+from gioconda.motion.expression import load_basis
 
 
 def some_bank(count=6, width=100, seed=0):
-    """A bank of noise that holds together."""
+    """A bank of noise that holds together, of a head that is one."""
     rng = np.random.default_rng(seed)
-    head = rng.normal(size=(478, 3)).astype(np.float32)
+    head = load_basis().neutral
     return banks.Bank(
         crops=rng.integers(0, 256, (count, width * 6 // 5, width), dtype=np.uint8),
         points=rng.normal(size=(count, COUNT, 2)).astype(np.float32),

@@ -13,6 +13,7 @@ import pytest
 from gioconda.errors import InputError, LimitError, MissingFileError
 from gioconda.limits import Limits
 from gioconda.motion import store
+from gioconda.motion.expression import load_basis
 from gioconda.motion.pose import rotation_from_euler
 from gioconda.types import Motion
 
@@ -28,7 +29,7 @@ def motion(frames: int = 5, *, tracked: bool = True) -> Motion:
         gaze=rng.uniform(-1, 1, (frames, 2)).astype(np.float32),
         confidence=np.ones(frames, np.float32),
         residual=rng.normal(0, 0.01, (frames, 478, 3)).astype(np.float16) if tracked else None,
-        neutral=rng.random((478, 3)).astype(np.float32) if tracked else None,
+        neutral=load_basis().neutral + rng.random((478, 3)).astype(np.float32) / 10 if tracked else None,
         unit=83.25,
         frame_size=(640, 480),
         reference=frames - 1,

@@ -187,6 +187,10 @@ def _to_motion(rows: list[_Row], path: Path) -> Motion:
     if not rows:
         raise InputError(f"{path} has no frames")
     times = _times(rows)
+    if times.max() > LIMITS.video_seconds:
+        raise LimitError(
+            f"{path} lasts {times.max():,.0f} s, the limit is {LIMITS.video_seconds:,.0f}; cut it first"
+        )
     latest = np.maximum.accumulate(times)
     kept = np.flatnonzero(np.concatenate([[True], times[1:] > latest[:-1]]))
     if len(kept) < max(1, len(rows) // 2):

@@ -104,7 +104,7 @@ def _lid_ratio(mover: FloatArray, offset: FloatArray) -> FloatArray:
     now = mover + offset
     gap = np.linalg.norm(now[LOWER_LIDS] - now[UPPER_LIDS], axis=2)[:, 1:6].mean(1)
     rest = np.linalg.norm(mover[LOWER_LIDS] - mover[UPPER_LIDS], axis=2)[:, 1:6].mean(1)
-    return np.asarray(gap / rest, np.float32)
+    return np.asarray(gap / np.maximum(rest, 1e-4), np.float32)
 
 
 def _lip_gap(shape: FloatArray) -> np.float32:

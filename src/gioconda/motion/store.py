@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda.errors import InputError, LimitError, MissingFileError
+from gioconda.facelike import is_facelike
 from gioconda.limits import LIMITS
 from gioconda.types import ARKIT_NAMES, LANDMARKS, Motion
 
@@ -35,6 +36,8 @@ _OPTIONAL: dict[str, tuple[tuple[int, ...], str]] = {
 }
 _HEADER_BYTES = 4096  # the longest header of a member that is read; numpy writes 128
 _ROTATION_ERROR = 1e-2  # how far R'R may be from 1
+_LARGEST_SIZE = 1e3  # of a head, against that of the reference frame
+_FARTHEST = 1e3  # inter-ocular units that a head may travel, or a landmark from where it belongs
 
 _npy: Any = np.lib.format  # typed too narrowly in numpy 1.26
 
@@ -128,6 +131,11 @@ def _to_motion(arrays: dict[str, npt.NDArray[Any]], path: Path) -> Motion:
         raise InputError(f"{path} has schema {schema}, this version reads {SCHEMA}; track the video again")
     width, height = (int(v) for v in arrays.pop("frame_size"))
     unit, reference = float(arrays.pop("unit")), int(arrays.pop("reference"))
+    seconds = float(np.ptp(arrays["times"])) if len(arrays["times"]) else 0.0
+    if seconds > LIMITS.video_seconds:
+        raise LimitError(
+            f"{path} lasts {seconds:,.0f} s, the limit is {LIMITS.video_seconds:,.0f}; cut it first"
+        )
     problem = _problem(arrays, unit, width, height)
     if problem:
         raise InputError(f"{path} is not a sound motion file: {problem}")
@@ -153,4 +161,16 @@ def _problem(arrays: dict[str, npt.NDArray[Any]], unit: float, width: int, heigh
         return f"a picture of {width} x {height} pixels"
     if np.abs(arrays["expression"] - 0.5).max(initial=0) > 1.5:
         return "expression coefficients must lie in 0..1"
+    return _farfetched(arrays)
+
+
+def _farfetched(arrays: dict[str, npt.NDArray[Any]]) -> str:
+    """What no face does, by which later steps would overflow or divide by nothing; "" if all is well."""
+    if np.abs(np.log(arrays["scale"].astype(np.float64))).max(initial=0) > np.log(_LARGEST_SIZE):
+        return f"a head of more than {_LARGEST_SIZE:g} times its size, or as small"
+    places = [arrays[name] for name in ("translation", "gaze", "residual") if name in arrays]
+    if any(np.abs(place).max(initial=0) > _FARTHEST for place in places):
+        return f"a face lies more than {_FARTHEST:g} of its eyes' distances away"
+    if "neutral" in arrays and not is_facelike(arrays["neutral"]):
+        return "its face at rest is none"
     return ""

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda.errors import InputError, LimitError
+from gioconda.facelike import is_facelike
 from gioconda.limits import LIMITS
 from gioconda.tensors import decode
 from gioconda.types import LANDMARKS, Face, FloatArray, Image, Portrait
@@ -78,6 +79,8 @@ def _decoded(content: bytes) -> Identity:
         raise ValueError(f"a picture of shape {picture.shape}")
     if points.shape != (LANDMARKS, 3) or points.dtype != np.float32:
         raise ValueError(f"landmarks of shape {points.shape}")
+    if not is_facelike(points):
+        raise ValueError("landmarks that are no face")
     fitted = {k[len(PREFIX) :]: v for k, v in tensors.items() if k.startswith(PREFIX)}
     for name, value in {**fitted, POINTS: points}.items():
         if not np.issubdtype(value.dtype, np.floating) or not np.isfinite(value).all():

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from gioconda.engines.lipsync.points import COUNT, LIP_ROWS, OUTLINE_ROWS
 from gioconda.engines.lipsync.shapes import features
 from gioconda.errors import LimitError, WeightsError
+from gioconda.facelike import is_facelike
 from gioconda.limits import LIMITS
 from gioconda.tensors import decode
 from gioconda.types import LANDMARKS, FloatArray, Image
@@ -207,6 +208,8 @@ def _decoded(content: bytes) -> Bank:
         if kind is np.float32 and not np.isfinite(arrays[name]).all():
             raise ValueError(f"{name} holds values that are not finite")
     _check_shapes({name: arrays[name].shape for name in FIELDS})
+    if not (is_facelike(arrays["head"]) and is_facelike(arrays["rest"])):
+        raise ValueError("a head that is none")
     about = json.loads(told["about"])
     if not isinstance(about, dict):
         raise ValueError("no settings")
