@@ -19,8 +19,8 @@ ASSETS: dict[str, str] = {
     "mouth.npz": "423779e178b01ce89258b98ce3663514d7c569ef6fcff61c7d2567acc4497976",
     "refiner.onnx": "71794795c3c66052d8c57d3e558b35f8bb9f08de888b5edd7c6c43342ef02bf2",
     "refiner.safetensors": "9cb554b56c1777f382d1a296f3f06a74a2597133bd7bf2879a71e6659858f4cc",
-    "speech.onnx": "5849eae0329ad8822bf4251f172245a400ade255518073ea576f9cbc59b613c7",
-    "speech.safetensors": "fbf7fb2c5d7e59106295049e69c7ef4986a5c8a78610967bd79a73deaeed781f",
+    "speech.onnx": "8e9cc7fdb8b8c56c9627c1990c3735fd0b89eb2f09b963c2277e4d9ebc83f6e5",
+    "speech.safetensors": "ab98b9971d13d7c411aef9162d839dd711c64ace5199ef6ec9d2f5328d6557fb",
 }
 """Packaged file name -> SHA-256 in hex, for the files whose content is fixed."""
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from gioconda.motion.expression import load_basis
 from gioconda.speech.features import BANDS, CEPSTRA
 from gioconda.speech.mouth import COLUMNS, MOVED, POINTS
+from gioconda.training.speech.ear import HEARD, Ear
 from gioconda.types import FloatArray
 
 DELAY = 20  # inputs that the recurrent net hears ahead: 200 ms (Suwajanakorn et al. 2017)
@@ -43,12 +44,17 @@ class Look(nn.Module):
 
 
 class LipNet(nn.Module):
-    """Levelled log-mel spectra (N, 2 * T, BANDS) -> coefficients (N, T, 27) in 0..1; hears 0.6 s to either side."""
+    """Levelled log-mel spectra (N, 2 * T, BANDS) -> coefficients (N, T, 27) in 0..1; hears a second to either side.
+
+    To the spectra it adds what an ear makes of them that has heard many more people than have been filmed.
+    """
 
     def __init__(self, width: int = 128, dropout: float = 0.2, dilations: Sequence[int] = DILATIONS) -> None:
         super().__init__()
         self.first = nn.Conv1d(BANDS, width, 5, padding=2)
         self.halve = nn.Conv1d(width, width, 4, stride=2, padding=1)
+        self.ear = Ear()
+        self.said = nn.Conv1d(HEARD, width, 3, padding=1)
         self.layers = nn.ModuleList(Look(width, d, dropout) for d in dilations)
         self.norm = nn.LayerNorm(width)
         self.last = nn.Linear(width, len(MOVED))
@@ -58,7 +64,7 @@ class LipNet(nn.Module):
     def forward(self, mel: Tensor) -> Tensor:
         """Coefficients."""
         x = self.drop(F.gelu(self.first(mel.transpose(1, 2))))
-        x = F.gelu(self.halve(x))
+        x = F.gelu(self.halve(x)) + self.said(self.drop(self.ear(mel)))
         for layer in self.layers:
             x = layer(x)
         return torch.sigmoid(self.last(self.norm(self.drop(x).transpose(1, 2))))

@@ -21,6 +21,7 @@ from gioconda.training.loop import Schedule, fit
 from gioconda.training.machine import follow as average
 from gioconda.training.machine import launched, use_threads
 from gioconda.training.speech import data as prepared
+from gioconda.training.speech.ear import begin
 from gioconda.training.speech.measure import Followed, Predict, by_person, follow
 from gioconda.training.speech.model import COMPONENTS, LipNet, ObamaNet, lips_of_coefficients
 from gioconda.types import FloatArray, Image
@@ -31,7 +32,11 @@ GRID_CLIPS, GRID_SIZE = 12, (400, 120)
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides a run; presets hold differences. network: lips, or obama for the recurrent baseline."""
+    """All that decides a run; presets hold differences. network: lips, or obama for the recurrent baseline.
+
+    ear: the file of Google's speech embedding to start from; empty: the packaged network's. ear_rate: how fast it
+    learns, as a share of the learning rate.
+    """
 
     network: str = "lips"
     steps: int = 6000
@@ -44,6 +49,8 @@ class Settings:
     learning_rate: float = 1e-3
     decay: float = 0.02
     dropout: float = 0.25
+    ear: str = ""
+    ear_rate: float = 0.1
     ema: float = 0.998
     points: float = 10.0
     speed: float = 10.0
@@ -77,7 +84,7 @@ class SpeechTask:
         self._dev = prepared.load(data, "dev")
         net = self._built()
         self._net, self._optimizer = self._fabric.setup(
-            net, torch.optim.AdamW(net.parameters(), 1.0, (0.9, 0.99), weight_decay=settings.decay)
+            net, torch.optim.AdamW(self._groups(net), 1.0, (0.9, 0.99), weight_decay=settings.decay)
         )
         self._ema = deepcopy(net).requires_grad_(False).to(self._device)
         self._lips = lips_of_coefficients().to(self._device)
@@ -85,7 +92,9 @@ class SpeechTask:
     def _built(self) -> nn.Module:
         s = self._s
         if s.network == "lips":
-            return LipNet(s.width, s.dropout)
+            net = LipNet(s.width, s.dropout)
+            begin(net.ear, s.ear)
+            return net
         if s.network != "obama":
             raise InputError(f"network = {s.network!r}: lips or obama")
         lips = np.concatenate([t.points.reshape(len(t), -1) for t in self._train.takes])
@@ -95,13 +104,23 @@ class SpeechTask:
         heard = np.concatenate([seen(one) for mel in batches for one in mel])
         return ObamaNet(mean, components[:COMPONENTS], heard.mean(0), heard.std(0) + 1e-3)
 
+    def _groups(self, net: nn.Module) -> list[dict[str, Any]]:
+        """Parameters by how fast they learn."""
+        ear = list(net.ear.parameters()) if isinstance(net, LipNet) else []
+        own = {id(p) for p in ear}
+        rest = [p for p in net.parameters() if id(p) not in own]
+        return [
+            {"params": rest, "share": 1.0},
+            *([{"params": ear, "share": self._s.ear_rate}] if ear else []),
+        ]
+
     def step(self, index: int, progress: float) -> dict[str, float]:
         """One step."""
         s = self._s
         batch = self._train.batch(s.seed, index, s.batch, augment=s.augment)
         rate = s.learning_rate * min(1.0, (index + 1) / 200) * (0.02 + 0.98 * (1 + cos(pi * progress)) / 2)
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         self._net.train()
         mel, wanted, points = (
             torch.from_numpy(a).to(self._device) for a in (batch.mel, batch.coefficients, batch.points)
