@@ -9,6 +9,9 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +21,7 @@ import numpy as np
 from gioconda.errors import NoFaceError
 from gioconda.limits import LIMITS
 from gioconda.types import Face, FloatArray, Image
+from gioconda.weights import identified
 
 FULL_RANGE_SCORE = 0.5  # the full-range detector hardly ever fires on animals
 SHORT_RANGE_SCORE = 0.8  # the short-range one does: a dog scores 0.72, paintings 0.78 and more
@@ -25,6 +29,13 @@ LARGEST_IN_TILE = 0.3  # of the longer side; a larger face shows in the whole pi
 WINDOW = 2.4  # side of the tracked window, in face widths
 NETWORK_SIDE = 640  # the detectors and the person's mask see 256 px and less
 MESH_SIDE = 480  # the mesh network sees 192 px of face, so a larger window only costs time
+
+NETWORKS = (
+    "face_detection/face_detection_full_range_sparse.tflite",
+    "face_detection/face_detection_short_range.tflite",
+    "face_landmark/face_landmark_with_attention.tflite",
+    "selfie_segmentation/selfie_segmentation.tflite",
+)
 
 BLANK: Image = np.zeros((64, 64, 3), np.uint8)
 
@@ -150,6 +161,13 @@ def _overlap(a: Box, b: Box) -> float:
     if width <= 0 or height <= 0:
         return 0.0
     return width * height / min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
+
+
+@lru_cache(maxsize=1)
+def networks() -> tuple[tuple[str, str], ...]:
+    """File name and SHA-256 of the networks that find faces, their landmarks and the person."""
+    modules = Path(str(find_spec("mediapipe").submodule_search_locations[0])) / "modules"  # type: ignore[union-attr, index]
+    return tuple(identified(modules / name) for name in NETWORKS)
 
 
 class FaceDetector:

@@ -17,6 +17,7 @@ import gioconda
 from gioconda import media, provenance
 from gioconda.engines import get_engine
 from gioconda.errors import GiocondaError, InputError
+from gioconda.face import networks as tracking_networks
 from gioconda.jobs import Clock, Job, finished_frames, plan
 from gioconda.motion.edit import still_motion
 from gioconda.motion.retarget import Style
@@ -301,14 +302,14 @@ def _claim(
     rights: str | None,
     networks: tuple[tuple[str, str], ...],
 ) -> Claim:
-    """What the manifest says; networks: name and hash of those that ran."""
+    """What the manifest says; networks: name and hash of those that ran, beside the face tracker's."""
     return Claim(
         engine=engine,
         version=gioconda.__version__,
         inputs=inputs,
         payload=payload,
         rights=rights,
-        weights=networks,
+        weights=(*networks, *tracking_networks()),
     )
 
 
