@@ -65,6 +65,15 @@ class Revoicing:
     networks: tuple[tuple[str, str], ...] = ()
 
 
+def _film(video: PathLike) -> Path:
+    path = media.check_input(video)
+    if not media.is_video(path):
+        raise InputError(
+            f"{path} is a still picture; to give a person in a video other words, give the video"
+        )
+    return path
+
+
 def plan_revoicing(
     video: PathLike,
     motion: PathLike | Motion | Loader,
@@ -82,11 +91,7 @@ def plan_revoicing(
     Raises InputError, NoFaceError, WeightsError or LimitError.
     """
     clock = Clock()
-    path = media.check_input(video)
-    if not media.is_video(path):
-        raise InputError(
-            f"{path} is a still picture; to give a person in a video other words, give the video"
-        )
+    path = _film(video)
     info, digest = media.probe(path), media.sha256_file(path)
     what = load_motion(motion, report)
     known = _bank(path, digest, bank, report)
