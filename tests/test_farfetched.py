@@ -99,3 +99,12 @@ def test_a_tracked_portrait_is_a_face(astronaut_image):
     from gioconda import face
 
     assert all(is_facelike(found.landmarks) for found in face.detect_faces(astronaut_image))
+
+
+@pytest.mark.parametrize("samples", [1, 159, 160, 161, 321])
+def test_a_sound_of_a_moment_is_a_motion(tmp_path, samples):
+    from gioconda import media
+    from gioconda.spoken import heard_motion
+
+    path = media.write_sound(tmp_path / "click.wav", np.ones(samples, np.float32), 16000)
+    assert len(heard_motion(path, lambda *_: None)) == 1
