@@ -155,16 +155,23 @@ def test_frames_without_a_face_are_bridged_and_counted(astronaut, driver, tmp_pa
 def test_a_driver_that_gives_fewer_frames_at_the_second_reading(astronaut, driver, tmp_path, monkeypatch):
     read, calls = media.read_frames, []
 
+    class Shrunk(list):
+        def __enter__(self):
+            return iter(self)
+
+        def __exit__(self, *_):
+            pass
+
     def shrinking(path):
         calls.append(path)
         if path != driver or len(calls) == 1:
             return read(path)
-        return iter([frame for _, frame in zip(range(20), read(path), strict=False)])
+        return Shrunk(frame for _, frame in zip(range(20), read(path), strict=False))
 
     monkeypatch.setattr(media, "read_frames", shrinking)
     result = gioconda.animate(astronaut, driver, tmp_path / "out.mp4", **CROP)
     monkeypatch.undo()
-    assert len(calls) == 3, "tracked, looked at for the face at rest, rendered"
+    assert len(calls) == 4, "tracked, seen for the manifest, looked at for the face at rest, rendered"
     assert result.frames == len(images_in(result.path)) == len(images_in(driver))
 
 

@@ -29,6 +29,7 @@ from gioconda.sources import (
     load_portraits,
     tracked_portraits,
 )
+from gioconda.threads import hold_blas
 from gioconda.types import Face, FloatArray, Frame, Image, Motion, Mouth, Patch, Portrait, Shot
 
 REST_SECONDS = 4.0  # of the driver that are looked through for its face at rest
@@ -77,6 +78,7 @@ def plan(
     photos: Sequence[PathLike | Image] = (),
 ) -> Job:
     """Everything loaded. With the driver's own pose, the face is cut out after rendering: it may go anywhere."""
+    hold_blas()
     clock = Clock()
     late_crop = crop and style.absolute
     who, what = _load_both(

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import overload
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 import gioconda
 from gioconda import media, provenance
@@ -33,6 +32,7 @@ from gioconda.sources import (
     mime_of,
     track_video,
 )
+from gioconda.threads import hold_blas
 from gioconda.types import Frame, Image, Motion, Portrait
 
 MOTIONS = (".npz", ".csv")
@@ -226,7 +226,8 @@ def _encode(
 ) -> None:
     """Write all frames into the writer's hidden file."""
     # small matrix products gain nothing from threads, and stages already share the cores
-    with threadpool_limits(1, user_api="blas"), writer, closing(finished) as frames:
+    hold_blas()
+    with writer, closing(finished) as frames:
         for done, frame in enumerate(frames, 1):
             since = time.perf_counter()
             writer.write(frame.image, frame.time)

@@ -26,6 +26,7 @@ from gioconda.motion.retarget import Retargeter, Style
 from gioconda.mouths import Laid
 from gioconda.provenance import Ingredient, Watermarker, job_payload
 from gioconda.sources import Loader, MotionSource, PathLike, Progress, filmed, load_motion
+from gioconda.threads import hold_blas
 from gioconda.types import Face, FloatArray, Frame, Image, Motion, Portrait
 
 HELD_BYTES = 384 * 2**20  # of the target's last frames, over which a short one goes to and fro
@@ -90,6 +91,7 @@ def plan_revoicing(
 
     Raises InputError, NoFaceError, WeightsError or LimitError.
     """
+    hold_blas()
     clock = Clock()
     path = _film(video)
     info, digest = media.probe(path), media.sha256_file(path)
