@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import io
+import logging
 import re
 import warnings
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ _FORMATS = tuple(name for name in _KNOWN if name in PIL.Image.OPEN)
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
+# Without a handler of somebody's, Python would write PIL's remarks on the terminal.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 # libtiff tells what it dislikes on the terminal itself, unless it is given no place for it.
 with contextlib.suppress(OSError, AttributeError):
     _libtiff = ctypes.CDLL(PIL._imaging.__file__)
