@@ -67,7 +67,8 @@ def rotate(images: Images, degrees: float) -> list[np.ndarray]:
 
 def tone(images: Images, gain: float, pivot: float) -> list[np.ndarray]:
     """Brightness (pivot 0) or contrast (pivot 128) changed by a factor."""
-    return recode([cv2.convertScaleAbs(i, alpha=gain, beta=pivot * (1 - gain)) for i in images])
+    levels = np.clip(np.rint(np.arange(256) * gain + pivot * (1 - gain)), 0, 255).astype(np.uint8)
+    return recode([levels[image] for image in images])
 
 
 def blur(images: Images, sigma: float) -> list[np.ndarray]:
