@@ -159,3 +159,17 @@ def test_presets_that_ask_for_too_much(preset, text):
     with pytest.raises(InputError) as told:
         config.load(Some, preset(text))
     assert len(str(told.value)) < 300
+
+
+def test_exported_headers_tell_no_path_of_the_machine_that_trained():
+    from safetensors import safe_open
+
+    from gioconda.weights import asset_names, asset_path
+
+    told = config.export_header({"steps": 9, "ear": "/a/b.onnx", "features": "/c", "name": "x"}, 7)
+    assert told == {"settings": '{"steps": 9, "name": "x"}', "steps": "7"}
+    packaged = [name for name in asset_names() if name.endswith(".safetensors")]
+    assert packaged
+    for name in packaged:
+        with safe_open(asset_path(name), "np") as file:
+            assert not any("/" in value for value in (file.metadata() or {}).values()), name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from math import isfinite
@@ -15,6 +16,9 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+# settings that are paths of the machine that trained: nobody else's business
+PLACES = ("start", "features", "vgg19_file", "vggface_file", "ear")
 
 C = TypeVar("C")
 PRESETS = Path(__file__).parent / "presets"
@@ -106,3 +110,9 @@ def pairs(words: Sequence[str]) -> dict[str, str]:
 def as_dict(settings: Any) -> dict[str, Any]:
     """The settings as plain values, for logs and checkpoints."""
     return dataclasses.asdict(settings)
+
+
+def export_header(settings: Mapping[str, Any], steps: int) -> dict[str, str]:
+    """What an exported network's header tells of its run: settings, without PLACES, as JSON, and steps done."""
+    told = {name: value for name, value in settings.items() if name not in PLACES}
+    return {"settings": json.dumps(told), "steps": str(steps)}

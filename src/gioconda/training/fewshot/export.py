@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import warnings
 from pathlib import Path
@@ -13,12 +12,10 @@ from torch import Tensor, nn
 
 from gioconda import media
 from gioconda.engines.fewshot.network import EMBEDDER, GENERATOR, WEIGHTS
+from gioconda.training.config import export_header
 from gioconda.training.fewshot.model import Discriminator, Shape, Trio
 from gioconda.training.fewshot.weights import COLUMNS, encode, folded
 from gioconda.training.loop import BEST, read
-
-# settings that are paths of the machine that trained: nobody else's business
-PLACES = ("start", "features", "vgg19_file", "vggface_file")
 
 
 class Meeting(nn.Module):
@@ -58,8 +55,7 @@ def export(run: Path, out: Path, checkpoint: str = BEST) -> tuple[Path, ...]:
     critic = Discriminator(shape, len(judged[COLUMNS]))
     critic.load_state_dict(judged)
     out.mkdir(parents=True, exist_ok=True)
-    learnt = {k: v for k, v in settings.items() if k not in PLACES}
-    told = {"settings": json.dumps(learnt), "steps": str(whole["done"])}
+    told = export_header(settings, whole["done"])
     media.write_whole(out / WEIGHTS, encode(shape, trio.eval(), critic.eval(), told))
     write_graphs(shape, out)
     return out / WEIGHTS, out / EMBEDDER, out / GENERATOR

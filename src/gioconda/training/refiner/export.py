@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -14,12 +13,12 @@ import torch
 from safetensors.torch import save_file
 
 from gioconda.engines.warp.aligned import CHANNELS, HEIGHT, LAST, WIDTH
+from gioconda.training.config import export_header
 from gioconda.training.loop import BEST, read
 from gioconda.training.refiner.data import Samples
 from gioconda.training.refiner.network import Refiner
 from gioconda.training.refiner.task import blanked_channels
 
-PLACES = ("start", "features")  # settings that are paths of the machine that trained: nobody else's business
 CALIBRATION = 6  # batches of 8 samples from which the ranges of 8 bits are read
 
 
@@ -34,8 +33,7 @@ def export(run: Path, out: Path, checkpoint: str = BEST, samples: Path | None = 
     _forget(net, blanked_channels(whole["settings"]))
     out.mkdir(parents=True, exist_ok=True)
     onnx_file, tensors = out / "refiner.onnx", out / "refiner.safetensors"
-    learnt = {k: v for k, v in whole["settings"].items() if k not in PLACES}
-    header = {"settings": json.dumps(learnt), "steps": str(whole["done"])}
+    header = export_header(whole["settings"], whole["done"])
     save_file({k: v.contiguous() for k, v in net.state_dict().items()}, tensors, metadata=header)
     _to_onnx(net, onnx_file)
     if samples is not None:

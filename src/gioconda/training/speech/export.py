@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from gioconda.speech.features import BANDS
+from gioconda.training.config import export_header
 from gioconda.training.loop import BEST, read
 from gioconda.training.speech.model import LipNet, ObamaNet
 
@@ -25,7 +25,7 @@ def rebuilt(run: Path, checkpoint: str = BEST) -> tuple[nn.Module, dict[str, str
     else:
         net = LipNet(int(settings["width"]), 0.0)
     net.load_state_dict(state)
-    return net.eval(), {"settings": json.dumps(settings), "steps": str(whole["done"])}
+    return net.eval(), export_header(settings, whole["done"])
 
 
 def export(run: Path, out: Path, checkpoint: str = BEST) -> tuple[Path, Path]:
