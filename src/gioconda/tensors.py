@@ -35,6 +35,22 @@ def decode(content: bytes) -> tuple[Arrays, dict[str, str]]:
         raise ValueError(str(error) or type(error).__name__) from None
 
 
+def decode_own(content: bytes, kind: str, version: str) -> tuple[Arrays, dict[str, Any]]:
+    """As `decode`, of a file that Gioconda wrote: its arrays, and the settings that it keeps as JSON under `about`.
+
+    ValueError also for files of another kind or version, KeyError for one without settings.
+    """
+    arrays, told = decode(content)
+    if told.get("kind") != kind:
+        raise ValueError("another kind of file")
+    if told.get("version") != version:
+        raise ValueError(f"version {told.get('version')}, not {version}")
+    about = json.loads(told["about"])
+    if not isinstance(about, dict):
+        raise ValueError("no settings")
+    return arrays, about
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON none of whose names comes twice."""
     made = dict(pairs)

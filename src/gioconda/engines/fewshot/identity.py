@@ -15,7 +15,7 @@ import numpy.typing as npt
 from gioconda.errors import InputError, LimitError
 from gioconda.facelike import is_facelike
 from gioconda.limits import LIMITS
-from gioconda.tensors import decode
+from gioconda.tensors import decode_own
 from gioconda.types import LANDMARKS, Face, FloatArray, Image, Portrait
 
 KIND, VERSION = "gioconda identity", "1"
@@ -68,11 +68,7 @@ def read(path: Path) -> tuple[Identity, str]:
 
 
 def _decoded(content: bytes) -> Identity:
-    tensors, told = decode(content)
-    if told.get("kind") != KIND:
-        raise ValueError("another kind of file")
-    if told.get("version") != VERSION:
-        raise ValueError(f"version {told.get('version')}, not {VERSION}")
+    tensors, about = decode_own(content, KIND, VERSION)
     picture, points = tensors.pop(PICTURE), tensors.pop(POINTS)
     side = len(picture)
     if picture.shape != (side, side, 3) or picture.dtype != np.uint8 or not 64 <= side <= LARGEST_SIDE:
@@ -85,7 +81,4 @@ def _decoded(content: bytes) -> Identity:
     for name, value in {**fitted, POINTS: points}.items():
         if not np.issubdtype(value.dtype, np.floating) or not np.isfinite(value).all():
             raise ValueError(f"{name} holds values that are not finite")
-    about = json.loads(told["about"])
-    if not isinstance(about, dict):
-        raise ValueError("no settings")
     return Identity(picture, points, fitted, about)

@@ -18,7 +18,7 @@ from gioconda.engines.lipsync.shapes import features
 from gioconda.errors import LimitError, WeightsError
 from gioconda.facelike import is_facelike
 from gioconda.limits import LIMITS
-from gioconda.tensors import decode
+from gioconda.tensors import decode_own
 from gioconda.types import LANDMARKS, FloatArray, Image
 
 KIND, VERSION = "gioconda mouths", "1"
@@ -197,11 +197,7 @@ def read(path: Path) -> Bank:
 
 
 def _decoded(content: bytes) -> Bank:
-    arrays, told = decode(content)
-    if told.get("kind") != KIND:
-        raise ValueError("another kind of file")
-    if told.get("version") != VERSION:
-        raise ValueError(f"version {told.get('version')}, not {VERSION}")
+    arrays, about = decode_own(content, KIND, VERSION)
     for name, kind in FIELDS.items():
         if arrays[name].dtype != kind:
             raise ValueError(f"{name} of type {arrays[name].dtype}")
@@ -210,9 +206,6 @@ def _decoded(content: bytes) -> Bank:
     _check_shapes({name: arrays[name].shape for name in FIELDS})
     if not (is_facelike(arrays["head"]) and is_facelike(arrays["rest"])):
         raise ValueError("a head that is none")
-    about = json.loads(told["about"])
-    if not isinstance(about, dict):
-        raise ValueError("no settings")
     digest = hashlib.sha256(content).hexdigest()
     return Bank(**{name: arrays[name] for name in FIELDS}, about=about, sha256=digest)
 
