@@ -1,8 +1,11 @@
-"""Every cap on what is read or made, in one frozen value."""
+"""Every cap on what is read or made, in one frozen value, and the check that several readers share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from gioconda.errors import LimitError
 
 
 @dataclass(frozen=True)
@@ -26,3 +29,11 @@ class Limits:
 
 
 LIMITS = Limits()
+
+
+def check_seconds(path: Path, seconds: float) -> None:
+    """LimitError if a video, or the motion of one, is longer than `Limits.video_seconds`."""
+    if seconds > LIMITS.video_seconds:
+        raise LimitError(
+            f"{path} lasts {seconds:,.0f} s, the limit is {LIMITS.video_seconds:,.0f}; cut it first"
+        )

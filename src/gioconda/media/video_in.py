@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from gioconda.errors import InputError, LimitError
-from gioconda.limits import LIMITS
+from gioconda.limits import LIMITS, check_seconds
 from gioconda.media.files import PathLike, check_input
 from gioconda.media.formats import DECODERS, DEMUXERS, decodable
 from gioconda.media.pictures import UPRIGHT, Turn, animation_frames, is_animation, open_picture, turn
@@ -300,10 +300,7 @@ def _length(file: Path, container: InputContainer, stream: VideoStream) -> tuple
         seconds = _scan(file)
     seconds = max(seconds, 1.0 / fps)
     frames = stream.frames or max(round(seconds * fps), 1)
-    if seconds > LIMITS.video_seconds:
-        raise LimitError(
-            f"{file} lasts {seconds:,.0f} s, the limit is {LIMITS.video_seconds:,.0f}; cut it first"
-        )
+    check_seconds(file, seconds)
     if frames > LIMITS.video_frames:
         raise LimitError(f"{file} has {frames:,} frames, the limit is {LIMITS.video_frames:,}; cut it first")
     return seconds, fps, frames

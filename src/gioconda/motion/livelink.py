@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda.errors import InputError, LimitError, MissingFileError
-from gioconda.limits import LIMITS
+from gioconda.limits import LIMITS, check_seconds
 from gioconda.motion.expression import gaze_from_coefficients
 from gioconda.motion.pose import euler_from_rotation, neck_swing, rotation_from_euler
 from gioconda.motion.smooth import bridge
@@ -187,10 +187,7 @@ def _to_motion(rows: list[_Row], path: Path) -> Motion:
     if not rows:
         raise InputError(f"{path} has no frames")
     times = _times(rows)
-    if times.max() > LIMITS.video_seconds:
-        raise LimitError(
-            f"{path} lasts {times.max():,.0f} s, the limit is {LIMITS.video_seconds:,.0f}; cut it first"
-        )
+    check_seconds(path, float(times.max()))
     latest = np.maximum.accumulate(times)
     kept = np.flatnonzero(np.concatenate([[True], times[1:] > latest[:-1]]))
     if len(kept) < max(1, len(rows) // 2):

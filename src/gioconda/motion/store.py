@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gioconda.errors import InputError, LimitError, MissingFileError
 from gioconda.facelike import is_facelike
-from gioconda.limits import LIMITS
+from gioconda.limits import LIMITS, check_seconds
 from gioconda.types import ARKIT_NAMES, LANDMARKS, Motion
 
 SCHEMA = 1
@@ -131,11 +131,7 @@ def _to_motion(arrays: dict[str, npt.NDArray[Any]], path: Path) -> Motion:
         raise InputError(f"{path} has schema {schema}, this version reads {SCHEMA}; track the video again")
     width, height = (int(v) for v in arrays.pop("frame_size"))
     unit, reference = float(arrays.pop("unit")), int(arrays.pop("reference"))
-    seconds = float(np.ptp(arrays["times"])) if len(arrays["times"]) else 0.0
-    if seconds > LIMITS.video_seconds:
-        raise LimitError(
-            f"{path} lasts {seconds:,.0f} s, the limit is {LIMITS.video_seconds:,.0f}; cut it first"
-        )
+    check_seconds(path, float(np.ptp(arrays["times"])) if len(arrays["times"]) else 0.0)
     problem = _problem(arrays, unit, width, height)
     if problem:
         raise InputError(f"{path} is not a sound motion file: {problem}")
