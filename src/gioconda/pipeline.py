@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
@@ -199,10 +199,14 @@ def _write(
     _encode(writer, finished_frames(job), len(motion), clock, report)
     since = time.perf_counter()
     claim = _claim(
-        job.engine.name, _inputs(job), job.payload, rights, (*job.engine.networks, *job.what.networks)
+        job.engine.name,
+        _inputs(job),
+        job.payload,
+        rights,
+        (*job.engine.networks, *job.what.networks),
+        # a film that moved before is changed, not made
+        action="created" if job.who.video is None else "edited",
     )
-    if job.who.video is not None:  # a film that moved before is changed, not made
-        claim = replace(claim, action="edited")
     _publish(writer.temp, out, claim, key, certificate)
     clock.add("sign", since)
     return _result(writer, out, clock, motion.bridged, (*job.what.warnings, *_remarks(job)))
@@ -282,7 +286,7 @@ def revoice(
     _encode(writer, revoiced_frames(job), len(job.times), job.clock, report)
     since = time.perf_counter()
     inputs = job.inputs if heard is None else (*job.inputs, _heard(heard))
-    claim = replace(_claim("lipsync", inputs, job.payload, rights, job.networks), action="edited")
+    claim = _claim("lipsync", inputs, job.payload, rights, job.networks, action="edited")
     _publish(writer.temp, target, claim, key, certificate)
     job.clock.add("sign", since)
     return _result(writer, target, job.clock, job.bridged, job.warnings)
@@ -302,6 +306,8 @@ def _claim(
     payload: int,
     rights: str | None,
     networks: tuple[tuple[str, str], ...],
+    *,
+    action: str,
 ) -> Claim:
     """What the manifest says; networks: name and hash of those that ran, beside the face tracker's."""
     return Claim(
@@ -310,6 +316,7 @@ def _claim(
         inputs=inputs,
         payload=payload,
         rights=rights,
+        action=action,
         weights=(*networks, *tracking_networks()),
     )
 
@@ -420,8 +427,9 @@ def edit(
     if out is None:
         return image
     temp = media.temp_beside(out)
-    claim = _claim("warp", (who.ingredient, what.ingredient), payload, rights, job.engine.networks)
-    claim = replace(claim, action="edited")
+    claim = _claim(
+        "warp", (who.ingredient, what.ingredient), payload, rights, job.engine.networks, action="edited"
+    )
     try:
         media.write_picture(temp, image, final=out)
         _publish(temp, out, claim, key, certificate)
