@@ -49,7 +49,7 @@ def asset_names() -> list[str]:
 
 def check_asset(name: str) -> str:
     """SHA-256 in hex of the packaged file `name`; WeightsError if absent or not as published."""
-    digest = hashlib.sha256(asset_path(name).read_bytes()).hexdigest()
+    _, digest = identified(asset_path(name))
     expected = ASSETS.get(name, digest)
     if digest != expected:
         raise WeightsError(

@@ -8,11 +8,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from threadpoolctl import threadpool_limits
-
 from gioconda import media
 from gioconda.engines import Engine
 from gioconda.errors import InputError, OutputError
+from gioconda.threads import hold_blas
 from gioconda.training.evaluate import report, sheets
 from gioconda.training.evaluate.figures import Judge
 from gioconda.training.evaluate.methods import Methods, Report, made_by_all
@@ -60,7 +59,8 @@ def evaluate(
     judge, engines, rows = Judge(embedder, features), methods.open(), methods.rows(plan.shots)
     results = Results(folder.resolve().name, plan, rows, judge.names, judge.frechet, judge.networks)
     meter = _Meter(progress, {"render": (len(rows) - 1) * plan.frames * len(found)})
-    with _made_folder(out), threadpool_limits(1, user_api="blas"):
+    hold_blas()
+    with _made_folder(out):
         drawn = list(_people(found, methods, engines, judge, results, meter))
         if not drawn:
             raise InputError(f"{folder}: nobody could be evaluated; the last says: {results.left_out[-1]}")
