@@ -4,11 +4,15 @@ import os
 import subprocess
 import sys
 import time
+from typing import get_args
 
 import pytest
 
+from gioconda.motion.templates import TEMPLATES
+
 httpx = pytest.importorskip("httpx")
 pytest.importorskip("schemathesis")
+Template = pytest.importorskip("gioconda.web.requests").Template
 
 WORD = "a-word-of-the-tests-only"
 CONFIG = """
@@ -82,3 +86,7 @@ def test_no_answer_departs_from_the_openapi_file(server, tmp_path):
     assert result.json()["status"] == "unreadable", (
         "a job that has ended keeps its result, also when it is cancelled"
     )
+
+
+def test_every_template_can_be_asked_for():
+    assert get_args(Template) == TEMPLATES

@@ -28,7 +28,7 @@ from gioconda.web.refusals import (
     UnfitFileError,
     UnknownJobError,
 )
-from gioconda.web.requests import example
+from gioconda.web.requests import EXAMPLES
 from gioconda.web.settings import Settings
 from gioconda.web.state import JobState
 from gioconda.web.telemetry import Metrics
@@ -272,8 +272,7 @@ def _metrics(request: Request) -> Response:
 @operations.get("/docs", include_in_schema=False)
 def docs(request: Request) -> HTMLResponse:
     """The API's reference for people."""
-    kinds = ("animate", "speak", "edit", "verify")
-    html = reference.page(request.app.openapi(), {kind: example(kind) for kind in kinds})
+    html = reference.page(request.app.openapi(), EXAMPLES)
     return HTMLResponse(html, headers={"Content-Security-Policy": reference.POLICY})
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from gioconda.errors import LimitError
 from gioconda.web import files
-from gioconda.web.requests import JOB, PHOTOS, example
+from gioconda.web.requests import EXAMPLES, JOB, PHOTOS
 from gioconda.web.settings import Settings
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -108,8 +108,8 @@ def complete(app: FastAPI) -> None:
         if "JobRequest" not in schemas:
             whole = JOB.json_schema(ref_template=_REFERENCE)
             schemas |= whole.pop("$defs")
-            for kind in ("animate", "speak", "edit", "verify"):
-                schemas[f"{kind.capitalize()}Request"]["examples"] = [example(kind)]
+            for kind, one in EXAMPLES.items():
+                schemas[f"{kind.capitalize()}Request"]["examples"] = [one]
             schemas["JobRequest"] = whole
         return document
 

@@ -64,25 +64,15 @@ class _Request(BaseModel):
                 raise InputError(f"{count} files called {role!r} are too many; send {most} at most")
 
 
-class AnimateRequest(_Request):
-    """Move a portrait as a file `motion` or a template does."""
+class _FilmRequest(_Request):
+    """What the kinds share that move a portrait and give a film."""
 
-    roles: ClassVar[Roles] = {**_PICTURED, "motion": (0, 1)}
-
-    kind: Literal["animate"]
     rights: Rights
-    template: Template | None = Field(
-        default=None, description="A built-in motion, instead of a file `motion`."
-    )
-    engine: Literal["warp", "fewshot"] = "warp"
     refine: bool = True
-    absolute: bool = False
     face: Which = 0
-    region: Literal["all", "pose", "expression", "lips", "eyes"] = "all"
     strength: Strength = 1.0
     crop: bool = False
     size: Side = None
-    audio: bool = True
     label: bool = False
     format: VideoFormat = "mp4"
 
@@ -91,6 +81,21 @@ class AnimateRequest(_Request):
         """.mp4, .webm or .gif."""
         return f".{self.format}"
 
+
+class AnimateRequest(_FilmRequest):
+    """Move a portrait as a file `motion` or a template does."""
+
+    roles: ClassVar[Roles] = {**_PICTURED, "motion": (0, 1)}
+
+    kind: Literal["animate"]
+    template: Template | None = Field(
+        default=None, description="A built-in motion, instead of a file `motion`."
+    )
+    engine: Literal["warp", "fewshot"] = "warp"
+    absolute: bool = False
+    region: Literal["all", "pose", "expression", "lips", "eyes"] = "all"
+    audio: bool = True
+
     def check_files(self, counts: Mapping[str, int]) -> None:
         """As for all, and either a file `motion` or a template."""
         super().check_files(counts)
@@ -98,13 +103,12 @@ class AnimateRequest(_Request):
             raise InputError("give either a file 'motion' or a template")
 
 
-class SpeakRequest(_Request):
+class SpeakRequest(_FilmRequest):
     """Let a portrait, or the person of a video, say what a file `audio` holds or a text tells."""
 
     roles: ClassVar[Roles] = {**_PICTURED, "audio": (0, 1), "bank": (0, 1)}
 
     kind: Literal["speak"]
-    rights: Rights
     text: Annotated[str, Field(min_length=1, max_length=LIMITS.text_characters)] | None = Field(
         default=None, description="What is said by an offline voice, instead of a file `audio`."
     )
@@ -114,18 +118,6 @@ class SpeakRequest(_Request):
     engine: Literal["warp", "fewshot", "lipsync"] | None = Field(
         default=None, description="None takes lipsync for a video, else warp."
     )
-    refine: bool = True
-    face: Which = 0
-    strength: Strength = 1.0
-    crop: bool = False
-    size: Side = None
-    label: bool = False
-    format: VideoFormat = "mp4"
-
-    @property
-    def suffix(self) -> str:
-        """.mp4, .webm or .gif."""
-        return f".{self.format}"
 
     def check_files(self, counts: Mapping[str, int]) -> None:
         """As for all, and either a file `audio` or a text."""
@@ -190,13 +182,11 @@ JOB: TypeAdapter[JobRequest] = TypeAdapter(Annotated[JobRequest, Field(discrimin
 """Reads any of the four from JSON, told apart by `kind`."""
 
 
-def example(kind: str) -> dict[str, Any]:
-    """A request of a kind, as people would send it."""
-    rights = "It is my own likeness."
-    examples: dict[str, dict[str, Any]] = {
-        "animate": {"kind": "animate", "rights": rights, "template": "smile", "crop": True, "size": 256},
-        "speak": {"kind": "speak", "rights": rights, "text": "Good evening.", "voice": "f2"},
-        "edit": {"kind": "edit", "rights": rights, "yaw": 10, "coefficients": {"mouthSmileLeft": 0.8}},
-        "verify": {"kind": "verify"},
-    }
-    return examples[kind]
+_OWN = "It is my own likeness."
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "animate": {"kind": "animate", "rights": _OWN, "template": "smile", "crop": True, "size": 256},
+    "speak": {"kind": "speak", "rights": _OWN, "text": "Good evening.", "voice": "f2"},
+    "edit": {"kind": "edit", "rights": _OWN, "yaw": 10, "coefficients": {"mouthSmileLeft": 0.8}},
+    "verify": {"kind": "verify"},
+}
+"""A request of each kind, as people would send it."""
