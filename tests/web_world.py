@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import cv2
 
+from corpus import seeds
+from gioconda.motion import store
 from gioconda.web.queue import JobQueue
 from gioconda.web.requests import JOB
 from gioconda.web.settings import Settings
@@ -26,13 +28,8 @@ def small_portrait(image, folder):
 
 def short_motion(folder, frames=10):
     """A saved motion."""
-    from gioconda.motion import store
-    from gioconda.motion.templates import template
-
-    whole = template("talk")
-    fields = ("times", "rotation", "translation", "scale", "expression", "gaze", "confidence")
     path = folder / "motion.npz"
-    store.save(whole.with_(**{name: getattr(whole, name)[:frames] for name in fields}), path)
+    store.save(seeds.short_motion(frames), path)
     return path
 
 
