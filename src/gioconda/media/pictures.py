@@ -193,9 +193,8 @@ def animation_frames(file: Path) -> Iterator[tuple[Image, float]]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 picture.seek(index)
-                if (
-                    picture.width * picture.height > LIMITS.video_pixels
-                ):  # a GIF's frames may outgrow the first
+                # a GIF's frames may outgrow the first
+                if picture.width * picture.height > LIMITS.video_pixels:
                     raise LimitError(f"{file}: frame {index} is too large; shrink it first")
                 picture.load()
                 image = _rgb(picture)

@@ -22,9 +22,8 @@ CLOSES, OPENS = 0.08, 0.07  # seconds of the way there and back
 
 JAW_KEPT = 0.35  # of the jaw's opening: lips reach each other over a jaw that hardly follows
 CLOSE_OF_JAW = 0.81  # mouthClose that takes back what jawOpen parts (`gioconda.motion.expression`'s basis)
-PRESSED = (
-    0.012  # of mouthClose beyond that; lips at rest are met, and pressed harder would count as parted at rest
-)
+# Of mouthClose beyond that; lips at rest are met, and pressed harder would count as parted at rest
+PRESSED = 0.012
 PARTING = (
     *("mouthFunnel", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight"),
     *("mouthShrugUpper", "jawForward"),

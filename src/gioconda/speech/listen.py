@@ -93,9 +93,8 @@ def pieces(blocks: Iterable[FloatArray]) -> Iterator[tuple[FloatArray, slice]]:
             held, first = held[gone * features.HOP :], first + gone
     rest = -(-len(held) // features.HOP) - (start - first)
     if rest > 0:
-        held = np.pad(
-            held, (0, max(2 * features.HOP - len(held), 0))
-        )  # networks halve the rate: two frames at least
+        # networks halve the rate: two frames at least
+        held = np.pad(held, (0, max(2 * features.HOP - len(held), 0)))
         yield features.log_mel(held), slice(start - first, start - first + rest)
 
 

@@ -45,10 +45,7 @@ def _read(preset: str) -> dict[str, Any]:
         raise InputError(f"unknown preset {preset!r}; use a .toml file or one of {known}")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # not its own errors alone: numbers too long, brackets too deep
+    except (ValueError, RecursionError) as error:  # numbers too long, brackets too deep, and its own
         raise InputError(f"{path} is not readable as TOML: {error}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None

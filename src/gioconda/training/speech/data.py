@@ -20,10 +20,8 @@ from gioconda.training.speech.spoil import spoilt
 from gioconda.types import FloatArray
 
 SHORT, LONG = 60, 120  # outputs of a sample: 1.2 and 2.4 s
-SPOILT_SHARE, PACES = (
-    0.6,
-    (0.9, 1.12),
-)  # of the samples that are changed, and how much faster these are spoken
+SPOILT_SHARE = 0.6  # of the samples that are changed
+PACES = (0.9, 1.12)  # how much faster these are spoken
 SHUT_SHARE = 0.1  # of a person's frames, those in which the lips are nearest: its mouth at rest
 
 

@@ -24,9 +24,8 @@ HEARD = 96  # channels that come out
 LEAK, LEAST = 0.2, -0.4  # of its activations
 BEFORE, AFTER = 38, 36  # of the 75 frames that it hears, those before and after the one told of
 NARROW, LOWEST, HIGHEST = 32, 60.0, 3800.0  # its own mel bands
-LOUD = (
-    -6.6
-)  # log power of a levelled spectrum's zero, so that voices are about as loud as those it learnt from
+# Log power of a levelled spectrum's zero, so that voices are about as loud as those it learnt from
+LOUD = -6.6
 FLOOR = 1e-10
 # Channels of each block, and its pooling: 2 halves (or dilates) time and halves frequency, 1 frequency alone.
 BLOCKS = ((24, 2), (48, 1), (72, 2), (96, 1), (96, 2))
@@ -98,7 +97,7 @@ def begin(ear: Ear, file: str) -> None:
         ear.take_over(Path(file))
         return
     packaged = load_file(asset_path("speech.safetensors"))
-    ear.load_state_dict({k[4:]: v for k, v in packaged.items() if k.startswith("ear.")})
+    ear.load_state_dict({k.removeprefix("ear."): v for k, v in packaged.items() if k.startswith("ear.")})
 
 
 def _weights(file: Path) -> dict[str, Tensor]:
@@ -107,7 +106,7 @@ def _weights(file: Path) -> dict[str, Tensor]:
     if not file.is_file():
         raise MissingFileError(f"{file} does not exist: name the file of the speech embedding")
     try:
-        # what lies in other files is not read: such a file names none
+        # what a file says to lie in others is not read
         graph = onnx.load(str(file), load_external_data=False).graph
         return {t.name: torch.from_numpy(np.array(onnx.numpy_helper.to_array(t))) for t in graph.initializer}
     except Exception as error:  # protobuf's own errors share no base class
