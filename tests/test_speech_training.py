@@ -1,8 +1,11 @@
 """Speech networks learn to follow a voice, and what is exported is what was trained."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 import gioconda
 from gioconda.cli import run
@@ -72,7 +75,7 @@ def test_networks_learn_to_follow_a_voice(folder, tmp_path, network):
     assert np.mean([c.correlation for c in late]) < np.mean([c.correlation for c in clips]) - 0.3
     told = measure.by_person(clips)["who0"]
     assert abs(told["offset"]) <= 0.06
-    onnx_file, tensors = export(tmp_path / "run", tmp_path / "out")
+    onnx_file, tensors = export([tmp_path / "run"], tmp_path / "out")
     assert tensors.is_file()
     mel = np.random.default_rng(0).normal(0, 1, (1, 130, 64)).astype(np.float32)
     made = open_graph(onnx_file, 1).run(None, {"mel": mel})[0]
@@ -89,6 +92,21 @@ def test_a_stopped_run_goes_on_to_the_same_weights(folder, tmp_path):
         train(quick(steps=6), folder, tmp_path / "parts")
     one, other = (rebuilt(tmp_path / name, "last.pt")[0].state_dict() for name in ("whole", "parts"))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_several_runs_answer_together_in_one_file(folder, tmp_path):
+    for seed in (1, 2):
+        train(quick(steps=2, seed=seed), folder, tmp_path / str(seed))
+    runs = [tmp_path / "1", tmp_path / "2"]
+    onnx_file, tensors = export(runs, tmp_path / "out", "last.pt")
+    mel = np.random.default_rng(0).normal(0, 1, (1, 90, 64)).astype(np.float32)
+    made = open_graph(onnx_file, 1).run(None, {"mel": mel})[0]
+    with torch.no_grad():
+        each = [rebuilt(r, "last.pt")[0](torch.from_numpy(mel)).numpy() for r in runs]
+    assert np.abs(each[0] - each[1]).max() > 1e-4
+    assert np.allclose(made, np.mean(each, 0), atol=1e-4)
+    with safe_open(tensors, "pt") as file:
+        assert [json.loads(h["settings"])["seed"] for h in json.loads(file.metadata()["runs"])] == [1, 2]
 
 
 def test_what_cannot_be_learnt_from_is_told(folder, tmp_path):

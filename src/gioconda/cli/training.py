@@ -195,7 +195,14 @@ def train(
 @app.command(short_help="Turn a trained run into files for use.")
 def export(
     network: NetworkArgument,
-    run: Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            help="Folder of the run; of speech also several, whose networks answer together.",
+            show_default=False,
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.", show_default=False)],
     samples: Annotated[
         Path | None,
@@ -211,21 +218,24 @@ def export(
     from gioconda.training.loop import BEST, LAST
 
     checkpoint = LAST if last else BEST
-    if not (run / checkpoint).is_file():
-        raise InputError(f"{run} holds no {checkpoint}: train {network.value} there first")
+    for run in runs:
+        if not (run / checkpoint).is_file():
+            raise InputError(f"{run} holds no {checkpoint}: train {network.value} there first")
+    if len(runs) > 1 and network is not Network.SPEECH:
+        raise InputError(f"{network.value} is exported from one run; several make sense for speech alone")
     if samples is not None and network is not Network.REFINER:
         raise InputError(f"--samples means nothing for {network.value}; leave it out")
     if network is Network.FEWSHOT:
         from gioconda.training.fewshot.export import export as write_fewshot
 
-        written = write_fewshot(run, out, checkpoint)
+        written = write_fewshot(runs[0], out, checkpoint)
     elif network is Network.SPEECH:
         from gioconda.training.speech.export import export as write_speech
 
-        written = write_speech(run, out, checkpoint)
+        written = write_speech(runs, out, checkpoint)
     else:
         from gioconda.training.refiner.export import export as write_refiner
 
-        written = write_refiner(run, out, checkpoint, samples)
+        written = write_refiner(runs[0], out, checkpoint, samples)
     for path in written:
         typer.echo(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")

@@ -97,7 +97,8 @@ def begin(ear: Ear, file: str) -> None:
         ear.take_over(Path(file))
         return
     packaged = load_file(asset_path("speech.safetensors"))
-    ear.load_state_dict({k.removeprefix("ear."): v for k, v in packaged.items() if k.startswith("ear.")})
+    first = "nets.0.ear." if any(k.startswith("nets.") for k in packaged) else "ear."
+    ear.load_state_dict({k.removeprefix(first): v for k, v in packaged.items() if k.startswith(first)})
 
 
 def _weights(file: Path) -> dict[str, Tensor]:

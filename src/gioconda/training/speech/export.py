@@ -1,8 +1,10 @@
-"""A trained speech network -> ONNX for use and safetensors for more training."""
+"""Trained speech networks -> one ONNX for use and safetensors for more training."""
 
 from __future__ import annotations
 
+import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,7 +14,7 @@ from torch import nn
 from gioconda.speech.features import BANDS
 from gioconda.training.config import export_header
 from gioconda.training.loop import BEST, read
-from gioconda.training.speech.model import LipNet, ObamaNet
+from gioconda.training.speech.model import LipNet, ObamaNet, Together
 
 
 def rebuilt(run: Path, checkpoint: str = BEST) -> tuple[nn.Module, dict[str, str]]:
@@ -28,9 +30,17 @@ def rebuilt(run: Path, checkpoint: str = BEST) -> tuple[nn.Module, dict[str, str
     return net.eval(), export_header(settings, whole["done"])
 
 
-def export(run: Path, out: Path, checkpoint: str = BEST) -> tuple[Path, Path]:
-    """Write speech.onnx and speech.safetensors, from the averaged weights of a run, to the folder `out`."""
-    net, header = rebuilt(run, checkpoint)
+def together(runs: Sequence[Path], checkpoint: str = BEST) -> tuple[nn.Module, dict[str, str]]:
+    """The mean of the networks of several runs, and what to write of them into headers."""
+    nets, headers = zip(*(rebuilt(run, checkpoint) for run in runs), strict=True)
+    if len(nets) == 1:
+        return nets[0], headers[0]
+    return Together(nets).eval(), {"runs": json.dumps(headers)}
+
+
+def export(runs: Sequence[Path], out: Path, checkpoint: str = BEST) -> tuple[Path, Path]:
+    """Write speech.onnx and speech.safetensors to the folder `out`: the mean of the averaged networks of the runs."""
+    net, header = together(runs, checkpoint)
     out.mkdir(parents=True, exist_ok=True)
     onnx_file, tensors = out / "speech.onnx", out / "speech.safetensors"
     save_file({k: v.contiguous() for k, v in net.state_dict().items()}, tensors, metadata=header)

@@ -70,6 +70,18 @@ class LipNet(nn.Module):
         return torch.sigmoid(self.last(self.norm(self.drop(x).transpose(1, 2))))
 
 
+class Together(nn.Module):
+    """Several networks that hear the same; what they give is the mean of what each gives."""
+
+    def __init__(self, nets: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.nets = nn.ModuleList(nets)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Coefficients (N, T, 27) in 0..1 of levelled log-mel spectra (N, 2 * T, BANDS)."""
+        return torch.stack([net(mel) for net in self.nets]).mean(0)
+
+
 class ObamaNet(nn.Module):
     """The recurrent net of *Synthesizing Obama* (Suwajanakorn, Seitz, Kemelmacher-Shlizerman 2017, 3.1).
 
