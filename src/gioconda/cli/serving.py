@@ -1,4 +1,4 @@
-"""The command that serves jobs over HTTP."""
+"""The command that serves the page, and jobs over HTTP."""
 
 from __future__ import annotations
 
@@ -38,11 +38,13 @@ KeepOption = Annotated[float, typer.Option(min=0.01, max=24 * 365, help="Hours u
 UploadOption = Annotated[int, typer.Option(min=1, max=4096, help="MiB of one request's files.")]
 MemoryOption = Annotated[int, typer.Option(min=512, help="MiB that one worker may take.")]
 SecondsOption = Annotated[float, typer.Option(min=1, help="That one job may take.")]
+PageOption = Annotated[bool, typer.Option("--page/--no-page", help="A page for people, beside the API.")]
 
 _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "psutil")
+_FOR_PAGE = ("gradio",)
 
 
-@app.command(short_help="Serve jobs over HTTP.")
+@app.command(short_help="Serve a page, and jobs over HTTP.")
 def serve(
     host: HostOption = "127.0.0.1",
     port: PortOption = 7860,
@@ -56,9 +58,10 @@ def serve(
     upload: UploadOption = 512,
     memory: MemoryOption = 4096,
     seconds: SecondsOption = 3600.0,
+    page: PageOption = True,
 ) -> None:
-    """Serve jobs over HTTP until Ctrl-C: animate, speak, edit and verify, in worker processes."""
-    missing = [name for name in _NEEDED if find_spec(name) is None]
+    """Serve a page and the API until Ctrl-C; jobs run in worker processes."""
+    missing = [name for name in (*_NEEDED, *(_FOR_PAGE if page else ())) if find_spec(name) is None]
     if missing:
         raise InputError(f"serve needs {', '.join(missing)}; install them with: pip install 'gioconda[web]'")
     from gioconda.web import serve as server
@@ -82,7 +85,9 @@ def serve(
         memory_bytes=memory * 2**20,
         job_seconds=seconds,
     )
-    server.serve(settings, lambda address: typer.echo(f"serving {address} (Ctrl-C ends)", err=True))
+    server.serve(
+        settings, lambda address: typer.echo(f"serving {address} (Ctrl-C ends)", err=True), page=page
+    )
 
 
 def _is_loopback(host: str) -> bool:

@@ -10,24 +10,26 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from gioconda.errors import InputError, OutputError
 from gioconda.web import telemetry
 from gioconda.web.api import build_app
+from gioconda.web.queue import JobQueue
 from gioconda.web.settings import Settings
 
 TOKEN_VARIABLE = "GIOCONDA_TOKEN"  # noqa: S105 (a name, not a token)
 _SHORTEST_TOKEN = 16
 
 
-def serve(settings: Settings, ready: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C or a request to end. ready: is told the address once it listens.
+def serve(settings: Settings, ready: Callable[[str], None], *, page: bool = True) -> None:
+    """Serve until Ctrl-C or a request to end. ready: is told the address once it listens. page: for people, at "/".
 
     Raises InputError if the port is taken or another server uses the folder, OutputError if it cannot be written.
     """
     with _listening(settings) as listener:
         telemetry.log_to_stderr()
-        app = build_app(settings)
+        app = build_app(settings, mount=_page() if page else None)
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -49,6 +51,12 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> None:
             pass
         finally:
             app.state.queue.close()
+
+
+def _page() -> Callable[[FastAPI, JobQueue], None]:
+    from gioconda.web.page.mount import mount
+
+    return mount
 
 
 class _Server(uvicorn.Server):

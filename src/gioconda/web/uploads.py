@@ -74,7 +74,7 @@ class Intake:
         try:
             request = JOB.validate_json(bytes(self._field))
         except ValidationError as error:
-            raise InputError(_told(error)) from None
+            raise InputError(told_invalid(error)) from None
         request.check_files(self.counts)
         return request
 
@@ -175,7 +175,7 @@ async def _receive(stream: AsyncIterator[bytes], intake: Intake, idle_seconds: f
         intake.close()
 
 
-def _told(error: ValidationError) -> str:
+def told_invalid(error: ValidationError) -> str:
     """What is wrong with a request, where and why, without the values that were sent."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     return "; ".join(f"{'.'.join(map(str, (FIELD, *one['loc'])))}: {one['msg']}" for one in found[:4])[:600]

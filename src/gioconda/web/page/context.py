@@ -1,0 +1,23 @@
+"""What every tab is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from gioconda.web.queue import JobQueue
+from gioconda.web.settings import Settings
+
+
+@dataclass(frozen=True)
+class Context:
+    """One page's parts that its tabs share.
+
+    rights: holds the right to use a likeness, as the visitor declared it in this session; "" until then. A `Panel`
+    takes it by itself, other handlers as an input of theirs.
+    """
+
+    settings: Settings
+    queue: JobQueue
+    rights: gr.State

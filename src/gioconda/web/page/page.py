@@ -1,0 +1,38 @@
+"""The page: its look, the declaration that is asked for once a session, its tabs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+import gioconda
+from gioconda.web.page import animate, consent, look
+from gioconda.web.page.context import Context
+from gioconda.web.queue import JobQueue
+from gioconda.web.settings import Settings
+
+TABS = (("Animate", animate),)
+"""In the order in which they stand; each module builds its own."""
+_CACHE_SECONDS = 600, 3600  # how often uploads are looked through, and how old they may become
+
+
+def build(settings: Settings, queue: JobQueue) -> gr.Blocks:
+    """The whole page. Uploads lie where GRADIO_TEMP_DIR says, for an hour at most."""
+    page = gr.Blocks(title="Gioconda", analytics_enabled=False, delete_cache=_CACHE_SECONDS)
+    with page:
+        gr.HTML(look.header(gioconda.__version__), elem_id="header")
+        rights = consent.build()
+        context = Context(settings, queue, rights)
+        with gr.Tabs(elem_id="tabs"):
+            for name, tab in TABS:
+                with gr.Tab(name, id=name.lower()):
+                    tab.build(context)
+        gr.HTML(look.FOOTER, elem_id="footer")
+    page.queue(max_size=settings.queue + 64, default_concurrency_limit=None, api_open=False)
+    return page
+
+
+def looks() -> dict[str, Any]:
+    """Theme, style and script, for the mounting."""
+    return {"theme": look.theme(), "css": look.CSS, "js": look.SCRIPT, "head": look.HEAD}

@@ -1,0 +1,129 @@
+"""A job of the page, from its button to its result: told while it runs, cancelled when asked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import gradio as gr
+from gradio.components import Component
+from pydantic import ValidationError
+
+from gioconda.errors import GiocondaError, InputError
+from gioconda.web.page import telling
+from gioconda.web.page.context import Context
+from gioconda.web.queue import JobQueue
+from gioconda.web.requests import JOB, JobRequest
+from gioconda.web.state import JobState
+from gioconda.web.uploads import told_invalid
+
+LOOK_SECONDS = 0.25  # between looks at a running job
+
+Ask: TypeAlias = tuple[dict[str, Any], Mapping[str, Sequence[str | Path]]]
+"""A request's fields without `rights`, and the paths of its files by role."""
+Show: TypeAlias = Callable[[JobQueue, JobState], str]
+"""A finished job's result as HTML."""
+
+
+class Panel:
+    """A button that starts a job, one that cancels it, and the place where both are told.
+
+    Made where it is to stand on the page; `wire` tells it what to ask for.
+    """
+
+    def __init__(self, context: Context, label: str, *, name: str, show: Show = telling.result) -> None:
+        """label: of the button. name: of the kind of job, unique on the page, for ids in its HTML."""
+        self._context, self._show = context, show
+        with gr.Row(elem_classes="actions"):
+            self.start = gr.Button(label, variant="primary", elem_id=f"{name}-start")
+            self.stop = gr.Button("Cancel", interactive=False, elem_id=f"{name}-cancel")
+        self.said = gr.HTML(elem_id=f"{name}-said", elem_classes="said")
+        """What happens, in words; read out by screen readers."""
+        self.shown = gr.HTML(elem_id=f"{name}-shown", elem_classes="shown")
+        """Progress with the latest frame, then the result."""
+        self.job = gr.State("")
+        """The job's id, while it runs and after."""
+
+    def wire(self, ask: Callable[..., Ask], inputs: Sequence[Component]) -> None:
+        """Start a job at each click. ask: makes the request of the values of `inputs`; raises GiocondaError."""
+
+        async def run(rights: str, *values: Any) -> AsyncIterator[list[Any]]:
+            async for update in self._run(rights, ask, values):
+                yield update
+
+        outputs = [self.start, self.stop, self.said, self.shown, self.job]
+        self.start.click(
+            run,
+            [self._context.rights, *inputs],
+            outputs,
+            show_progress="hidden",
+            concurrency_limit=None,
+            api_visibility="private",
+        )
+        self.stop.click(
+            self._cancel,
+            [self.job],
+            [self.stop],
+            show_progress="hidden",
+            concurrency_limit=None,
+            api_visibility="private",
+        )
+
+    async def _run(
+        self, rights: str, ask: Callable[..., Ask], values: tuple[Any, ...]
+    ) -> AsyncIterator[list[Any]]:
+        queue = self._context.queue
+        try:
+            request, files = _request(rights, *ask(*values))
+            job = await asyncio.to_thread(queue.submit, request, files)
+            said = ""
+            async for state in states(queue, job):
+                words, shown = telling.phase(state), telling.progress(state)
+                yield [_BUSY[0], _BUSY[1], gr.skip() if words == said else telling.say(words), shown, job]
+                said = words
+            told = telling.say(telling.end(state), wrong=state.state == "failed")
+            shown = await asyncio.to_thread(self._show, queue, state) if state.state == "done" else ""
+            yield [*_IDLE, told, shown, job]
+        except GiocondaError as error:
+            yield [*_IDLE, telling.say(str(error), wrong=True), "", ""]
+
+    async def _cancel(self, job: str) -> dict[str, Any]:
+        if job:
+            with contextlib.suppress(GiocondaError):  # it may have expired
+                await asyncio.to_thread(self._context.queue.cancel, job)
+        return gr.update(interactive=False)
+
+
+_BUSY = gr.update(interactive=False), gr.update(interactive=True)
+_IDLE = gr.update(interactive=True), gr.update(interactive=False)
+
+
+async def states(queue: JobQueue, job: str) -> AsyncIterator[JobState]:
+    """A job's state now and at each change, until it has ended; UnknownJobError."""
+    last: JobState | None = None
+    while not queue.closed:
+        now = await asyncio.to_thread(queue.state, job)
+        if now != last:
+            yield now
+        if now.final:
+            return
+        last = now
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def _request(
+    rights: str, fields: dict[str, Any], files: Mapping[str, Sequence[str | Path]]
+) -> tuple[JobRequest, dict[str, list[Path]]]:
+    """A request that holds together, and its files; InputError for one that does not."""
+    given = {role: [Path(path) for path in paths] for role, paths in files.items() if paths}
+    if fields["kind"] != "verify":
+        if not rights:
+            raise InputError("first declare above what entitles you to use this likeness")
+        fields = {**fields, "rights": rights}
+    try:
+        return JOB.validate_python(fields), given
+    except ValidationError as error:
+        raise InputError(told_invalid(error)) from None
