@@ -32,7 +32,13 @@ _HEADERS = {
     "permissions-policy": "geolocation=(), payment=(), usb=()",
 }
 NO_CONTENT = "default-src 'none'; frame-ancestors 'none'; sandbox"
-_PAGE = "frame-ancestors 'self'"
+# Gradio's scripts are inline and make functions of templates; nothing may come from, or go to, another site
+_PAGE = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
+    "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+)
+_UPLOADED = "/gradio_api/file="
 
 
 class Guard:
@@ -154,6 +160,8 @@ def _mark(headers: MutableHeaders, path: str, request_id: str) -> None:
     if path.startswith("/v1/") or path in ("/healthz", "/metrics", "/openapi.json"):
         headers.setdefault("content-security-policy", NO_CONTENT)
         headers.setdefault("cache-control", "no-store")
+    elif path.startswith(_UPLOADED):
+        headers["content-security-policy"] = NO_CONTENT
     else:
         headers.setdefault("content-security-policy", _PAGE)
 

@@ -14,12 +14,11 @@ from gioconda.web.settings import Settings
 
 TABS = (("Animate", animate),)
 """In the order in which they stand; each module builds its own."""
-_CACHE_SECONDS = 600, 3600  # how often uploads are looked through, and how old they may become
 
 
 def build(settings: Settings, queue: JobQueue) -> gr.Blocks:
-    """The whole page. Uploads lie where GRADIO_TEMP_DIR says, for an hour at most."""
-    page = gr.Blocks(title="Gioconda", analytics_enabled=False, delete_cache=_CACHE_SECONDS)
+    """The whole page. Uploads lie where GRADIO_TEMP_DIR says."""
+    page = gr.Blocks(title="Gioconda", analytics_enabled=False)
     with page:
         gr.HTML(look.header(gioconda.__version__), elem_id="header")
         rights = consent.build()
