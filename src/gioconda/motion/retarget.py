@@ -92,14 +92,14 @@ class Habits:
         lids, lips = [], []
         for index in frames:
             offset = landmark_offsets(motion, index)
-            lids.append(float(_lid_ratio(mover, offset).min()))
-            lips.append(float(_lip_gap(mover + offset)))
+            lids.append(float(lid_ratio(mover, offset).min()))
+            lips.append(float(lip_gap(mover + offset)))
         lowest = float(np.percentile(lids, 0.5))
         shut = float(np.clip(lowest, 0.1, 0.4)) if lowest < 0.55 else 0.2
         return cls(shut, *(float(v) for v in np.percentile(lips, (2, 98))))
 
 
-def _lid_ratio(mover: FloatArray, offset: FloatArray) -> FloatArray:
+def lid_ratio(mover: FloatArray, offset: FloatArray) -> FloatArray:
     """How far the mover's two eyes are open, (2,): 1 as at rest."""
     now = mover + offset
     gap = np.linalg.norm(now[LOWER_LIDS] - now[UPPER_LIDS], axis=2)[:, 1:6].mean(1)
@@ -107,7 +107,7 @@ def _lid_ratio(mover: FloatArray, offset: FloatArray) -> FloatArray:
     return np.asarray(gap / np.maximum(rest, 1e-4), np.float32)
 
 
-def _lip_gap(shape: FloatArray) -> np.float32:
+def lip_gap(shape: FloatArray) -> np.float32:
     """How far the lips are apart, inter-ocular units; also for offsets."""
     return np.float32((shape[LIP_PAIRS[:, 1], 1] - shape[LIP_PAIRS[:, 0], 1]).mean())
 
@@ -212,17 +212,17 @@ class Retargeter:
         speaks = self._habits.lips_apart - self._habits.lips_met > SPEAKS and len(self._motion) > 2
         if self._style.region in ("pose", "eyes") or not speaks:
             return self._shape
-        own = float(_lip_gap(self._shape))
-        parted = float(np.clip(_lip_gap(self._mover) - self._habits.lips_met, 0, 0.12))
+        own = float(lip_gap(self._shape))
+        parted = float(np.clip(lip_gap(self._mover) - self._habits.lips_met, 0, 0.12))
         wanted = parted if own > OPEN_MOUTH or self._shut else max(own, parted)
-        shape = self._shape + jaw * ((wanted - own) / float(_lip_gap(jaw)))
+        shape = self._shape + jaw * ((wanted - own) / float(lip_gap(jaw)))
         _part_lips(shape)
         return shape.astype(np.float32)
 
     def _set_lids(self, canonical: FloatArray, offset: FloatArray) -> None:
         """Open or close the portrait's lids by the mover's ratio: shut is shut on any shape of eye."""
         floor = self._habits.lids_shut
-        ratio = np.clip((_lid_ratio(self._mover, offset) - floor) / (1 - floor), 0, 1.7)
+        ratio = np.clip((lid_ratio(self._mover, offset) - floor) / (1 - floor), 0, 1.7)
         for eye in range(2):
             weight = float(self._weights[UPPER_LIDS[eye, 3]])
             wanted = max(0.0, 1 + self._style.strength * weight * (float(ratio[eye]) - 1))

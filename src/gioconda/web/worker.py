@@ -60,7 +60,7 @@ def main() -> None:
     os.dup2(2, 1)
     orders_stream = os.fdopen(os.dup(0), encoding="utf-8")
     limits = json.loads(orders_stream.readline() or "{}")
-    _restrain(limits)
+    restrain(limits)
     orders = _Orders(orders_stream)
     from gioconda import speaking  # noqa: F401  (all that the first job would otherwise wait for)
 
@@ -70,7 +70,7 @@ def main() -> None:
         reports.send(**_carried_out(order, orders.cancelled, reports))
 
 
-def _restrain(limits: dict[str, Any]) -> None:
+def restrain(limits: dict[str, Any]) -> None:
     """Be nice to others, leave no core dumps with faces in them, and take no more memory or disk than allowed."""
     import faulthandler
 
