@@ -22,6 +22,7 @@ from gioconda.web.telemetry import Metrics
 LOG = logging.getLogger("gioconda.web")
 
 OPEN_PATHS = ("/healthz",)  # that need no token
+_FREQUENT = "/v1/live/"  # routes that are asked for many times a second
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _HEADERS = {
@@ -131,7 +132,8 @@ class Guard:
         method = scope["method"] if scope["method"].isalpha() else "other"
         self._metrics.request(method, route, status, seconds)
         about = {"request_id": request_id, "method": method, "route": route, "status": status}
-        LOG.info("request", extra={**about, "seconds": round(seconds, 4)})
+        level = logging.DEBUG if route.startswith(_FREQUENT) else logging.INFO
+        LOG.log(level, "request", extra={**about, "seconds": round(seconds, 4)})
 
 
 def _name_of(host: str) -> str | None:

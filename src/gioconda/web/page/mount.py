@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import threading
@@ -12,6 +13,8 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from gioconda.web.live import routes
+from gioconda.web.live.sessions import Sessions
 from gioconda.web.page import gate
 from gioconda.web.queue import JobQueue
 
@@ -38,10 +41,12 @@ def mount(app: FastAPI, queue: JobQueue) -> None:
 
     from gioconda.web.page import page
 
+    live = Sessions(settings)
+    routes.add(app, live)
     app.add_middleware(CORSMiddleware)  # allows nobody; without one, Gradio lets other origins in
     gr.mount_gradio_app(
         app,
-        page.build(settings, queue),
+        page.build(settings, queue, live),
         path="/",
         server_name=settings.host,
         server_port=settings.port,
@@ -82,5 +87,6 @@ def _with_cleaning(
                 yield state
         finally:
             ended.set()
+            await asyncio.to_thread(app.state.live.stop)
 
     return cleaned

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 import gioconda
+from gioconda.web.live.sessions import Sessions
 from gioconda.web.page import animate, consent, look
 from gioconda.web.page.context import Context
 from gioconda.web.queue import JobQueue
@@ -16,13 +17,13 @@ TABS = (("Animate", animate),)
 """In the order in which they stand; each module builds its own."""
 
 
-def build(settings: Settings, queue: JobQueue) -> gr.Blocks:
+def build(settings: Settings, queue: JobQueue, live: Sessions) -> gr.Blocks:
     """The whole page. Uploads lie where GRADIO_TEMP_DIR says."""
     page = gr.Blocks(title="Gioconda", analytics_enabled=False)
     with page:
         gr.HTML(look.header(gioconda.__version__), elem_id="header")
         rights = consent.build()
-        context = Context(settings, queue, rights)
+        context = Context(settings, queue, rights, live)
         with gr.Tabs(elem_id="tabs"):
             for name, tab in TABS:
                 with gr.Tab(name, id=name.lower()):
