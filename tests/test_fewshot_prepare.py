@@ -233,7 +233,7 @@ def test_nothing_but_walls_is_told(tmp_path, capsys):
         ("--size 32", "give 64 to 1024"),
         ("--seed 1", "--seed means nothing with --for fewshot"),
         ("--for refiner --frames 8", "--frames means nothing with --for refiner"),
-        ("--for refiner --ray auto", "--ray means nothing"),
+        ("--for refiner --crop paper", "--crop means nothing"),
         ("--clips 0", "clips"),
         ("--crop face", "crop"),
     ],

@@ -22,6 +22,7 @@ from fewshot_footage import (  # noqa: F401
     threads_as_before_fixture,
 )
 from gioconda.cli import run
+from gioconda.cluster import over_ray
 from gioconda.errors import GiocondaError, InputError, MissingFileError, OutputError
 from gioconda.training.fewshot import prepare as prepare_module
 from gioconda.training.fewshot import workers
@@ -112,7 +113,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
 
 
 def test_without_ray_the_way_to_it_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, "find_spec", lambda name: None)
+    monkeypatch.setattr(over_ray, "find_spec", lambda name: None)
     with pytest.raises(MissingFileError, match=r"pip install 'gioconda\[cluster\]'"):
         workers.over_ray([Errand(tmp_path, "a")], carry_out, "local", 1, print)
 

@@ -89,16 +89,16 @@ def prepare(
     seed: Annotated[int | None, typer.Option(help="Of the refiner's choice of frames; 0.")] = None,
 ) -> None:
     """Make training samples from videos. What is there already is kept; bad clips are listed."""
-    given = {"frames": frames, "crop": crop, "size": size, "ray": ray}
+    given = {"frames": frames, "crop": crop, "size": size}
     if purpose is Purpose.REFINER:
         _refuse(given, purpose)
-        _prepare_refiner(source, out, clips or 30, workers, seed or 0)
+        _prepare_refiner(source, out, clips or 30, workers, ray, seed or 0)
     elif purpose is Purpose.SPEECH:
         _refuse({**given, "seed": seed}, purpose)
-        _prepare_speech(source, out, clips or 500, workers)
+        _prepare_speech(source, out, clips or 500, workers, ray)
     else:
         _refuse({"seed": seed}, purpose)
-        _prepare_fewshot(source, out, clips, workers, given)
+        _prepare_fewshot(source, out, clips, workers, ray, given)
 
 
 def _refuse(given: Mapping[str, object], purpose: Purpose) -> None:
@@ -108,12 +108,11 @@ def _refuse(given: Mapping[str, object], purpose: Purpose) -> None:
 
 
 def _prepare_fewshot(
-    source: Path, out: Path, clips: int | None, workers: int | None, given: dict[str, Any]
+    source: Path, out: Path, clips: int | None, workers: int | None, ray: str | None, given: dict[str, Any]
 ) -> None:
     from gioconda.training.fewshot.prepare import Plan
     from gioconda.training.fewshot.prepare import prepare as make
 
-    ray = given.pop("ray")
     said = {name: value for name, value in {**given, "clips": clips}.items() if value is not None}
     plan = Plan(**{name: getattr(value, "value", value) for name, value in said.items()})
     with watch() as progress:
@@ -126,13 +125,15 @@ def _prepare_fewshot(
     typer.echo(f"{out}: {held}, in {plural(done.shards, 'shard')}; {left_out}; {rate}")
 
 
-def _prepare_refiner(source: Path, out: Path, clips: int, workers: int | None, seed: int) -> None:
+def _prepare_refiner(source: Path, out: Path, clips: int, workers: int | None, ray: str | None, seed: int) -> None:
     from gioconda.training.refiner.prepare import Plan
     from gioconda.training.refiner.prepare import prepare as make
 
     with watch() as progress:
         plan = Plan(clips=clips, seed=seed)
-        entries, failures = make(source, out, plan, workers=workers, report=progress or (lambda *_: None))
+        entries, failures = make(
+            source, out, plan, workers=workers, ray=ray, report=progress or (lambda *_: None)
+        )
     _list_failures(failures)
     people = {entry.identity for entry in entries}
     total = plural(sum(entry.samples for entry in entries), "sample")
@@ -141,12 +142,12 @@ def _prepare_refiner(source: Path, out: Path, clips: int, workers: int | None, s
     )
 
 
-def _prepare_speech(source: Path, out: Path, clips: int, workers: int | None) -> None:
+def _prepare_speech(source: Path, out: Path, clips: int, workers: int | None, ray: str | None) -> None:
     from gioconda.training.speech.prepare import prepare as make
 
     with watch() as progress:
         entries, failures = make(
-            source, out, clips=clips, workers=workers, report=progress or (lambda *_: None)
+            source, out, clips=clips, workers=workers, ray=ray, report=progress or (lambda *_: None)
         )
     _list_failures(failures)
     people = len({entry.identity for entry in entries})

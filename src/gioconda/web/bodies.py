@@ -8,8 +8,9 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from gioconda.errors import LimitError
+from gioconda.orders import PHOTOS
 from gioconda.web import files
-from gioconda.web.requests import EXAMPLES, JOB, PHOTOS
+from gioconda.web.requests import EXAMPLES, JOB
 from gioconda.web.settings import Settings
 
 _REFERENCE = "#/components/schemas/{model}"

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, TypeAlias
 
-from gioconda import media, pipeline, provenance, speaking
+from gioconda import media, pipeline, provenance
 from gioconda.errors import InputError, LimitError
+from gioconda.orders import Order, carry_out
 from gioconda.pipeline import Result
 from gioconda.sources import Progress, mime_of
-from gioconda.web.requests import JOB, AnimateRequest, EditRequest, JobRequest, SpeakRequest, VerifyRequest
+from gioconda.web.requests import JOB, JobRequest, VerifyRequest
 from gioconda.web.state import Output
 
 __all__ = ["JOB", "check_length", "perform"]
-
-_Options: TypeAlias = dict[str, Any]
 
 
 def perform(request: JobRequest, report: Progress) -> Output:
@@ -24,19 +22,8 @@ def perform(request: JobRequest, report: Progress) -> Output:
     if isinstance(request, VerifyRequest):
         return _verify(out)
     options = request.model_dump(exclude={"kind", "format"})
-    if isinstance(request, EditRequest):
-        return _told(pipeline.edit(_one("portrait"), out, **options))
-    options |= {"photos": _all("photo"), "progress": report}
-    if isinstance(request, AnimateRequest):
-        template = options.pop("template")
-        return _told(pipeline.animate(_one("portrait"), template or _one("motion"), out, **options))
-    return _told(_speak(request, out, options))
-
-
-def _speak(request: SpeakRequest, out: Path, options: _Options) -> Result:
-    audio = None if request.text is not None else _one("audio")
-    bank = next(iter(_all("bank")), None)
-    return speaking.speak(_one("portrait"), out, audio=audio, bank=bank, **options)
+    order = Order(request.kind, {role: _all(role) for role in request.roles}, options)
+    return _told(carry_out(order, out, report))
 
 
 def _verify(out: Path) -> Output:

@@ -9,12 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from gioconda.errors import InputError
 from gioconda.limits import LIMITS
+from gioconda.orders import ROLES, Roles
 
-PHOTOS = 8  # further pictures of the person, at most
-
-Roles: TypeAlias = Mapping[str, tuple[int, int]]
-
-_PICTURED: Roles = {"portrait": (1, 1), "photo": (0, PHOTOS)}
 _RIGHTS = "What entitles you to use this likeness; written into the signed manifest."
 
 Rights = Annotated[
@@ -85,7 +81,7 @@ class _FilmRequest(_Request):
 class AnimateRequest(_FilmRequest):
     """Move a portrait as a file `motion` or a template does."""
 
-    roles: ClassVar[Roles] = {**_PICTURED, "motion": (0, 1)}
+    roles: ClassVar[Roles] = ROLES["animate"]
 
     kind: Literal["animate"]
     template: Template | None = Field(
@@ -106,7 +102,7 @@ class AnimateRequest(_FilmRequest):
 class SpeakRequest(_FilmRequest):
     """Let a portrait, or the person of a video, say what a file `audio` holds or a text tells."""
 
-    roles: ClassVar[Roles] = {**_PICTURED, "audio": (0, 1), "bank": (0, 1)}
+    roles: ClassVar[Roles] = ROLES["speak"]
 
     kind: Literal["speak"]
     text: Annotated[str, Field(min_length=1, max_length=LIMITS.text_characters)] | None = Field(
@@ -129,7 +125,7 @@ class SpeakRequest(_FilmRequest):
 class EditRequest(_Request):
     """Turn the head (degrees), move the eyes (-1..1) and set ARKit coefficients (0..1) of a still picture."""
 
-    roles: ClassVar[Roles] = {"portrait": (1, 1)}
+    roles: ClassVar[Roles] = ROLES["edit"]
 
     kind: Literal["edit"]
     rights: Rights

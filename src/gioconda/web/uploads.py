@@ -13,9 +13,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
 from gioconda.errors import InputError, LimitError
+from gioconda.orders import PHOTOS
 from gioconda.web.files import HEAD, ROLES, own_name, too_large
 from gioconda.web.refusals import MalformedError
-from gioconda.web.requests import JOB, PHOTOS, JobRequest
+from gioconda.web.requests import JOB, JobRequest
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks

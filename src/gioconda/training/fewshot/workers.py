@@ -6,25 +6,24 @@ A job writes the index of the clip it is at into its marker. A clip in which a p
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import signal
-import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from importlib.util import find_spec
+from itertools import count
 from multiprocessing import get_context, parent_process
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from gioconda.errors import GiocondaError, InputError, MissingFileError
+from gioconda.cluster import RETRIES, Lost, crew
+from gioconda.cluster.crew import Raised
+from gioconda.errors import GiocondaError
 
 TICK = 1.0  # seconds between looks at how far the jobs are
-PATIENCE = 10.0  # seconds for a cluster to answer
-RETRIES = 2  # by Ray itself, where a process or a machine is lost
 
 
 class Job(Protocol):
@@ -139,85 +138,34 @@ def over_ray(
     address: "auto" for the cluster that this machine belongs to, "local" for one made for the purpose, or HOST:PORT.
     workers: at most so many at once. Raises MissingFileError without Ray, InputError without a cluster.
     """
-    ray = _ray()
-    own = not ray.is_initialized()
-    if own:
-        _join(ray, address, workers)
-    try:
-        _on_cluster(ray, list(jobs), make, workers, watch)
-    finally:
-        if own:
-            ray.shutdown()
-
-
-def _ray() -> Any:
-    if find_spec("ray") is None:
-        raise MissingFileError("a cluster needs Ray: pip install 'gioconda[cluster]'")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
-    return importlib.import_module("ray")
-
-
-def _join(ray: Any, address: str, workers: int | None) -> None:
-    """Connect to a cluster, or start one; InputError where none answers."""
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if address == "local":
-        options |= {"num_cpus": workers or os.cpu_count() or 1, "include_dashboard": False}
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        if address not in ("auto", "local"):
-            _knock(address)
-        ray.init(address=address, **options)
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"no Ray cluster answers at {address} ({reason}); start one with ray start --head, or use local"
-        ) from None
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)  # Ray puts its own there, which would end us with another code
-
-
-def _knock(address: str) -> None:
-    """OSError or ValueError where nobody listens: Ray itself would wait for ten minutes."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise ValueError("not HOST:PORT")
-    socket.create_connection((host, int(port)), PATIENCE).close()
-
-
-def _on_cluster(
-    ray: Any, waiting: list[AnyJob], make: Callable[[AnyJob], None], workers: int | None, watch: Watch
-) -> None:
-    """Keep so many tasks going (all at once if not said); one whose process is lost is sent off again."""
-    task = ray.remote(num_cpus=1, max_retries=RETRIES)(make)
-    running: dict[Any, AnyJob] = {}
-    lost: dict[Path, int] = {}
-    waiting.reverse()
-    try:
-        while waiting or running:
-            while waiting and (workers is None or len(running) < workers):
-                job = waiting.pop()
-                running[task.remote(job)] = job
-            finished, _ = ray.wait(list(running), timeout=TICK)
-            watch(0)
-            for reference in finished:
-                job = running.pop(reference)
-                try:
-                    ray.get(reference)
+    waiting = list(reversed(jobs))
+    running: dict[int, AnyJob] = {}
+    lost: Counter[Path] = Counter()
+    with crew(address, workers) as members:
+        for number in count():
+            if not (waiting or running):
+                return
+            if waiting and len(running) < max(1, members.size()):
+                running[number] = waiting.pop()
+                members.submit(number, make, running[number])
+                continue
+            for done, outcome in members.finished(TICK):
+                job = running.pop(done)
+                if isinstance(outcome, Raised):
+                    raise outcome.error from None
+                if isinstance(outcome, Lost):
+                    lost[job.marker] += 1
+                    waiting.append(_again(job, lost[job.marker], outcome.reason))
+                else:
                     watch(len(job))
-                except ray.exceptions.RayTaskError as error:
-                    raise error.cause from None
-                except ray.exceptions.RayError as error:
-                    lost[job.marker] = lost.get(job.marker, 0) + 1
-                    waiting.append(_again(job, lost[job.marker], error))
-    except BaseException:
-        for reference in running:
-            ray.cancel(reference)
-        raise
+            watch(0)
 
 
-def _again(job: AnyJob, times: int, error: Exception) -> AnyJob:
-    """A job for another try, without the clip at which its process was lost, RETRIES and more times."""
+def _again(job: AnyJob, times: int, reason: str) -> AnyJob:
+    """A job for another try; without the clip at which its process was lost, where that was 1 + RETRIES times."""
+    if times % (1 + RETRIES):
+        return job
     at = reached(job.marker)
-    if at is None or times > len(job):
-        raise GiocondaError(f"{job.marker.stem} is lost on the cluster again and again: {error}") from None
+    if at is None or times > (1 + RETRIES) * len(job):
+        raise GiocondaError(f"{job.marker.stem} is lost on the cluster again and again: {reason}")
     return job.without(at)

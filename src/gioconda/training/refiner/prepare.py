@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda import face, media
+from gioconda.cluster import each
 from gioconda.engines import affine
 from gioconda.engines.warp import aligned
 from gioconda.engines.warp.engine import WarpEngine, WarpIdentity, warp_shot
@@ -28,7 +29,6 @@ from gioconda.errors import GiocondaError, InputError
 from gioconda.motion.from_faces import faces_to_motion
 from gioconda.motion.retarget import Retargeter, Style, picture_points
 from gioconda.sources import person_around
-from gioconda.training.processes import each
 from gioconda.training.sources import SPLITS, Clip, balanced, find_clips
 from gioconda.types import Face, FloatArray, Image, Motion, Mouth, Portrait
 
@@ -69,12 +69,16 @@ def prepare(
     plan: Plan,
     *,
     workers: int | None = None,
+    ray: str | None = None,
     report: Callable[[str, int, int], None] = lambda *_: None,
 ) -> tuple[list[Entry], list[str]]:
     """Prepare all clips below `source` into the folder `out`; what is there already is kept.
 
+    workers: at once; a core each if None. ray: address of a cluster (`cluster.crew`).
     Returns the entries of the index, also written to `out`, and a line for each clip that was left out.
     """
+    if ray is not None:  # other machines know no folder of ours to start from
+        source, out = source.resolve(), out.resolve()
     chosen = [c for split in SPLITS for c in balanced(_of(find_clips(source), split), plan.clips)]
     if not chosen:
         raise InputError(f"{source}: no clip is of the split {' or '.join(SPLITS)}")
@@ -84,7 +88,7 @@ def prepare(
     todo = [c for c in chosen if not _file(out, c).is_dir()]
     for clip in (c for c in chosen if _file(out, c).is_dir()):
         entries.append(_entry(_file(out, clip), clip))
-    made = each(partial(_one, out, long), todo, workers or os.cpu_count() or 1)
+    made = each(partial(_one, out, long), todo, workers, ray)
     for done, (clip, error) in enumerate(made, 1):
         report("prepare", done, len(todo))
         if error is None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda import media
+from gioconda.cluster import each
 from gioconda.errors import GiocondaError, InputError
 from gioconda.motion.expression import load_basis, offsets
 from gioconda.sources import track_video
 from gioconda.speech.features import RATE, energy, log_mel
 from gioconda.speech.listen import VOICED
-from gioconda.training.processes import each
 from gioconda.training.sources import SPLITS, Clip, balanced, find_clips
 from gioconda.types import FloatArray
 
@@ -50,18 +49,22 @@ def prepare(
     *,
     clips: int = 500,
     workers: int | None = None,
+    ray: str | None = None,
     report: Callable[[str, int, int], None] = lambda *_: None,
 ) -> tuple[list[Entry], list[str]]:
     """Track all clips with sound below `source`, at most `clips` of a person; what is there already is kept.
 
+    workers: at once; a core each if None. ray: address of a cluster (`cluster.crew`).
     Returns the entries of the index, also written to `out`, and a line for each clip that was left out.
     """
+    if ray is not None:  # other machines know no folder of ours to start from
+        source, out = source.resolve(), out.resolve()
     found = find_clips(source)
     chosen = [c for split in SPLITS for c in balanced([c for c in found if c.split == split], clips)]
     out.mkdir(parents=True, exist_ok=True)
     todo = [c for c in chosen if not _file(out, c).is_file()]
     failures = []
-    made = each(partial(_one, out), todo, workers or os.cpu_count() or 1)
+    made = each(partial(_one, out), todo, workers, ray)
     for done, (clip, error) in enumerate(made, 1):
         report("prepare", done, len(todo))
         if error:

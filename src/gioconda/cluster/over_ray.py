@@ -1,0 +1,162 @@
+"""A crew of Ray tasks: on this machine, or on a cluster whose machines see the same files under the same paths.
+
+The only file that knows Ray (Moritz et al., OSDI 2018).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+from gioconda.cluster.crew import RENEWED, Lost, Outcome, Raised, Returned
+from gioconda.errors import InputError, MissingFileError
+
+LOCAL = "local"
+PATIENCE = 10.0  # seconds for a cluster to answer
+LEAVE = 5.0  # seconds in which tasks that are stopped may clean up
+STORE_BYTES = 100 * 2**20  # of shared memory that Ray takes at its start; our results are a few lines
+REFRESH = 1.0  # seconds for which the cluster's size is remembered
+
+
+def join(address: str, workers: int | None) -> OnRay:
+    """Connect to a cluster, or start one for the purpose where the address is "local".
+
+    Raises MissingFileError without Ray, InputError where no cluster answers.
+    """
+    ray = _ray()
+    if ray.is_initialized():
+        return OnRay(ray, workers)
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    folder: str | None = None
+    if address == LOCAL:
+        folder = tempfile.mkdtemp(prefix="gioconda-ray-")
+        options |= {"num_cpus": workers or os.cpu_count() or 1, "include_dashboard": False}
+        options |= {"object_store_memory": STORE_BYTES, "_temp_dir": folder}
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        if address not in ("auto", LOCAL):
+            _knock(address)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ray.init(address=address, **options)
+    except (OSError, RuntimeError, ValueError) as error:
+        _remove(folder)
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"no Ray cluster answers at {address} ({reason}); start one with ray start --head, or use local"
+        ) from None
+    except BaseException:
+        ray.shutdown()
+        _remove(folder)
+        raise
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)  # Ray puts its own there, which would end us with another code
+    return OnRay(ray, workers, own=True, folder=folder)
+
+
+def _ray() -> Any:
+    if find_spec("ray") is None:
+        raise MissingFileError("a cluster needs Ray: pip install 'gioconda[cluster]'")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import ray
+        import ray._private.worker as inner
+
+    if hasattr(inner, "print_to_stdstream"):  # it writes of every lost process, and no option stops that
+        inner.print_to_stdstream = lambda *_, **__: None
+    return ray
+
+
+def _knock(address: str) -> None:
+    """OSError or ValueError where nobody listens: Ray itself would wait for ten minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError("not HOST:PORT")
+    socket.create_connection((host, int(port)), PATIENCE).close()
+
+
+def _remove(folder: str | None) -> None:
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class OnRay:
+    """A crew of tasks, one processor each. own: whether the connection is ours to end; folder: of our own Ray."""
+
+    def __init__(self, ray: Any, most: int | None, *, own: bool = False, folder: str | None = None) -> None:
+        self._ray, self._most, self._own, self._folder = ray, most, own, folder
+        self._task = ray.remote(num_cpus=1, max_retries=0, max_calls=RENEWED)(_carry_out)
+        self._running: dict[Any, int] = {}
+        self._known = (-REFRESH, 1)  # when it was asked, and the processors of the cluster then
+
+    @property
+    def place(self) -> str:
+        """Where the work is done, for people."""
+        machines = sum(1 for node in self._ray.nodes() if node.get("Alive"))
+        where = "on this machine" if self._folder is not None else f"on a cluster of {machines}"
+        return f"{self.size()} Ray tasks at once {where}"
+
+    def size(self) -> int:
+        """How many tasks can be carried out at once, now: machines come and go."""
+        now = time.monotonic()
+        if now - self._known[0] >= REFRESH:
+            self._known = (now, int(self._ray.cluster_resources().get("CPU", 0)))
+        return self._known[1] if self._most is None else min(self._known[1], self._most)
+
+    def submit(self, number: int, function: Callable[[Any], Any], item: Any) -> None:
+        """Hand in a task."""
+        self._running[self._task.remote(function, item)] = number
+
+    def finished(self, seconds: float) -> list[tuple[int, Outcome]]:
+        """The tasks that have ended since, waited for so long at most."""
+        if not self._running:
+            return []
+        first, others = self._ray.wait(list(self._running), timeout=seconds)
+        if first and others:
+            first += self._ray.wait(others, num_returns=len(others), timeout=0)[0]
+        return [(self._running.pop(reference), self._outcome(reference)) for reference in first]
+
+    def _outcome(self, reference: Any) -> Outcome:
+        errors = self._ray.exceptions
+        try:
+            return Returned(self._ray.get(reference))
+        except errors.RayTaskError as error:
+            return Raised(error.cause if isinstance(error.cause, BaseException) else error)
+        except errors.RayError as error:
+            what = "ran out of memory" if isinstance(error, errors.OutOfMemoryError) else "ended unexpectedly"
+            return Lost(f"its process or machine {what}")
+
+    def close(self) -> None:
+        """Stop what still runs: a task gets a moment to remove its temporary files."""
+        ray, running = self._ray, list(self._running)
+        self._running = {}
+        try:
+            for reference in running:
+                with contextlib.suppress(Exception):
+                    ray.cancel(reference)
+            if running:
+                _, running = ray.wait(running, num_returns=len(running), timeout=LEAVE)
+            for reference in running:
+                with contextlib.suppress(Exception):
+                    ray.cancel(reference, force=True)
+        finally:
+            if self._own:
+                ray.shutdown()
+            _remove(self._folder)
+
+
+def _carry_out(function: Callable[[Any], Any], item: Any) -> Any:
+    return function(item)
