@@ -1,4 +1,4 @@
-.PHONY: demo test fuzz lint types install dev bench clean
+.PHONY: demo test fuzz lint types install dev bench docs clean
 
 VENV := .venv/bin
 
@@ -26,6 +26,9 @@ bench: dev  ## the figures of the README
 	$(VENV)/python benchmarks/cross.py
 	$(VENV)/python benchmarks/speed.py
 
+docs: dev  ## the site, in ./site; fails on a warning
+	NO_MKDOCS_2_WARNING=1 $(VENV)/mkdocs build --strict --quiet
+
 install:
 	@scripts/venv.sh
 
@@ -33,4 +36,4 @@ dev:
 	@scripts/venv.sh dev
 
 clean:
-	rm -rf .venv build dist out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache gioconda_demo.mp4
+	rm -rf .venv build dist out site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache gioconda_demo.mp4
