@@ -28,6 +28,7 @@ from gioconda.sources import (
     MotionSource,
     PathLike,
     Progress,
+    Watcher,
     load_portraits,
     mime_of,
     track_video,
@@ -236,6 +237,8 @@ def _encode(
             since = time.perf_counter()
             writer.write(frame.image, frame.time)
             clock.add("encode", since)
+            if isinstance(report, Watcher):
+                report.look(frame.image)
             report("render", done, count)
         since = time.perf_counter()
     clock.add("encode", since)

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import TypeAlias, TypeGuard
+from typing import Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import numpy as np
 
@@ -24,6 +24,18 @@ from gioconda.weights import asset_path, identified
 
 PathLike: TypeAlias = str | Path
 Progress: TypeAlias = Callable[[str, int, int], None]
+
+
+@runtime_checkable
+class Watcher(Protocol):
+    """A `Progress` that also looks at frames as they are finished."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """How far the work is."""
+
+    def look(self, image: Image) -> None:
+        """A marked frame (H, W, 3) uint8 RGB, for reading only."""
+
 
 WHOLE_SIDE = 1280  # longest side of a whole picture unless the user asks for another
 CROP_SIDE = 512

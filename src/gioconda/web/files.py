@@ -17,6 +17,8 @@ from gioconda.errors import InputError, LimitError, OutputError
 from gioconda.web.refusals import UnfitFileError, UnknownJobError
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
+PREVIEW = ".preview.jpg"
+"""The latest frame of a job that runs, beside its files."""
 HEAD = 256  # bytes that tell what a file is
 _PIECE = 2**20
 

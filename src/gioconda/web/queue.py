@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gioconda.errors import GiocondaError
 from gioconda.web import files
-from gioconda.web.files import Folders
+from gioconda.web.files import PREVIEW, Folders
 from gioconda.web.refusals import ClosingError, NotDoneError, QueueFullError, UnknownJobError
 from gioconda.web.requests import JobRequest
 from gioconda.web.settings import Settings
@@ -167,6 +167,14 @@ class JobQueue:
         """The manifest's file, where the result's own format cannot hold it; None if the result holds it."""
         self.result_path(job)
         return self.folders.inside(job, "result.c2pa")
+
+    def preview(self, job: str) -> bytes | None:
+        """The latest frame of a film that is being made, as a small JPEG; None while there is none."""
+        path = self.folders.inside(job, PREVIEW)
+        try:
+            return path.read_bytes() if path is not None else None
+        except OSError:  # the job has ended meanwhile
+            return None
 
     @property
     def waiting(self) -> int:

@@ -11,11 +11,17 @@ import threading
 import time
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from gioconda.errors import GiocondaError
+from gioconda.web.files import PREVIEW
+
+if TYPE_CHECKING:
+    from gioconda.types import Image
 
 REPORTS_A_SECOND = 5.0
+PREVIEWS_A_SECOND = 2.0
+PREVIEW_SIDE = 360  # pixels of the longer side
 
 
 class _CancelledError(Exception):
@@ -107,6 +113,43 @@ def _carried_out(order: dict[str, Any], cancelled: threading.Event, reports: _Re
         os.chdir(home)
 
 
+class _Watch:
+    """What a job tells while it runs: how far it is, and now and then the frame that it made last."""
+
+    def __init__(self, cancelled: threading.Event, reports: _Reports) -> None:
+        self._cancelled, self._reports = cancelled, reports
+        self._stage, self._told, self._shown = "", 0.0, 0.0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Raises _CancelledError for a job that is no longer wanted."""
+        if self._cancelled.is_set():
+            raise _CancelledError
+        now = time.monotonic()
+        if stage != self._stage or done == total or now - self._told >= 1 / REPORTS_A_SECOND:
+            self._stage, self._told = stage, now
+            self._reports.send(progress=[stage, done, total])
+
+    def look(self, image: Image) -> None:
+        """A finished frame (H, W, 3) uint8 RGB."""
+        now = time.monotonic()
+        if now - self._shown >= 1 / PREVIEWS_A_SECOND:
+            self._shown = now
+            write_preview(image)
+
+
+def write_preview(image: Image) -> None:
+    """Leave a frame in the present folder, small, in one piece: somebody may be reading the one before."""
+    import cv2
+
+    scale = PREVIEW_SIDE / max(*image.shape[:2], PREVIEW_SIDE)
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    done, data = cv2.imencode(".jpg", small[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
+    if done:
+        part = Path(f"{PREVIEW}.part")
+        part.write_bytes(data.tobytes())
+        part.replace(PREVIEW)
+
+
 def _carry_out(order: dict[str, Any], cancelled: threading.Event, reports: _Reports) -> dict[str, Any]:
     """Do a job in its own folder: paths in messages and manifests are bare names, and all scraps stay there."""
     from gioconda.web import perform
@@ -116,20 +159,10 @@ def _carry_out(order: dict[str, Any], cancelled: threading.Event, reports: _Repo
     scraps = folder / ".scraps"
     scraps.mkdir(exist_ok=True)
     tempfile.tempdir = os.environ["GIOCONDA_CACHE"] = str(scraps)
-    last: list[Any] = ["", 0.0]
-
-    def report(stage: str, done: int, total: int) -> None:
-        if cancelled.is_set():
-            raise _CancelledError
-        now = time.monotonic()
-        if stage != last[0] or done == total or now - last[1] >= 1 / REPORTS_A_SECOND:
-            last[:] = stage, now
-            reports.send(progress=[stage, done, total])
-
     request = perform.JOB.validate_json(order["request"])
     perform.check_length(order["media_seconds"])
     try:
-        return perform.perform(request, report).model_dump()
+        return perform.perform(request, _Watch(cancelled, reports)).model_dump()
     finally:
         with contextlib.suppress(OSError):
             scraps.rmdir()

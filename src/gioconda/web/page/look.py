@@ -10,6 +10,11 @@ HEAD = (
     '<meta name="color-scheme" content="light dark"><meta name="description" content="Portraits in motion">'
 )
 
+FOOTER = (
+    "<p>Files stay on the machine that serves this page: uploads for an hour at most, results until they expire. "
+    '<a href="docs">The same for programs</a></p>'
+)
+
 
 def header(version: str) -> str:
     """The name, and where one is."""
@@ -19,30 +24,74 @@ def header(version: str) -> str:
     )
 
 
-FOOTER = (
-    "<p>Files stay on the machine that serves this page: uploads for an hour at most, results until they expire. "
-    '<a href="docs">The same for programs</a></p>'
-)
-
-
 def theme() -> gr.themes.Base:
-    """System fonts, one warm colour."""
+    """System fonts, and one colour that is dark enough for white letters and light enough for dark ones."""
     sans = [gr.themes.Font(name) for name in ("system-ui", "-apple-system", "Segoe UI", "sans-serif")]
     mono = [gr.themes.Font(name) for name in ("ui-monospace", "Consolas", "monospace")]
-    return gr.themes.Base(
-        primary_hue=gr.themes.colors.amber,
-        secondary_hue=gr.themes.colors.amber,
+    made = gr.themes.Base(
+        primary_hue=gr.themes.colors.teal,
+        secondary_hue=gr.themes.colors.teal,
         neutral_hue=gr.themes.colors.stone,
+        radius_size=gr.themes.sizes.radius_md,
         font=sans,
         font_mono=mono,
+    )
+    return made.set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_text_color="white",
+        block_label_text_color="*neutral_700",
+        block_label_text_color_dark="*neutral_200",
+        block_title_text_color="*neutral_800",
+        block_title_text_color_dark="*neutral_100",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        input_placeholder_color="*neutral_500",
+        link_text_color="*primary_700",
+        link_text_color_dark="*primary_300",
+        color_accent="*primary_700",
+        block_border_width="1px",
     )
 
 
 CSS = """
-.bar { width: 100%; height: .75rem }
-.seen { display: block; max-width: 100%; width: auto; height: auto; max-height: 70vh; border-radius: .5rem }
-.wrong { border-left: .25rem solid #b91c1c; padding: .25rem .75rem }
-.version { font-weight: 400; font-size: 1rem; opacity: .8 }
+.gradio-container { max-width: 76rem !important; margin: 0 auto !important }
+#header h1 { margin: .5rem 0 0; font-size: 1.75rem }
+#header p, #footer p { margin: .25rem 0 0 }
+#footer { margin-top: 2rem; font-size: .9rem }
+.version { font-weight: 400; font-size: 1rem }
+#consent { padding: 1rem; gap: .75rem; border: 1px solid var(--border-color-primary) }
+#consent, #consent > .styler { background: var(--background-fill-secondary); --block-background-fill: transparent }
+#consent h2 { margin: 0; font-size: 1.15rem }
+#consent p { margin: .25rem 0 0 }
+#consent fieldset, #consent .block { border: 0; padding: 0 }
+#declare { align-self: flex-start; max-width: 12rem }
+#declared { align-items: center }
+.plain, .plain > .styler { background: transparent; gap: var(--layout-gap); border: 0; overflow: visible }
+.bar { width: 100%; height: .75rem; accent-color: var(--primary-700) }
+.seen { display: block; max-width: 100%; width: auto; height: auto; max-height: 70vh; margin: .5rem 0;
+  border-radius: .5rem }
+.preview { opacity: .85 }
+.figures { font-variant-numeric: tabular-nums }
+.said p { margin: 0; padding: .35rem .75rem; border-left: .25rem solid var(--primary-700) }
+.said p.wrong { border-color: #dc2626; font-weight: 600 }
+.downloads { display: flex; flex-wrap: wrap; gap: .5rem }
+.download { padding: .4rem .9rem; border: 1px solid currentcolor; border-radius: .5rem; font-weight: 600 }
+.warning { border-left: .25rem solid #d97706; padding: .25rem .75rem }
+.verdict { border: 1px solid var(--border-color-primary); border-left-width: .5rem; border-radius: .5rem;
+  padding: .75rem 1rem }
+.verdict h2 { margin: 0 0 .5rem; font-size: 1.2rem }
+.verdict.good { border-left-color: #15803d }
+.verdict.warned { border-left-color: #d97706 }
+.verdict.bad { border-left-color: #dc2626 }
+.verdict pre { overflow-x: auto; max-height: 24rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8rem }
+:focus-visible { outline: 2px solid var(--primary-500) !important; outline-offset: 2px }
+@media (max-width: 640px) {
+  .gradio-container { padding: .5rem !important }
+  #consent { padding: .75rem }
+}
 """
 
 SCRIPT = """

@@ -8,12 +8,12 @@ import gradio as gr
 
 import gioconda
 from gioconda.web.live.sessions import Sessions
-from gioconda.web.page import animate, consent, look
-from gioconda.web.page.context import Context
+from gioconda.web.page import animate, consent, look, speak, verify
+from gioconda.web.page.context import Context, Running
 from gioconda.web.queue import JobQueue
 from gioconda.web.settings import Settings
 
-TABS = (("Animate", animate),)
+TABS = (("Animate", animate), ("Speak", speak), ("Verify", verify))
 """In the order in which they stand; each module builds its own."""
 
 
@@ -23,12 +23,13 @@ def build(settings: Settings, queue: JobQueue, live: Sessions) -> gr.Blocks:
     with page:
         gr.HTML(look.header(gioconda.__version__), elem_id="header")
         rights = consent.build()
-        context = Context(settings, queue, rights, live)
+        context = Context(settings, queue, rights, live, Running(queue))
         with gr.Tabs(elem_id="tabs"):
             for name, tab in TABS:
                 with gr.Tab(name, id=name.lower()):
                     tab.build(context)
         gr.HTML(look.FOOTER, elem_id="footer")
+        page.unload(context.running.leave)
     page.queue(max_size=settings.queue + 64, default_concurrency_limit=None, api_open=False)
     return page
 

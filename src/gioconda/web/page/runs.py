@@ -50,45 +50,44 @@ class Panel:
     def wire(self, ask: Callable[..., Ask], inputs: Sequence[Component]) -> None:
         """Start a job at each click. ask: makes the request of the values of `inputs`; raises GiocondaError."""
 
-        async def run(rights: str, *values: Any) -> AsyncIterator[list[Any]]:
-            async for update in self._run(rights, ask, values):
+        async def run(request: gr.Request, rights: str, *values: Any) -> AsyncIterator[list[Any]]:
+            async for update in self._run(request.session_hash or "", rights, ask, values):
                 yield update
 
         outputs = [self.start, self.stop, self.said, self.shown, self.job]
-        self.start.click(
-            run,
-            [self._context.rights, *inputs],
-            outputs,
-            show_progress="hidden",
-            concurrency_limit=None,
-            api_visibility="private",
-        )
-        self.stop.click(
-            self._cancel,
-            [self.job],
-            [self.stop],
-            show_progress="hidden",
-            concurrency_limit=None,
-            api_visibility="private",
-        )
+        quiet: dict[str, Any] = {
+            "show_progress": "hidden",
+            "concurrency_limit": None,
+            "api_visibility": "private",
+        }
+        self.start.click(run, [self._context.rights, *inputs], outputs, **quiet)
+        self.stop.click(self._cancel, [self.job], [self.stop], **quiet)
 
     async def _run(
-        self, rights: str, ask: Callable[..., Ask], values: tuple[Any, ...]
+        self, session: str, rights: str, ask: Callable[..., Ask], values: tuple[Any, ...]
     ) -> AsyncIterator[list[Any]]:
-        queue = self._context.queue
+        queue, running = self._context.queue, self._context.running
         try:
             request, files = _request(rights, *ask(*values))
             job = await asyncio.to_thread(queue.submit, request, files)
-            said = ""
-            async for state in states(queue, job):
-                words, shown = telling.phase(state), telling.progress(state)
-                yield [_BUSY[0], _BUSY[1], gr.skip() if words == said else telling.say(words), shown, job]
-                said = words
+            running.add(session, job)
+            try:
+                said = ""
+                async for state in states(queue, job):
+                    words, shown = telling.phase(state), await self._progress(state)
+                    yield [*_BUSY, gr.skip() if words == said else telling.say(words), shown, job]
+                    said = words
+            finally:
+                running.drop(session, job)
             told = telling.say(telling.end(state), wrong=state.state == "failed")
             shown = await asyncio.to_thread(self._show, queue, state) if state.state == "done" else ""
             yield [*_IDLE, told, shown, job]
         except GiocondaError as error:
             yield [*_IDLE, telling.say(str(error), wrong=True), "", ""]
+
+    async def _progress(self, state: JobState) -> str:
+        frame = await asyncio.to_thread(self._context.queue.preview, state.id)
+        return telling.progress(state, frame)
 
     async def _cancel(self, job: str) -> dict[str, Any]:
         if job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from html import escape
 
 from gioconda.web.queue import JobQueue
@@ -9,8 +10,7 @@ from gioconda.web.state import JobState, Output
 
 _STAGES = {
     "track": "Reading the motion off the video",
-    "hear": "Listening to the voice",
-    "say": "Saying the text",
+    "listen": "Listening to the voice",
     "mouths": "Collecting mouths",
     "photos": "Reading the photos",
     "adapt": "Fitting the networks",
@@ -37,8 +37,8 @@ def phase(state: JobState) -> str:
     return _STAGES.get(state.progress.stage, state.progress.stage.capitalize())
 
 
-def progress(state: JobState) -> str:
-    """A bar with the rate and the time left; nothing while nobody knows."""
+def progress(state: JobState, frame: bytes | None = None) -> str:
+    """A bar with the rate and the time left, and the latest frame (a JPEG) below."""
     now = state.progress
     if state.state != "running" or now is None:
         return '<progress class="bar" aria-label="Progress"></progress>' if not state.final else ""
@@ -51,8 +51,15 @@ def progress(state: JobState) -> str:
         parts.append(f"{_duration(now.seconds_left)} left")
     return (
         f'<progress class="bar" aria-label="Progress"{share}></progress>'
-        f'<p class="figures">{escape(", ".join(parts))}</p>'
+        f'<p class="figures">{escape(", ".join(parts))}</p>{_frame(frame)}'
     )
+
+
+def _frame(frame: bytes | None) -> str:
+    if frame is None:
+        return ""
+    data = base64.b64encode(frame).decode()
+    return f'<img class="seen preview" src="data:image/jpeg;base64,{data}" alt="The latest frame">'
 
 
 def end(state: JobState) -> str:

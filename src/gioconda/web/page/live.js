@@ -1,0 +1,119 @@
+// The tab Live. Webcam pictures go out while fewer than DEPTH are under way: the latest wins, and none waits in a row.
+const DEPTH = 2, LONGEST = 384, QUALITY = 0.85;
+const find = (selector) => element.querySelector(selector);
+const live = find(".live"), canvas = find("canvas"), video = find("video"), told = find(".told"), figures = find(".figures");
+const context = canvas.getContext("2d");
+const taken = document.createElement("canvas");
+let session = "", stream = null, under = 0, sent = 0, drawn = 0, calibrate = false, faceless = 0, times = [];
+
+const say = (words) => { if (told.textContent !== words) told.textContent = words; };
+
+async function begin() {
+  live.hidden = false;
+  figures.textContent = "";
+  under = sent = drawn = faceless = 0;
+  calibrate = false;
+  times = [];
+  if (!navigator.mediaDevices) return end("The browser gives the webcam to pages of https:// and of this machine alone.");
+  say("The browser asks whether the page may use the webcam.");
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({
+      video: { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 }, facingMode: "user" }, audio: false,
+    });
+  } catch (error) {
+    return end(error.name === "NotAllowedError" ? "The webcam was not allowed." : "No webcam can be used.");
+  }
+  stream.getVideoTracks()[0].addEventListener("ended", () => end("The webcam has ended."));
+  video.srcObject = stream;
+  await video.play().catch(() => {});
+  say("Look straight ahead, your mouth shut.");
+  next(session);
+}
+
+function end(words) {
+  if (stream) for (const track of stream.getTracks()) track.stop();
+  stream = video.srcObject = null;
+  if (session) fetch(`v1/live/${session}/end`, { method: "POST" }).catch(() => {});
+  session = "";
+  find(".stop").disabled = find(".neutral").disabled = true;
+  say(words);
+}
+
+// once for each new picture of the webcam
+function next(mine) {
+  if (mine !== session || !stream) return;
+  const again = () => { send(mine); next(mine); };
+  if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(again);
+  else setTimeout(again, 33);
+}
+
+function take() {
+  const scale = Math.min(1, LONGEST / Math.max(video.videoWidth, video.videoHeight));
+  taken.width = Math.round(video.videoWidth * scale);
+  taken.height = Math.round(video.videoHeight * scale);
+  const paper = taken.getContext("2d");
+  if (find(".mirror").checked) paper.setTransform(-1, 0, 0, 1, taken.width, 0);
+  paper.drawImage(video, 0, 0, taken.width, taken.height);
+  return new Promise((done) => { taken.toBlob(done, "image/jpeg", QUALITY); });
+}
+
+async function send(mine) {
+  if (under >= DEPTH || !video.videoWidth) return;
+  under += 1;
+  const number = ++sent, began = performance.now();
+  try {
+    const jpeg = await take(), how = calibrate ? "?calibrate=true" : "";
+    calibrate = false;
+    const answer = await fetch(`v1/live/${mine}/follow${how}`, { method: "POST", body: jpeg });
+    if (mine !== session) return;
+    if (answer.status === 200) await draw(await answer.blob(), number, began);
+    else if (answer.status === 204) missing();
+    else if (answer.status !== 429) end((await answer.json().catch(() => ({}))).error || "The server refuses this.");
+  } catch (error) {
+    if (mine === session) end("The server does not answer.");
+  } finally {
+    under -= 1;
+  }
+}
+
+function missing() {
+  faceless += 1;
+  if (faceless > 3) say("No face seen.");
+}
+
+async function draw(blob, number, began) {
+  const picture = await createImageBitmap(blob);
+  if (number > drawn) { // pictures may overtake each other
+    drawn = number;
+    context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+    element.dispatchEvent(new CustomEvent("drawn", { detail: { asked: began } }));
+    count(began);
+    if (faceless || sent > 20) say("");
+    faceless = 0;
+  }
+  picture.close();
+}
+
+function count(began) {
+  const now = performance.now();
+  times = times.filter(([at]) => now - at < 2000);
+  times.push([now, now - began]);
+  if (drawn % 10) return;
+  const delays = times.map(([, delay]) => delay).sort((a, b) => a - b);
+  const rate = (times.length - 1) / Math.max(0.001, (now - times[0][0]) / 1000);
+  figures.textContent = `${rate.toFixed(0)} frames a second, ${delays[delays.length >> 1].toFixed(0)} ms behind`;
+}
+
+find(".stop").addEventListener("click", () => end("Stopped. Nothing of the webcam was kept."));
+find(".neutral").addEventListener("click", () => { calibrate = true; });
+
+watch("value", () => {
+  const value = props.value;
+  if (!value || !value.session || value.session === session) return;
+  if (session) end("");
+  session = value.session;
+  find(".stop").disabled = find(".neutral").disabled = false;
+  begin();
+});
+
+window.addEventListener("pagehide", () => { if (session) navigator.sendBeacon(`v1/live/${session}/end`); });
