@@ -23,6 +23,8 @@ class Limits:
     csv_bytes: int = 256 * 2**20
     identity_bytes: int = 512 * 2**20
     weights_bytes: int = 2 * 2**30  # a network, or its weights
+    table_bytes: int = 64 * 2**20  # a table of jobs
+    table_lines: int = 100_000
     header_bytes: int = 8 * 2**20  # of a safetensors file
     faces: int = 16  # of one picture; the largest count
     output_side: int = 4096  # longest side of what is written

@@ -1,4 +1,4 @@
-"""The command line: `gioconda animate`, `speak`, `track`, `edit`, `verify`, `serve`, `doctor`, `demo`.
+"""The command line: `gioconda animate`, `speak`, `track`, `edit`, `verify`, `batch`, `serve`, `doctor`, `demo`.
 
 For those who train: `prepare`, `train`, `export`, `evaluate`.
 """
@@ -15,7 +15,14 @@ from types import FrameType
 
 import typer
 
-from gioconda.cli import adaptation, evaluation, serving, speaking, training  # noqa: F401  (their commands join the others)
+from gioconda.cli import (  # noqa: F401  (their commands join the others)
+    adaptation,
+    batching,
+    evaluation,
+    serving,
+    speaking,
+    training,
+)
 from gioconda.cli.commands import app
 from gioconda.errors import GiocondaError
 

@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 from gioconda.cluster.crew import Crew, Lost, Raised
 from gioconda.errors import GiocondaError
 
-__all__ = ["RETRIES", "Crew", "Lost", "attempt", "crew", "each"]
+__all__ = ["LOCAL", "RETRIES", "Crew", "Lost", "attempt", "crew", "each"]
 
+LOCAL = "local"  # Ray, started on this machine for the purpose
 RETRIES = 2  # where a process or a machine is lost
 TICK = 0.5  # seconds between looks
 GRACE = 10.0  # seconds beyond its time after which a task's process is ended from within
