@@ -36,6 +36,6 @@ def _items(paragraph: str, field: re.Pattern[str]) -> str:
     split = field.sub(r"\n- `\1`: ", paragraph)
     if split == paragraph:
         return paragraph
-    split = re.sub(r"(?<=\.) (Raises|Returns|Frames always) ", r"\n\n\1 ", split)
-    head, _, items = split.partition("\n")
-    return f"{head.strip()}\n\n{items}".strip()
+    head, *items = (line.rstrip() for line in split.split("\n"))
+    items[-1] = re.sub(r"(?<=\.) (Raises|Returns) ", r"\n\n\1 ", items[-1])
+    return "\n".join([head, "", *items]).strip()
