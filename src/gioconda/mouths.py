@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -246,13 +246,18 @@ def _usable(
     return np.asarray(good, bool)
 
 
-def adapt_speech(sources: Sequence[PathLike], out: PathLike, report: Progress) -> Bank:
+def adapt_speech(
+    sources: Sequence[PathLike], out: PathLike, report: Progress, *, rights: str | None = None
+) -> Bank:
     """Make a bank of one person's videos, and folders of them, and write its file.
 
+    rights: what entitles to the likeness; kept in the file.
     Raises InputError, NoFaceError or OutputError.
     """
     target = media.check_output(out, (banks.SUFFIX,))
     made = build(sources, report)
+    if rights is not None:
+        made = replace(made, about={**made.about, "rights": rights})
     media.write_whole(target, banks.encode(made))
     return made
 

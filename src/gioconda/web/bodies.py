@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from gioconda.errors import LimitError
 from gioconda.orders import PHOTOS
 from gioconda.web import files
-from gioconda.web.requests import EXAMPLES, JOB
+from gioconda.web.requests import EXAMPLES, JOB, SOURCES
 from gioconda.web.settings import Settings
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -26,6 +26,12 @@ _PARTS: dict[str, Any] = {
     "motion": {**_FILE, "description": "animate: a video, a sound, .npz, or Live Link Face's .csv."},
     "audio": {**_FILE, "description": "speak: a sound, or a video with sound."},
     "bank": {**_FILE, "description": "speak: mouths of a video's person."},
+    "source": {
+        "type": "array",
+        "items": _FILE,
+        "maxItems": SOURCES,
+        "description": "adapt: photos or videos of one person.",
+    },
     "file": {**_FILE, "description": "verify: what is to be verified."},
     "sidecar": {**_FILE, "description": "verify: the manifest beside it."},
 }

@@ -29,6 +29,7 @@ _ACCEPTED: dict[str, tuple[str, ...]] = {
     "motion": (_PICTURE, _MOVING, _SOUND, "motion"),  # pictures may move
     "audio": (_SOUND, _MOVING),
     "bank": ("identity",),
+    "source": (_PICTURE, _MOVING),
     "file": (_PICTURE, _MOVING),
     "sidecar": ("sidecar",),
 }

@@ -33,9 +33,9 @@ _HEADERS = {
     "permissions-policy": "geolocation=(), payment=(), usb=()",
 }
 NO_CONTENT = "default-src 'none'; frame-ancestors 'none'; sandbox"
-# Gradio's scripts are inline and make functions of templates; nothing may come from, or go to, another site
+# Gradio's scripts are inline, or made of templates and pieces; nothing may come from, or go to, another site
 _PAGE = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "default-src 'self'; script-src 'self' blob: 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
     "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 )

@@ -10,7 +10,7 @@ from gioconda.errors import InputError, LimitError
 from gioconda.orders import Order, carry_out
 from gioconda.pipeline import Result
 from gioconda.sources import Progress, mime_of
-from gioconda.web.requests import JOB, JobRequest, VerifyRequest
+from gioconda.web.requests import JOB, AdaptRequest, JobRequest, VerifyRequest
 from gioconda.web.state import Output
 
 __all__ = ["JOB", "check_length", "perform"]
@@ -21,6 +21,8 @@ def perform(request: JobRequest, report: Progress) -> Output:
     out = Path("result" + request.suffix)
     if isinstance(request, VerifyRequest):
         return _verify(out)
+    if isinstance(request, AdaptRequest):
+        return _adapt(request, out, report)
     options = request.model_dump(exclude={"kind", "format"})
     order = Order(request.kind, {role: _all(role) for role in request.roles}, options)
     return _told(carry_out(order, out, report))
@@ -30,6 +32,22 @@ def _verify(out: Path) -> Output:
     verdict = pipeline.verify(_one("file")).to_json()
     out.write_text(json.dumps(verdict, indent=2), encoding="utf-8")
     return Output(media_type="application/json", bytes=out.stat().st_size)
+
+
+def _adapt(request: AdaptRequest, out: Path, report: Progress) -> Output:
+    left_out: tuple[str, ...] = ()
+    if request.purpose == "speech":
+        from gioconda import mouths
+
+        mouths.adapt_speech(_all("source"), out, report, rights=request.rights)
+    else:
+        from gioconda.training.fewshot.adapt import Settings
+        from gioconda.training.fewshot.person import adapt_person
+
+        settings = Settings(steps=request.steps)
+        made = adapt_person(_all("source"), out, settings, report=report, rights=request.rights)
+        left_out = tuple(f"left out: {line}" for line in made.left_out)
+    return Output(media_type="application/octet-stream", bytes=out.stat().st_size, warnings=left_out)
 
 
 def _told(made: Result) -> Output:
@@ -59,7 +77,7 @@ def _one(role: str) -> Path:
 
 def check_length(most_seconds: float) -> None:
     """LimitError if a video or sound in the present folder is longer than the server takes."""
-    for path in (path for role in ("portrait", "motion", "audio") for path in _all(role)):
+    for path in (path for role in ("portrait", "motion", "audio", "source") for path in _all(role)):
         if path.suffix in (".npz", ".csv", ".safetensors"):
             continue
         if media.is_video(path):

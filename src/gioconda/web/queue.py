@@ -157,7 +157,7 @@ class JobQueue:
         state = self.state(job)
         if state.state != "done":
             raise NotDoneError(f"the job is {state.state}; it has no result")
-        suffixes = (".mp4", ".webm", ".gif", ".png", ".jpg", ".webp", ".json")
+        suffixes = (".mp4", ".webm", ".gif", ".png", ".jpg", ".webp", ".json", ".safetensors")
         for suffix in suffixes:
             if (path := self.folders.inside(job, f"result{suffix}")) is not None:
                 return path

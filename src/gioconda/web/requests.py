@@ -1,8 +1,9 @@
-"""The four kinds of job that can be asked for, with the options of the Python API and their bounds."""
+"""The kinds of job that can be asked for, with the options of the Python API and their bounds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -10,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from gioconda.errors import InputError
 from gioconda.limits import LIMITS
 from gioconda.orders import ROLES, Roles
+
+SOURCES = 32  # photos and videos that a person is fitted to, at most
 
 _RIGHTS = "What entitles you to use this likeness; written into the signed manifest."
 
@@ -172,10 +175,36 @@ class VerifyRequest(_Request):
         return ".json"
 
 
-JobRequest: TypeAlias = AnimateRequest | SpeakRequest | EditRequest | VerifyRequest
+class AdaptRequest(_Request):
+    """Fit the few-shot networks to files `source` of one person, or collect mouths of videos: a file for later jobs."""
+
+    roles: ClassVar[Roles] = {"source": (1, SOURCES)}
+
+    kind: Literal["adapt"]
+    rights: Rights
+    purpose: Literal["fewshot", "speech"] = Field(
+        default="fewshot", description="A portrait for engine fewshot, or a bank for engine lipsync."
+    )
+    steps: int = Field(default=0, ge=0, le=2000, description="Of fitting; 0: by the number of photos.")
+
+    @property
+    def suffix(self) -> str:
+        """Of an identity file or a bank."""
+        return ".safetensors"
+
+    def check_files(self, counts: Mapping[str, int]) -> None:
+        """As for all, and that this installation can fit networks."""
+        super().check_files(counts)
+        if self.purpose == "fewshot" and find_spec("torch") is None:
+            raise InputError(
+                "this server cannot fit networks: it lacks PyTorch (pip install 'gioconda[train]')"
+            )
+
+
+JobRequest: TypeAlias = AnimateRequest | SpeakRequest | EditRequest | VerifyRequest | AdaptRequest
 
 JOB: TypeAdapter[JobRequest] = TypeAdapter(Annotated[JobRequest, Field(discriminator="kind")])
-"""Reads any of the four from JSON, told apart by `kind`."""
+"""Reads any of them from JSON, told apart by `kind`."""
 
 
 _OWN = "It is my own likeness."
@@ -184,5 +213,6 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "speak": {"kind": "speak", "rights": _OWN, "text": "Good evening.", "voice": "f2"},
     "edit": {"kind": "edit", "rights": _OWN, "yaw": 10, "coefficients": {"mouthSmileLeft": 0.8}},
     "verify": {"kind": "verify"},
+    "adapt": {"kind": "adapt", "rights": _OWN, "purpose": "fewshot"},
 }
 """A request of each kind, as people would send it."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Kind: TypeAlias = Literal["animate", "speak", "edit", "verify"]
+Kind: TypeAlias = Literal["animate", "speak", "edit", "verify", "adapt"]
 Phase: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
 
 FINAL: tuple[Phase, ...] = ("done", "failed", "cancelled")
@@ -19,7 +19,7 @@ class Progress(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    stage: str = Field(description="track, hear, render, ...", examples=["render"])
+    stage: str = Field(description="track, listen, render, adapt, ...", examples=["render"])
     done: int = Field(ge=0, description="Frames, or other units of the stage.")
     total: int = Field(ge=0, description="0 where nobody knows.")
     rate: float | None = Field(default=None, ge=0, description="Units a second.")

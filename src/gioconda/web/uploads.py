@@ -13,17 +13,16 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
 from gioconda.errors import InputError, LimitError
-from gioconda.orders import PHOTOS
 from gioconda.web.files import HEAD, ROLES, own_name, too_large
 from gioconda.web.refusals import MalformedError
-from gioconda.web.requests import JOB, JobRequest
+from gioconda.web.requests import JOB, SOURCES, JobRequest
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 FIELD = "job"
 FIELD_BYTES = 256 * 2**10
-_FILES = PHOTOS + 4  # more than any kind of job takes
+_FILES = SOURCES  # more than any kind of job takes
 _HEADER_BYTES = 8 * 2**10  # of one part
 
 

@@ -40,10 +40,12 @@ def adapt_person(
     *,
     frames: int = 8,
     report: Progress = lambda *_: None,
+    rights: str | None = None,
 ) -> Adapted:
     """Fit the few-shot networks to the photos and videos of one person and write an identity file.
 
     frames: how many of each video are taken, evenly spread. Sources without a face are left out, unless all are.
+    rights: what entitles to the likeness; kept in the file.
     Raises InputError, NoFaceError, WeightsError or OutputError.
     """
     settings = settings or Settings()
@@ -60,6 +62,8 @@ def adapt_person(
         "settings": options,
         "sources": [{"name": one.name, "sha256": one.sha256} for one in photos],
     }
+    if rights is not None:
+        about["rights"] = rights
     content = identity.encode(identity.Identity(kept.image, kept.face.landmarks, fitted, about))
     media.write_whole(target, content)
     return Adapted(target, len(photos), seconds, tuple(left_out))

@@ -18,7 +18,7 @@ LEAST, MOST = 3, 500  # characters, as a request takes
 def build() -> gr.State:
     """The question; the state holds the answer, "" until it is given."""
     rights = gr.State("")
-    with gr.Group(elem_id="consent") as asked:
+    with gr.Column(elem_id="consent") as asked:
         gr.HTML(
             "<h2>What entitles you to use this likeness?</h2><p>Asked once a session. Your answer is written into the "
             "signed manifest of everything that you make.</p>"
@@ -45,5 +45,4 @@ def _declare(choice: str | None, words: str) -> tuple[Any, ...]:
     if not LEAST <= len(right) <= MOST:
         told = "choose what entitles you" if choice != _OTHER else f"say it in {LEAST} to {MOST} characters"
         return gr.skip(), gr.skip(), gr.skip(), gr.skip(), say(told, wrong=True)
-    right = right if right.endswith(".") else f"{right}."
     return right, gr.update(visible=False), gr.update(visible=True), say(f"You declared: {right}"), ""

@@ -57,20 +57,26 @@ def theme() -> gr.themes.Base:
 
 
 CSS = """
-.gradio-container { max-width: 76rem !important; margin: 0 auto !important }
+.gradio-container { max-width: 76rem !important; margin: 0 auto !important; width: 100% }
+.gradio-container main, .gradio-container main > .wrap { width: 100% }
 #header h1 { margin: .5rem 0 0; font-size: 1.75rem }
 #header p, #footer p { margin: .25rem 0 0 }
 #footer { margin-top: 2rem; font-size: .9rem }
 .version { font-weight: 400; font-size: 1rem }
-#consent { padding: 1rem; gap: .75rem; border: 1px solid var(--border-color-primary) }
-#consent, #consent > .styler { background: var(--background-fill-secondary); --block-background-fill: transparent }
+.html-container { padding: 0 !important }
+#consent { padding: 1rem; gap: .75rem; border: 1px solid var(--border-color-primary); border-radius: var(--radius-lg);
+  background: var(--background-fill-secondary) }
 #consent h2 { margin: 0; font-size: 1.15rem }
 #consent p { margin: .25rem 0 0 }
-#consent fieldset, #consent .block { border: 0; padding: 0 }
+#consent .block { border: 0; padding: 0; background: transparent }
 #declare { align-self: flex-start; max-width: 12rem }
 #declared { align-items: center }
 .plain, .plain > .styler { background: transparent; gap: var(--layout-gap); border: 0; overflow: visible }
-.bar { width: 100%; height: .75rem; accent-color: var(--primary-700) }
+.shown .bar { appearance: none; display: block; width: 100%; height: .6rem; margin: .5rem 0; border: 0;
+  border-radius: .3rem; overflow: hidden; background: var(--neutral-300) }
+.shown .bar::-webkit-progress-bar { background: var(--neutral-300) }
+.shown .bar::-webkit-progress-value { background: var(--primary-600) }
+.shown .bar::-moz-progress-bar { background: var(--primary-600) }
 .seen { display: block; max-width: 100%; width: auto; height: auto; max-height: 70vh; margin: .5rem 0;
   border-radius: .5rem }
 .preview { opacity: .85 }
@@ -78,7 +84,7 @@ CSS = """
 .said p { margin: 0; padding: .35rem .75rem; border-left: .25rem solid var(--primary-700) }
 .said p.wrong { border-color: #dc2626; font-weight: 600 }
 .downloads { display: flex; flex-wrap: wrap; gap: .5rem }
-.download { padding: .4rem .9rem; border: 1px solid currentcolor; border-radius: .5rem; font-weight: 600 }
+.fetch { padding: .4rem .9rem; border: 1px solid currentcolor; border-radius: .5rem; font-weight: 600 }
 .warning { border-left: .25rem solid #d97706; padding: .25rem .75rem }
 .verdict { border: 1px solid var(--border-color-primary); border-left-width: .5rem; border-radius: .5rem;
   padding: .75rem 1rem }
@@ -94,9 +100,20 @@ CSS = """
 }
 """
 
+# What Gradio leaves out: lines that are read out, and names of its buttons and of what lies within them.
 SCRIPT = """
 () => {
   document.documentElement.lang = "en";
-  for (const line of document.querySelectorAll(".said")) line.setAttribute("role", "status");
+  const names = { "common.upload": "Upload more", "common.clear": "Clear" };
+  const tend = () => {
+    for (const line of document.querySelectorAll(".said .html-container")) line.setAttribute("role", "status");
+    for (const button of document.querySelectorAll("button[aria-label^='common.']")) {
+      const name = names[button.ariaLabel] ?? button.ariaLabel.slice(7);
+      button.ariaLabel = button.title = name;
+    }
+    for (const input of document.querySelectorAll("button input[type=file]")) input.hidden = true;
+  };
+  tend();
+  new MutationObserver(tend).observe(document.body, { childList: true, subtree: true });
 }
 """

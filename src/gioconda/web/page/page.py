@@ -8,12 +8,12 @@ import gradio as gr
 
 import gioconda
 from gioconda.web.live.sessions import Sessions
-from gioconda.web.page import animate, consent, look, speak, verify
+from gioconda.web.page import adapt, animate, consent, look, speak, verify
 from gioconda.web.page.context import Context, Running
 from gioconda.web.queue import JobQueue
 from gioconda.web.settings import Settings
 
-TABS = (("Animate", animate), ("Speak", speak), ("Verify", verify))
+TABS = (("Animate", animate), ("Speak", speak), ("Verify", verify), ("Adapt", adapt))
 """In the order in which they stand; each module builds its own."""
 
 

@@ -73,7 +73,6 @@ def video(label: str, name: str, **options: Any) -> gr.Video:
         gr.Video(
             label=label,
             sources=["upload", "webcam"],
-            height=300,
             elem_id=name,
             buttons=[],
             webcam_options=gr.WebcamOptions(mirror=False),
@@ -86,7 +85,7 @@ def files(label: str, name: str, *, several: bool = False, types: Sequence[str],
     """One file, or several, of kinds such as ".npz" or "image"."""
     count: Any = "multiple" if several else "single"
     return unread(
-        gr.File(label=label, file_count=count, file_types=list(types), elem_id=name, height=140, **options)
+        gr.File(label=label, file_count=count, file_types=list(types), elem_id=name, height=170, **options)
     )
 
 

@@ -67,7 +67,7 @@ def end(state: JobState) -> str:
     if state.state == "done":
         return "Done"
     if state.state == "cancelled":
-        return "Cancelled; what was sent for it is deleted"
+        return "Cancelled"
     if state.state == "failed":
         return state.error or "It failed"
     return "The server is about to end; start again later"
@@ -92,11 +92,9 @@ def _seen(address: str, made: Output) -> str:
 
 
 def _downloads(state: JobState, address: str, made: Output) -> str:
-    links = [f'<a class="download" href="{address}" download>Download ({_bytes(made.bytes)})</a>']
+    links = [f'<a class="fetch" href="{address}" download>Download ({_bytes(made.bytes)})</a>']
     if made.sidecar:
-        links.append(
-            f'<a class="download" href="v1/jobs/{state.id}/sidecar" download>Its manifest (.c2pa)</a>'
-        )
+        links.append(f'<a class="fetch" href="v1/jobs/{state.id}/sidecar" download>Its manifest (.c2pa)</a>')
     return f'<p class="downloads">{" ".join(links)}</p>'
 
 
