@@ -101,6 +101,20 @@ def evaluate(
     ] = None,
     weights: Annotated[Path | None, _file("Another few-shot network, .safetensors.")] = None,
     tune_features: Annotated[Path | None, _file("SqueezeNet 1.1 .safetensors, for fine-tuning.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="People at once; 1 if not said, with --ray as many as it has cores.",
+            show_default=False,
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Work on a Ray cluster: auto, local, HOST:PORT.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Measure engines on unseen people: some photos in, held-out frames of the same person out.
 
@@ -126,6 +140,8 @@ def evaluate(
             people=people or (),
             embedder=embedder,
             features=features,
+            workers=workers or (None if ray else 1),
+            ray=ray,
             progress=progress or (lambda *_: None),
         )
     _tell(out, results)

@@ -125,7 +125,9 @@ def _prepare_fewshot(
     typer.echo(f"{out}: {held}, in {plural(done.shards, 'shard')}; {left_out}; {rate}")
 
 
-def _prepare_refiner(source: Path, out: Path, clips: int, workers: int | None, ray: str | None, seed: int) -> None:
+def _prepare_refiner(
+    source: Path, out: Path, clips: int, workers: int | None, ray: str | None, seed: int
+) -> None:
     from gioconda.training.refiner.prepare import Plan
     from gioconda.training.refiner.prepare import prepare as make
 

@@ -1,40 +1,22 @@
-"""`gioconda evaluate`: people one after the other, each by every method; then the report."""
+"""`gioconda evaluate`: people one after the other or several at once, each by every method; then the report."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from gioconda import media
-from gioconda.engines import Engine
 from gioconda.errors import InputError, OutputError
 from gioconda.threads import hold_blas
 from gioconda.training.evaluate import report, sheets
-from gioconda.training.evaluate.figures import Judge
-from gioconda.training.evaluate.methods import Methods, Report, made_by_all
-from gioconda.training.evaluate.protocol import Plan, find_people, gather
+from gioconda.training.evaluate.methods import Methods, Report
+from gioconda.training.evaluate.people import Meter, Tools, at_once, in_turn
+from gioconda.training.evaluate.protocol import Plan, find_people
 from gioconda.training.evaluate.results import Results
-from gioconda.training.evaluate.sheets import Sheet
-from gioconda.training.sources import Clip
 
 SIZES = (64, 1024)
-
-
-@dataclass
-class _Meter:
-    """Tells the progress of each stage; planned: steps of a stage, where they are known."""
-
-    report: Report
-    planned: dict[str, int]
-    done: dict[str, int] = field(default_factory=dict)
-
-    def step(self, stage: str) -> None:
-        """One more frame of a stage."""
-        self.done[stage] = self.done.get(stage, 0) + 1
-        self.report(stage, self.done[stage], self.planned.get(stage, 0))
 
 
 def evaluate(
@@ -46,22 +28,33 @@ def evaluate(
     people: Sequence[str] = (),
     embedder: Path | None = None,
     features: Path | None = None,
+    workers: int | None = 1,
+    ray: str | None = None,
     progress: Report = lambda *_: None,
 ) -> Results:
     """Measure the methods on the people below `folder`; report.json, report.md and a sheet a person go to `out`.
 
-    embedder, features: networks for CSIM, and for perceptual and Frechet distance. Raises InputError,
-    MissingFileError, WeightsError or OutputError; clips and people that cannot be used are listed in the result.
+    embedder, features: networks for CSIM, and for perceptual and Frechet distance. workers, ray: people at once, and
+    where (`cluster.crew`); the figures are the same. Raises InputError, MissingFileError, WeightsError or OutputError;
+    clips and people that cannot be used are listed in the result.
     """
     since = time.perf_counter()
     _check(plan)
     found = find_people(folder, people)
-    judge, engines, rows = Judge(embedder, features), methods.open(), methods.rows(plan.shots)
+    tools, rows = Tools(methods, embedder, features), methods.rows(plan.shots)
+    judge, engines = tools.open()
     results = Results(folder.resolve().name, plan, rows, judge.names, judge.frechet, judge.networks)
-    meter = _Meter(progress, {"render": (len(rows) - 1) * plan.frames * len(found)})
     hold_blas()
     with _made_folder(out):
-        drawn = list(_people(found, methods, engines, judge, results, meter))
+        if workers == 1 and ray is None:
+            meter = Meter(progress, {"render": (len(rows) - 1) * plan.frames * len(found)})
+            everybody = in_turn(found, plan, methods, engines, judge, results.left_out, meter)
+        else:
+            everybody = at_once(found, plan, tools, results.left_out, progress, workers=workers, ray=ray)
+        drawn = []
+        for one in everybody:
+            results.add(one.member, one.scores, one.truth)
+            drawn.append(one.sheet)
         if not drawn:
             raise InputError(f"{folder}: nobody could be evaluated; the last says: {results.left_out[-1]}")
         if len(results.measured) == 1:
@@ -98,27 +91,3 @@ def _made_folder(out: Path) -> Iterator[None]:
             with suppress(OSError):
                 out.rmdir()
         raise
-
-
-def _people(
-    found: dict[str, list[Clip]],
-    methods: Methods,
-    engines: dict[str, Engine],
-    judge: Judge,
-    results: Results,
-    meter: _Meter,
-) -> Iterator[Sheet]:
-    """Each person in turn: scored into the results, and what there is to look at."""
-    plan = results.plan
-    for name, clips in found.items():
-        person = gather(name, clips, plan, results.left_out, meter.step)
-        if person is None:
-            continue
-        looks = [judge.look(stretch.truth) for stretch in person.held]
-        made, scores = {}, {}
-        for row, pictures in made_by_all(person, plan, methods, engines, meter.step, meter.report):
-            scores[row] = judge.score(pictures, person.held, looks)
-            made[row] = sheets.moments(pictures)
-        results.add(person, scores, judge.features_of(person.held))
-        truth = sheets.moments([stretch.truth for stretch in person.held])
-        yield Sheet(name, sheets.first_shots(person, plan.size), truth, made, person.inputs)

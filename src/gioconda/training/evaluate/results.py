@@ -12,7 +12,7 @@ from gioconda.training.evaluate import bootstrap
 from gioconda.training.evaluate.bootstrap import Estimate, Indices
 from gioconda.training.evaluate.figures import Score
 from gioconda.training.evaluate.methods import FEED_FORWARD, TUNED, Row
-from gioconda.training.evaluate.protocol import Person, Plan
+from gioconda.training.evaluate.protocol import Plan
 from gioconda.training.frechet import frechet
 from gioconda.types import FloatArray
 
@@ -46,9 +46,9 @@ class Results:
     truths: dict[str, FloatArray] = field(default_factory=dict)
     seconds: float = 0.0
 
-    def add(self, person: Person, scores: dict[Row, Score], truth: FloatArray | None) -> None:
+    def add(self, person: Member, scores: dict[Row, Score], truth: FloatArray | None) -> None:
         """Take in one person's scores, and the truth's features where there are any."""
-        self.people.append(Member(person.name, len(person.shots), person.frames, person.one_clip))
+        self.people.append(person)
         for row, score in scores.items():
             self.scores.setdefault(row, {})[person.name] = score
         if truth is not None:
