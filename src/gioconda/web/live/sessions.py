@@ -51,7 +51,7 @@ class Session:
 
     def __init__(self, use: Use, settings: Settings, log: Path) -> None:
         self.use: Use = use
-        self.began = self.asked = time.monotonic()
+        self.ready, self.asked = False, time.monotonic()
         self._lock, self._room = threading.Lock(), threading.BoundedSemaphore(WAITING)
         self._refused: tuple[int, int] = 0, 0
         environment = {name: value for name, value in os.environ.items() if name != "GIOCONDA_TOKEN"}
@@ -66,7 +66,8 @@ class Session:
                 start_new_session=True,
             )
         self._answers: queue.SimpleQueue[wire.Message | None] = queue.SimpleQueue()
-        threading.Thread(target=self._read, name="gioconda-live", daemon=True).start()
+        self._reader = threading.Thread(target=self._read, name="gioconda-live", daemon=True)
+        self._reader.start()
 
     @property
     def pid(self) -> int:
@@ -92,6 +93,7 @@ class Session:
         )
         if "failed" in told:
             raise InputError(str(told["failed"]))
+        self.ready, self.asked = True, time.monotonic()
         return picture
 
     def ask(self, header: dict[str, Any], payload: bytes = b"") -> wire.Message:
@@ -147,6 +149,11 @@ class Session:
             else:
                 os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
+        self._reader.join(1.0)
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    stream.close()
 
 
 class Sessions:
@@ -178,12 +185,12 @@ class Sessions:
             raise InputError("first declare what entitles you to use this likeness")
         name = secrets.token_urlsafe(16)
         folder = self._folder / name
-        with self._lock:
-            self._make_room(use)
-            session = self._open[name] = Session(use, self._settings, self._folder / "live.log")
         try:
             folder.mkdir(mode=0o700)
             files.adopt(folder, {"portrait": [portrait]}, self._settings.upload_bytes)
+            with self._lock:
+                self._make_room(use)
+                session = self._open[name] = Session(use, self._settings, self._folder / "live.log")
             picture = session.begin(next(folder.iterdir()), self._limits())
         except BaseException as error:
             self.close(name)
@@ -249,5 +256,5 @@ class Sessions:
                     self.close(name)
 
     def _over(self, session: Session) -> bool:
-        idle = time.monotonic() - session.asked > max(self._idle[session.use], 0.0)
+        idle = session.ready and time.monotonic() - session.asked > self._idle[session.use]
         return idle or not session.alive or session.memory() > self._settings.memory_bytes

@@ -193,6 +193,9 @@ async function save() {
   say("Saved as keyframes.npz: give it to Animate as the motion.");
 }
 
+// Gradio hides what overflows, which would keep the picture from staying in sight
+element.closest(".gradio-container")?.style.setProperty("overflow", "clip");
+
 watch("value", () => {
   const value = props.value;
   if (!value || value.session === session) return;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,18 @@ from gioconda.web.live.looks import LONGEST_SECONDS, MOST_KEYS
 from gioconda.web.live.sessions import SIDES
 from gioconda.web.page import sliders, telling
 from gioconda.web.page.context import Context
-from gioconda.web.page.parts import picture
+from gioconda.web.page.parts import QUIET, portrait
 from gioconda.web.page.runs import Ask, Panel
 
 _HERE = Path(__file__).parent
 _WHOLE, _FACE = "The whole picture", "The face, 512 pixels"
-_QUIET: dict[str, Any] = {
-    "show_progress": "hidden",
-    "concurrency_limit": None,
-    "api_visibility": "private",
-}
 
 
 def build(context: Context) -> None:
     """The tab."""
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
-            portrait = picture("Portrait", "edit-portrait")
+            chosen = portrait("edit")
         with gr.Column(scale=3, min_width=280):
             gr.HTML(
                 "<p>Take a portrait, then move its face with the sliders. What you see while you do so is a preview; "
@@ -49,21 +45,20 @@ def build(context: Context) -> None:
         extent = gr.Radio([_WHOLE, _FACE], value=_WHOLE, label="What is saved", elem_id="edit-extent")
         kind = gr.Radio(["png", "jpg", "webp"], value="png", label="Format", elem_id="edit-format")
     panel = Panel(context, "Save as a signed picture", name="edit")
-    panel.wire(_ask, [stage, portrait, extent, kind])
+    panel.wire(_ask, [stage, chosen, extent, kind])
 
-    async def begin(rights: str, path: str | None, shown: Any) -> tuple[Any, str]:
+    async def begin(rights: str, path: str | None, shown: Any) -> AsyncIterator[tuple[Any, str]]:
+        yield gr.skip(), telling.say("Setting the portrait up")
         if isinstance(shown, dict) and isinstance(shown.get("session"), str):
             await asyncio.to_thread(context.live.close, shown["session"])
         try:
-            return await opened(context, "edit", path, rights), telling.say("Ready: move the sliders")
+            yield await opened(context, "edit", path, rights), telling.say("Ready: move the sliders")
         except GiocondaError as error:
-            return {"session": ""}, telling.say(str(error), wrong=True)
+            yield {"session": ""}, telling.say(str(error), wrong=True)
 
-    inputs, outputs = [context.rights, portrait, stage], [stage, said]
-    start.click(lambda: telling.say("Setting the portrait up"), None, said, queue=False, **_QUIET).then(
-        begin, inputs, outputs, **_QUIET
-    )
-    stage.restart(begin, inputs, outputs, **_QUIET)
+    inputs, outputs = [context.rights, chosen, stage], [stage, said]
+    start.click(begin, inputs, outputs, **QUIET)
+    stage.restart(begin, inputs, outputs, **QUIET)
 
 
 async def opened(context: Context, use: Any, path: str | None, rights: str) -> dict[str, Any]:

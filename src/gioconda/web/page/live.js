@@ -106,6 +106,7 @@ function count(began) {
 
 find(".stop").addEventListener("click", () => end("Stopped. Nothing of the webcam was kept."));
 find(".neutral").addEventListener("click", () => { calibrate = true; });
+find(".mirror").addEventListener("change", (event) => { live.classList.toggle("plain", !event.target.checked); });
 
 watch("value", () => {
   const value = props.value;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,16 @@ from gioconda.web.live.sessions import MOST, SIDES
 from gioconda.web.page import telling
 from gioconda.web.page.context import Context
 from gioconda.web.page.edit import opened
-from gioconda.web.page.parts import picture
+from gioconda.web.page.parts import QUIET, portrait
 
 _HERE = Path(__file__).parent
-_QUIET: dict[str, Any] = {
-    "show_progress": "hidden",
-    "concurrency_limit": None,
-    "api_visibility": "private",
-}
 
 
 def build(context: Context) -> None:
     """The tab."""
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
-            portrait = picture("Portrait", "live-portrait")
+            chosen = portrait("live")
         with gr.Column(scale=3, min_width=280):
             gr.HTML(
                 "<p>Your webcam moves the portrait, here in the page and nowhere else: there is no virtual camera. "
@@ -44,15 +40,14 @@ def build(context: Context) -> None:
         value=None,
     )
 
-    async def begin(rights: str, path: str | None) -> tuple[Any, str]:
+    async def begin(rights: str, path: str | None) -> AsyncIterator[tuple[Any, str]]:
+        yield gr.skip(), telling.say("Setting the portrait up")
         try:
-            return await opened(context, "live", path, rights), ""
+            yield await opened(context, "live", path, rights), ""
         except GiocondaError as error:
-            return gr.skip(), telling.say(str(error), wrong=True)
+            yield gr.skip(), telling.say(str(error), wrong=True)
 
-    start.click(lambda: telling.say("Setting the portrait up"), None, said, queue=False, **_QUIET).then(
-        begin, [context.rights, portrait], [stage, said], **_QUIET
-    )
+    start.click(begin, [context.rights, chosen], [stage, said], **QUIET)
 
 
 def _template() -> str:

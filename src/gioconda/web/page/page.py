@@ -8,12 +8,20 @@ import gradio as gr
 
 import gioconda
 from gioconda.web.live.sessions import Sessions
-from gioconda.web.page import adapt, animate, consent, look, speak, verify
+from gioconda.web.page import adapt, animate, consent, edit, look, speak, verify
+from gioconda.web.page import live as live_tab
 from gioconda.web.page.context import Context, Running
 from gioconda.web.queue import JobQueue
 from gioconda.web.settings import Settings
 
-TABS = (("Animate", animate), ("Speak", speak), ("Verify", verify), ("Adapt", adapt))
+TABS = (
+    ("Animate", animate),
+    ("Speak", speak),
+    ("Edit", edit),
+    ("Live", live_tab),
+    ("Adapt", adapt),
+    ("Verify", verify),
+)
 """In the order in which they stand; each module builds its own."""
 
 
