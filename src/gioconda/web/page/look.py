@@ -40,7 +40,7 @@ def theme() -> gr.themes.Base:
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",
-        button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_800",
         button_primary_text_color="white",
         block_label_text_color="*neutral_700",
         block_label_text_color_dark="*neutral_200",
@@ -52,6 +52,8 @@ def theme() -> gr.themes.Base:
         link_text_color="*primary_700",
         link_text_color_dark="*primary_300",
         color_accent="*primary_700",
+        checkbox_background_color_selected="*primary_700",
+        checkbox_background_color_selected_dark="*primary_700",
         block_border_width="1px",
     )
 
@@ -63,22 +65,27 @@ CSS = """
 #header p, #footer p { margin: .25rem 0 0 }
 #footer { margin-top: 2rem; font-size: .9rem }
 .version { font-weight: 400; font-size: 1rem }
+.dark { --color-accent: var(--primary-400) }
 .html-container { padding: 0 !important }
 #consent { padding: 1rem; gap: .75rem; border: 1px solid var(--border-color-primary); border-radius: var(--radius-lg);
   background: var(--background-fill-secondary) }
 #consent h2 { margin: 0; font-size: 1.15rem }
 #consent p { margin: .25rem 0 0 }
-#consent .block { border: 0; padding: 0; background: transparent }
+#consent .block { border: 0; padding: 0; background: transparent !important }
 #declare { align-self: flex-start; max-width: 12rem }
-#declared { align-items: center }
-.plain, .plain > .styler { background: transparent; gap: var(--layout-gap); border: 0; overflow: visible }
+#declared { align-items: center; flex-wrap: nowrap }
+#declare-again { flex: none; min-width: 6rem }
 .shown .bar { appearance: none; display: block; width: 100%; height: .6rem; margin: .5rem 0; border: 0;
-  border-radius: .3rem; overflow: hidden; background: var(--neutral-300) }
-.shown .bar::-webkit-progress-bar { background: var(--neutral-300) }
-.shown .bar::-webkit-progress-value { background: var(--primary-600) }
-.shown .bar::-moz-progress-bar { background: var(--primary-600) }
+  border-radius: .3rem; overflow: hidden; background: var(--border-color-primary) }
+.shown .bar::-webkit-progress-bar { background: var(--border-color-primary) }
+.shown .bar::-webkit-progress-value { background: var(--color-accent) }
+.shown .bar::-moz-progress-bar { background: var(--color-accent) }
+.shown .bar:indeterminate { animation: waiting 1.5s ease-in-out infinite alternate }
+@keyframes waiting { from { opacity: .4 } }
+@media (prefers-reduced-motion: reduce) { .shown .bar { animation: none !important } }
 .seen { display: block; max-width: 100%; width: auto; height: auto; max-height: 70vh; margin: .5rem 0;
   border-radius: .5rem }
+[data-testid=video] video { max-height: 20rem }
 .preview { opacity: .85 }
 .figures { font-variant-numeric: tabular-nums }
 .said p { margin: 0; padding: .35rem .75rem; border-left: .25rem solid var(--primary-700) }
@@ -100,7 +107,7 @@ CSS = """
 }
 """
 
-# What Gradio leaves out: lines that are read out, and names of its buttons and of what lies within them.
+# What Gradio leaves out: lines that are read out, and names of its buttons, which may not lie within each other.
 SCRIPT = """
 () => {
   document.documentElement.lang = "en";
@@ -111,7 +118,13 @@ SCRIPT = """
       const name = names[button.ariaLabel] ?? button.ariaLabel.slice(7);
       button.ariaLabel = button.title = name;
     }
-    for (const input of document.querySelectorAll("button input[type=file]")) input.hidden = true;
+    for (const inner of document.querySelectorAll("button button.upload-container:not([inert])")) {
+      const input = inner.querySelector("input");
+      inner.inert = true;
+      inner.parentElement.closest("button").addEventListener("click", (event) => {
+        if (event.target !== input) input.click();
+      });
+    }
   };
   tend();
   new MutationObserver(tend).observe(document.body, { childList: true, subtree: true });

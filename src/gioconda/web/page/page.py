@@ -19,8 +19,8 @@ TABS = (
     ("Speak", speak),
     ("Edit", edit),
     ("Live", live_tab),
-    ("Adapt", adapt),
     ("Verify", verify),
+    ("Adapt", adapt),
 )
 """In the order in which they stand; each module builds its own."""
 

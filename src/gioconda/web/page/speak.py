@@ -61,9 +61,9 @@ def build(context: Context) -> None:
 
 def _person() -> tuple[gr.Radio, gr.Image, gr.Video, gr.File]:
     who = gr.Radio([_PICTURE, _FILM], value=_PICTURE, label="Who speaks", elem_id="speak-who")
-    with gr.Group(elem_classes="plain") as still:
+    with gr.Column() as still:
         face = portrait("speak")
-    with gr.Group(visible=False, elem_classes="plain") as moving:
+    with gr.Column(visible=False) as moving:
         film = video("Video of the person", "speak-video")
         bank = files(
             "Mouths of this person, by Adapt (may be left out)", "speak-bank", types=[".safetensors"]
@@ -79,13 +79,13 @@ def _person() -> tuple[gr.Radio, gr.Image, gr.Video, gr.File]:
 
 def _words() -> tuple[gr.Radio, gr.Textbox, gr.Dropdown, gr.Radio, gr.Audio]:
     how = gr.Radio([_TEXT, _VOICE], value=_TEXT, label="What is said", elem_id="speak-how")
-    with gr.Group(elem_classes="plain") as written:
+    with gr.Column() as written:
         text = gr.Textbox(
             _EXAMPLE, lines=3, max_length=LIMITS.text_characters, label="Text", elem_id="speak-text"
         )
         language = gr.Dropdown(list(_LANGUAGES), value="en", label="Language", elem_id="speak-language")
         voice = gr.Radio(list(_VOICES), value="", label="Voice", elem_id="speak-voice")
-    with gr.Group(visible=False, elem_classes="plain") as heard:
+    with gr.Column(visible=False) as heard:
         sound = unread(
             gr.Audio(
                 label="Voice: a file, or your microphone",
