@@ -27,7 +27,7 @@ bench: dev  ## the figures of the README
 	$(VENV)/python benchmarks/speed.py
 
 docs: dev  ## the site, in ./site; fails on a warning
-	NO_MKDOCS_2_WARNING=1 $(VENV)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(VENV)/mkdocs build --strict
 
 install:
 	@scripts/venv.sh
