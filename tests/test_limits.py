@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gioconda import face, media
+from gioconda.batch.table import read_rows
 from gioconda.engines.fewshot import identity
 from gioconda.engines.fewshot.network import read_tensors
 from gioconda.errors import GiocondaError, InputError, LimitError
@@ -68,6 +69,11 @@ def columns(path):
     return path
 
 
+def jobs(path):
+    path.write_text("out,portrait\n" + "a.mp4,a.png\n" * 5)
+    return path
+
+
 def read_all(reader):
     with reader as items:
         return len(list(items))
@@ -117,6 +123,8 @@ CAPS = [
     ("weights_bytes", 1000, "a.onnx", weights, lambda path: open_graph(path, 1), "larger than"),
     ("header_bytes", 300, "a.safetensors", weights, identity.read, "header"),
     ("output_side", 60, "a.png", picture, writer, "the longest side allowed is 60"),
+    ("table_bytes", 50, "a.csv", jobs, read_rows, "the limit is 50"),
+    ("table_lines", 4, "a.csv", jobs, read_rows, "more than 4 jobs"),
 ]
 
 

@@ -116,9 +116,6 @@ class Record:
         file, self._file = self._file, None
         if file is not None:
             file.close()
-            with contextlib.suppress(OSError):
-                if self.path.stat().st_size == 0:
-                    self.path.unlink()
 
     def _end_line(self) -> None:
         """End the last line where a run was killed within it."""

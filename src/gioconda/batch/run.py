@@ -49,16 +49,21 @@ class Line:
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
     machine: str = ""
+    process: int = 0
 
 
 @dataclass
 class Summary:
-    """What came of a batch. seconds: of all. place: where the work was done; empty where nothing had to be."""
+    """What came of a batch. lost: tries that ended with their process and were made again. seconds: of all.
+
+    place: where the work was done; empty where nothing had to be. stopped: by Ctrl-C.
+    """
 
     jobs: int
     done: list[Line] = field(default_factory=list)
     skipped: list[Line] = field(default_factory=list)
     failed: list[Line] = field(default_factory=list)
+    lost: int = 0
     seconds: float = 0.0
     place: str = ""
     stopped: bool = False
@@ -146,7 +151,13 @@ def _carry_out(
         with _crew(settings, len(todo), note) as crew:
             summary.place = crew.place
             tell("jobs", 0, len(todo), summary)
-            ended = cluster.attempt(crew, perform, tasks, retries=settings.retries, seconds=settings.seconds)
+
+            def lost(_task: Task) -> None:
+                summary.lost += 1
+
+            ended = cluster.attempt(
+                crew, perform, tasks, retries=settings.retries, seconds=settings.seconds, lost=lost
+            )
             for count, (task, told) in enumerate(ended, 1):
                 job = job_of[task.line]
                 line = _line(table, job, _lost(told, settings) if isinstance(told, Lost) else told)
@@ -194,7 +205,16 @@ def _line(table: Path, job: Job, told: Told) -> Line:
     error = as_typed(told.error, table)
     if not error and not _arrived(job, told):
         error = f"it was made on machine {told.machine} and is not to be seen here: {MACHINE_HINT}"
-    return Line(job.line, job.name, error, told.frames, round(told.seconds, 3), told.warnings, told.machine)
+    return Line(
+        job.line,
+        job.name,
+        error,
+        told.frames,
+        round(told.seconds, 3),
+        told.warnings,
+        told.machine,
+        told.process,
+    )
 
 
 def _arrived(job: Job, told: Told) -> bool:

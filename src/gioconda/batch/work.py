@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ class Told:
     made: tuple[str, str | None] = ("", None)  # SHA-256 of output and sidecar
     warnings: tuple[str, ...] = ()
     machine: str = ""
+    process: int = 0
 
 
 class _LateError(GiocondaError):
@@ -65,7 +67,7 @@ def perform(task: Task) -> Told:
                 raise _LateError(late(task.seconds))
 
         result = carry_out(task.order, task.out, report)
-        return Told("", result.frames, result.seconds, hashes(task.out), result.warnings, here)
+        return Told("", result.frames, result.seconds, hashes(task.out), result.warnings, here, os.getpid())
     except GiocondaError as error:
         return Told(str(error), machine=here)
     except MemoryError:

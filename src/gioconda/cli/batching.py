@@ -135,6 +135,8 @@ def _tell_summary(table: Path, summary: Summary) -> None:
     left = summary.jobs - len(summary.done) - len(summary.skipped) - len(summary.failed)
     if left:
         counts += f", {left} left; the same command goes on"
+    if summary.lost:
+        counts += f"; processes lost and jobs begun anew: {summary.lost}"
     rate = f" ({summary.rate:.1f} frames/s)" if summary.frames else ""
     place = f", {summary.place}" if summary.place else ""
     made = f"{plural(summary.frames, 'frame')} in {summary.seconds:.1f} s{rate}{place}"

@@ -80,12 +80,12 @@ def attempt(
     *,
     retries: int = RETRIES,
     seconds: float | None = None,
-    tick: Callable[[], None] = lambda: None,
+    lost: Callable[[Item], None] = lambda _: None,
 ) -> Iterator[tuple[Item, Result | Lost]]:
     """As `each`, but an item that was lost 1 + `retries` times gives a `Lost`, as does one that takes too long.
 
     seconds: that an item may take. The function has to see to it by itself; GRACE later its process is ended, and it
-    is not tried again. tick: called now and again.
+    is not tried again. lost: told of each item that is to be tried again.
     """
     waiting, tries, since = deque(range(len(items))), Counter[int](), dict[int, float]()
     task = function if seconds is None else partial(_limited, function, seconds + GRACE)
@@ -100,14 +100,14 @@ def attempt(
                 raise outcome.error
             if isinstance(outcome, Lost):
                 tries[k] += 1
-                late = seconds is not None and took >= seconds
+                late = seconds is not None and took >= seconds + GRACE
                 if tries[k] <= retries and not late:
                     waiting.append(k)  # behind the others: it may be what took the memory
+                    lost(items[k])
                     continue
                 yield items[k], Lost(outcome.reason, tries[k], late)
             else:
                 yield items[k], outcome.value
-        tick()
 
 
 def _limited(function: Callable[[Any], Any], seconds: float, item: Any) -> Any:

@@ -1,0 +1,77 @@
+"""What the tests of batches share: a folder with tiny inputs, tables, and a crew that works in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+
+import cv2
+
+from corpus import seeds
+from gioconda.cluster.crew import Returned
+from gioconda.motion import store
+
+RIGHTS = "A public-domain portrait."
+TINY = {"crop": "yes", "size": "64", "refine": "no"}
+
+
+def world(folder, image, frames=6):
+    """A folder with a portrait and two short motions."""
+    folder.mkdir(exist_ok=True)
+    assert cv2.imwrite(str(folder / "eileen.png"), image[0:256, 96:352, ::-1])
+    for name in ("talk.npz", "other.npz"):
+        store.save(seeds.short_motion(frames), folder / name)
+    return folder
+
+
+def animated(out, **cells):
+    """The cells of a tiny job."""
+    return {"portrait": "eileen.png", "motion": "talk.npz", "out": out, "rights": RIGHTS, **TINY, **cells}
+
+
+def table(folder, rows, name="jobs.csv"):
+    """A table of rows of cells."""
+    names = list(dict.fromkeys(key for row in rows for key in row))
+    with (folder / name).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder / name
+
+
+def record_of(path):
+    """The entries of a table's record."""
+    return [json.loads(line) for line in path.with_name(path.name + ".done.jsonl").read_text().splitlines()]
+
+
+def scraps(folder):
+    """Files that no job should leave."""
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+class Here:
+    """A crew of one that works in this process, and remembers what it was given."""
+
+    place = "here"
+
+    def __init__(self):
+        self.tasks, self.ended = [], []
+
+    def size(self):
+        return 1
+
+    def submit(self, number, function, item):
+        self.tasks.append(item)
+        self.ended.append((number, Returned(function(item))))
+
+    def finished(self, _seconds):
+        ended, self.ended = self.ended, []
+        return ended
+
+    def close(self):
+        pass
+
+    @contextlib.contextmanager
+    def open(self, *_):
+        yield self
