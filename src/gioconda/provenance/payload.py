@@ -16,6 +16,11 @@ def job_payload(engine: str, *inputs: str) -> int:
     return PAYLOAD_VERSION << 28 | number << 24 | int.from_bytes(digest[:3], "big")
 
 
+def is_payload(number: int) -> bool:
+    """Whether `job_payload` can have made these 32 bits: of our version, and of an engine that there is."""
+    return number >> 28 == PAYLOAD_VERSION and number >> 24 & 15 < len(ENGINES)
+
+
 def describe_payload(payload: int) -> dict[str, Any]:
     """The payload's fields as JSON-ready values: version, engine's name, job hash (24 bits) in hex."""
     number = payload >> 24 & 15
