@@ -7,7 +7,7 @@ demo:  ## a first video, from nothing
 	  echo "all together: $$(($$(date +%s) - start)) s"
 
 test: lint types  ## everything that CI asks for
-	$(VENV)/pytest -n 2
+	$(VENV)/pytest -n 2 --dist loadgroup
 
 fuzz: dev  ## 10,000 damaged files through every reader
 	$(VENV)/python tests/fuzz.py --count 10000 --workers 2

@@ -139,12 +139,22 @@ class Visitor:
 
     def small(self, tab):
         """Ask for the face alone, in few pixels."""
+        self._options(tab)
+        self.page.locator(f"#{tab}-crop input").check()
+        self.page.locator(f"#{tab}-size").get_by_label("256").check()
+        return self
+
+    def large(self, tab):
+        """Ask for a film that takes its time."""
+        self._options(tab)
+        self.page.locator(f"#{tab}-size").get_by_label("1080").check()
+        return self
+
+    def _options(self, tab):
         options = self.page.locator(f"#{tab}-crop input")
         if not options.is_visible():
             self.page.get_by_role("button", name="Options").locator("visible=true").click()
-        options.check()
-        self.page.locator(f"#{tab}-size").get_by_label("256").check()
-        return self
+            options.wait_for()
 
     def start(self, tab):
         """Press the tab's button."""

@@ -349,12 +349,23 @@ def raw(port, line):
 
 
 def test_the_command_serves_lets_nobody_out_of_a_folder_and_ends_cleanly(tmp_path, inputs):
-    command = [sys.executable, "-m", "gioconda", "serve", "--port", "0", "--data", str(tmp_path / "data")]
+    command = [
+        sys.executable,
+        "-m",
+        "gioconda",
+        "serve",
+        "--port",
+        "0",
+        "--data",
+        str(tmp_path / "data"),
+        "--no-page",
+    ]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         address = re.search(r"http://\S+:(\d+)", server.stderr.readline())
         with httpx.Client(base_url=address[0], timeout=10) as client:
             wait_for(lambda: client.get("/healthz").status_code == 200)
+            assert client.get("/").headers["location"] == "/docs"
             job = post(client, LONG, portrait=inputs[0]).json()["id"]
             for path in (
                 *TRAVERSALS,

@@ -14,7 +14,7 @@ import pytest
 import gioconda
 from gioconda import media
 from page_world import RIGHT, Visitor, as_camera, browser, serving
-from web_world import files_below, wait_for
+from web_world import files_below, short_motion, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
 TABS = ("Animate", "Speak", "Verify", "Adapt")
@@ -54,13 +54,15 @@ def visit(chrome, address):
 
 
 @pytest.fixture(scope="module")
-def film(folder):
-    """Where the test of Animate leaves its film for those after it."""
-    return folder / "film.mp4"
+def film(astronaut, folder):
+    """A signed film that a server has not made."""
+    path = folder / "film.mp4"
+    gioconda.animate(astronaut, short_motion(folder), path, crop=True, size=128, rights=RIGHT)
+    return path
 
 
 def test_a_portrait_and_a_video_become_a_signed_film_once_a_right_is_declared(
-    visit, astronaut, driver, folder, film
+    visit, astronaut, driver, folder
 ):
     visitor = visit()
     visitor.upload("animate-portrait", astronaut).start("animate")
@@ -69,13 +71,13 @@ def test_a_portrait_and_a_video_become_a_signed_film_once_a_right_is_declared(
     visitor.declare()
     visitor.page.get_by_label("A video or a recording").check()
     visitor.upload("animate-video", driver).small("animate").start("animate")
-    visitor.download("animate", folder).rename(film)
+    film = visitor.download("animate", folder)
     verdict = gioconda.verify(film)
     assert verdict.status == "ours"
     assert verdict.manifest["rights"] == RIGHT
     assert media.probe(film).frames == media.probe(driver).frames
     assert "watermark" in visitor.page.locator("#animate-shown .marks").inner_text()
-    assert visitor.page.locator("#animate-shown video").evaluate("video => video.readyState") is not None
+    wait_for(lambda: visitor.page.locator("#animate-shown video").evaluate("video => video.readyState") >= 2)
 
 
 def test_progress_is_seen_cancel_stops_the_queue_is_bounded_and_leaving_ends_what_was_begun(visit, folder):
@@ -86,6 +88,7 @@ def test_progress_is_seen_cancel_stops_the_queue_is_bounded_and_leaving_ends_wha
         visitor.declare().page.locator("#animate-example").click()
         visitor.page.locator("#animate-portrait img").wait_for()
         visitor.page.locator("#animate-template").get_by_label("idle").check()
+    first.large("animate")
     first.start("animate")
     first.page.locator("#animate-shown img.preview").wait_for()
     figures = first.page.locator("#animate-shown .figures")

@@ -14,10 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import av
+import cv2
+import numpy as np
 import psutil
 import pytest
 
 import gioconda
+from gioconda.engines.fewshot import identity
 from gioconda.errors import InputError, LimitError
 from gioconda.web.perform import perform
 from gioconda.web.queue import JobQueue
@@ -27,6 +30,7 @@ from web_world import (
     ANIMATE,
     EDIT,
     LONG,
+    RIGHTS,
     files_below,
     queue_of,
     rendering,
@@ -101,6 +105,39 @@ def _without_face(folder):
     path = folder / "grey.png"
     cv2.imwrite(str(path), np.full((128, 128, 3), 128, np.uint8))
     return path
+
+
+def test_photos_become_an_identity_file_that_moves(shared, inputs, portrait):
+    pytest.importorskip("torch")
+    fitted = shared.submit(
+        request(kind="adapt", rights=RIGHTS, steps=1), {"source": portrait["portrait"] * 2}
+    )
+    state = ended(shared, fitted)
+    assert state.state == "done", state.error
+    path = shared.result_path(fitted)
+    assert identity.read(path)[0].about["rights"] == RIGHTS
+    film = shared.submit(
+        request(**ANIMATE, engine="fewshot"), {"portrait": [path], "motion": inputs["motion"]}
+    )
+    state = ended(shared, film)
+    assert state.state == "done", state.error
+    shared.forget(fitted)
+    shared.forget(film)
+
+
+def test_a_server_without_torch_says_so_before_it_takes_photos(monkeypatch):
+    monkeypatch.setattr("gioconda.web.requests.find_spec", lambda _: None)
+    with pytest.raises(InputError, match=r"gioconda\[train\]"):
+        request(kind="adapt", rights=RIGHTS).check_files({"source": 1})
+    request(kind="adapt", rights=RIGHTS, purpose="speech").check_files({"source": 1})
+
+
+def test_the_latest_frame_is_there_while_a_film_is_made(shared, portrait):
+    job = shared.submit(request(**LONG), portrait)
+    picture = wait_for(lambda: shared.preview(job))
+    assert cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR).shape == (360, 360, 3)
+    shared.cancel(job)
+    assert shared.preview(job) is None
 
 
 def test_cancel_stops_the_work_and_leaves_nothing(shared, portrait):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,10 +17,12 @@ from gioconda.errors import GiocondaError, InputError
 from gioconda.web.page import telling
 from gioconda.web.page.context import Context
 from gioconda.web.queue import JobQueue
+from gioconda.web.refusals import ClosingError
 from gioconda.web.requests import JOB, JobRequest
 from gioconda.web.state import JobState
 from gioconda.web.uploads import told_invalid
 
+LOG = logging.getLogger("gioconda.web")
 LOOK_SECONDS = 0.25  # between looks at a running job
 
 Ask: TypeAlias = tuple[dict[str, Any], Mapping[str, Sequence[str | Path]]]
@@ -66,24 +69,33 @@ class Panel:
     async def _run(
         self, session: str, rights: str, ask: Callable[..., Ask], values: tuple[Any, ...]
     ) -> AsyncIterator[list[Any]]:
-        queue, running = self._context.queue, self._context.running
         try:
             request, files = _request(rights, *ask(*values))
-            job = await asyncio.to_thread(queue.submit, request, files)
-            running.add(session, job)
-            try:
-                said = ""
-                async for state in states(queue, job):
-                    words, shown = telling.phase(state), await self._progress(state)
-                    yield [*_BUSY, gr.skip() if words == said else telling.say(words), shown, job]
-                    said = words
-            finally:
-                running.drop(session, job)
-            told = telling.say(telling.end(state), wrong=state.state == "failed")
-            shown = await asyncio.to_thread(self._show, queue, state) if state.state == "done" else ""
-            yield [*_IDLE, told, shown, job]
+            job = await asyncio.to_thread(self._context.queue.submit, request, files)
+            async for update in self._follow(session, job):
+                yield update
         except GiocondaError as error:
             yield [*_IDLE, telling.say(str(error), wrong=True), "", ""]
+        except Exception:  # the last net: the buttons must not stay as they are
+            LOG.exception("a defect of the page")
+            yield [*_IDLE, telling.say(_DEFECT, wrong=True), "", ""]
+
+    async def _follow(self, session: str, job: str) -> AsyncIterator[list[Any]]:
+        """What is seen of a job until it has ended; if nobody follows it so far, it is cancelled with the session."""
+        queue, running = self._context.queue, self._context.running
+        running.add(session, job)
+        said, last = "", None
+        async for state in states(queue, job):
+            last = state
+            if not state.final:
+                words, shown = telling.phase(state), await self._progress(state)
+                yield [*_BUSY, gr.skip() if words == said else telling.say(words), shown, job]
+                said = words
+        running.drop(session, job)
+        if last is None or not last.final:
+            raise ClosingError
+        shown = await asyncio.to_thread(self._show, queue, last) if last.state == "done" else ""
+        yield [*_IDLE, telling.say(telling.end(last), wrong=last.state == "failed"), shown, job]
 
     async def _progress(self, state: JobState) -> str:
         frame = await asyncio.to_thread(self._context.queue.preview, state.id)
@@ -96,6 +108,7 @@ class Panel:
         return gr.update(interactive=False)
 
 
+_DEFECT = "a defect of the server; please report it"
 _BUSY = gr.update(interactive=False), gr.update(interactive=True)
 _IDLE = gr.update(interactive=True), gr.update(interactive=False)
 

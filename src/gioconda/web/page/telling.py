@@ -37,11 +37,11 @@ def phase(state: JobState) -> str:
     return _STAGES.get(state.progress.stage, state.progress.stage.capitalize())
 
 
-def progress(state: JobState, frame: bytes | None = None) -> str:
+def progress(state: JobState, frame: bytes | None) -> str:
     """A bar with the rate and the time left, and the latest frame (a JPEG) below."""
     now = state.progress
-    if state.state != "running" or now is None:
-        return '<progress class="bar" aria-label="Progress"></progress>' if not state.final else ""
+    if now is None:
+        return '<progress class="bar" aria-label="Progress"></progress>'
     share = f' value="{now.done}" max="{now.total}"' if now.total else ""
     unit = _UNITS.get(now.stage, "frames")
     parts = [f"{now.done} of {now.total} {unit}" if now.total else f"{now.done} {unit}"]
@@ -68,9 +68,7 @@ def end(state: JobState) -> str:
         return "Done"
     if state.state == "cancelled":
         return "Cancelled"
-    if state.state == "failed":
-        return state.error or "It failed"
-    return "The server is about to end; start again later"
+    return state.error or "It failed"
 
 
 def result(queue: JobQueue, state: JobState) -> str:
