@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -43,18 +44,20 @@ def join(address: str, workers: int | None) -> OnRay:
         folder = tempfile.mkdtemp(prefix="gioconda-ray-")
         options |= {"num_cpus": workers or os.cpu_count() or 1, "include_dashboard": False}
         options |= {"object_store_memory": STORE_BYTES, "_temp_dir": folder}
+        _own_token()
     before = signal.getsignal(signal.SIGTERM)
     try:
         if address not in ("auto", LOCAL):
             _knock(address)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet():
             warnings.simplefilter("ignore")
             ray.init(address=address, **options)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         _remove(folder)
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"no Ray cluster answers at {address} ({reason}); start one with ray start --head, or use local"
+            f"no Ray cluster answers at {address} ({reason}); start one with ray start --head, or use local; where it "
+            "asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH here as there"
         ) from None
     except BaseException:
         ray.shutdown()
@@ -78,6 +81,32 @@ def _ray() -> Any:
     if hasattr(inner, "print_to_stdstream"):  # it writes of every lost process, and no option stops that
         inner.print_to_stdstream = lambda *_, **__: None
     return ray
+
+
+def _own_token() -> None:
+    """Let Ray on this machine, made for the purpose, take orders from us alone; by itself it puts a token into the
+    user's home folder, and keeps it there.
+    """
+    if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what Ray's own libraries write while they start off the terminal."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # services may run without any standard error
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _knock(address: str) -> None:
@@ -106,8 +135,10 @@ class OnRay:
     def place(self) -> str:
         """Where the work is done, for people."""
         machines = sum(1 for node in self._ray.nodes() if node.get("Alive"))
-        where = "on this machine" if self._folder is not None else f"on a cluster of {machines}"
-        return f"{self.size()} Ray tasks at once {where}"
+        cluster = "1 machine" if machines == 1 else f"{machines} machines"
+        where = "on this machine" if self._folder is not None else f"on a cluster of {cluster}"
+        tasks = "1 Ray task" if self.size() == 1 else f"{self.size()} Ray tasks"
+        return f"{tasks} at once {where}"
 
     def size(self) -> int:
         """How many tasks can be carried out at once, now: machines come and go."""
@@ -134,7 +165,7 @@ class OnRay:
         try:
             return Returned(self._ray.get(reference))
         except errors.RayTaskError as error:
-            return Raised(error.cause if isinstance(error.cause, BaseException) else error)
+            return Raised(_cause(error))
         except errors.RayError as error:
             what = "ran out of memory" if isinstance(error, errors.OutOfMemoryError) else "ended unexpectedly"
             return Lost(f"its process or machine {what}")
@@ -156,6 +187,20 @@ class OnRay:
             if self._own:
                 ray.shutdown()
             _remove(self._folder)
+
+
+def _cause(error: Any) -> BaseException:
+    """What a task raised; an InputError where a machine lacks what it needs to begin."""
+    cause = error.cause if isinstance(error.cause, BaseException) else error
+    if isinstance(cause, ImportError) or "ModuleNotFoundError" in str(cause):
+        return InputError(
+            f"a machine of the cluster lacks a module ({_last_line(cause)}); install gioconda there"
+        )
+    return cause
+
+
+def _last_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def _carry_out(function: Callable[[Any], Any], item: Any) -> Any:
