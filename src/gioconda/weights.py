@@ -19,8 +19,8 @@ ASSETS: dict[str, str] = {
     "mouth.npz": "423779e178b01ce89258b98ce3663514d7c569ef6fcff61c7d2567acc4497976",
     "refiner.onnx": "71794795c3c66052d8c57d3e558b35f8bb9f08de888b5edd7c6c43342ef02bf2",
     "refiner.safetensors": "9cb554b56c1777f382d1a296f3f06a74a2597133bd7bf2879a71e6659858f4cc",
-    "speech.onnx": "8e9cc7fdb8b8c56c9627c1990c3735fd0b89eb2f09b963c2277e4d9ebc83f6e5",
-    "speech.safetensors": "4a22a64288fb1e5a5fbb28d5bbe476ec95f2d26163103a12c98d3b7aca0fc656",
+    "speech.onnx": "84f5a54b18494be3b86f16bca8b47c94c2dfd2203353fa2421d2953c653d8c36",
+    "speech.safetensors": "bd353b30840827c4f42b71b04e8453a18bf99c58c7e5f5757f2f9324c18585c2",
 }
 """Packaged file name -> SHA-256 in hex, for the files whose content is fixed."""
 

@@ -39,11 +39,12 @@ def together(runs: Sequence[Path], checkpoint: str = BEST) -> tuple[nn.Module, d
 
 
 def export(runs: Sequence[Path], out: Path, checkpoint: str = BEST) -> tuple[Path, Path]:
-    """Write speech.onnx and speech.safetensors to the folder `out`: the mean of the averaged networks of the runs."""
+    """Write the mean of the averaged networks of the runs to `out`: speech.onnx, and speech.safetensors in 16 bits."""
     net, header = together(runs, checkpoint)
     out.mkdir(parents=True, exist_ok=True)
     onnx_file, tensors = out / "speech.onnx", out / "speech.safetensors"
-    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, tensors, metadata=header)
+    half = {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}
+    save_file({k: v.contiguous() for k, v in half.items()}, tensors, metadata=header)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's advice is not for the user
         torch.onnx.export(
