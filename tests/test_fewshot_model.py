@@ -252,18 +252,38 @@ def test_eyes_and_mouth_are_where_a_photo_has_them(astronaut_image):
     assert all(moved[0, at[k, 1], at[k, 0] + 13] == 1 for k in inside)
 
 
-def test_details_count_where_they_are_and_by_their_edges():
-    random = np.random.default_rng(5)
-    true = torch.from_numpy(random.uniform(-1, 1, (2, 3, 16, 16)).astype(np.float32))
-    where = torch.zeros(2, 1, 16, 16)
-    where[:, :, 4:8, 4:8] = 1
-    outside, striped = true.clone(), true.clone()
-    outside[:, :, 10:] += 1
-    striped[:, :, ::2] += 0.1
-    striped[:, :, 1::2] -= 0.1
-    assert float(content.detail_distance(outside, true, where)) == 0
-    assert float(content.detail_distance(true + 0.1, true, where)) == pytest.approx(0.1, abs=1e-5)
-    assert float(content.detail_distance(striped, true, where)) == pytest.approx(0.3, abs=1e-5)
+def bars(angle, period, shift=0.0, size=64):
+    """Grey waves (1, 3, size, size) across which one walks in the direction of `angle`."""
+    y, x = np.mgrid[:size, :size]
+    wave = np.sin(2 * np.pi * ((x * np.cos(angle) + y * np.sin(angle)) / period + shift))
+    return torch.from_numpy(np.repeat(0.5 * wave[None, None], 3, 1).astype(np.float32))
+
+
+def test_energy_tells_direction_and_size_of_edges_and_not_their_exact_place():
+    measure, everywhere = content.OrientedEnergy(), torch.ones(1, 1, 64, 64)
+    true = bars(0.0, 4.0)
+    per_level = [e.mean((0, 2, 3)) for e in measure.energies(true)]
+    assert int(per_level[0].argmax()) == 0  # the first direction walks along x
+    assert int(measure.energies(bars(np.pi / 2, 4.0))[0].mean((0, 2, 3)).argmax()) == content.DIRECTIONS // 2
+    shifted, smear = bars(0.0, 4.0, shift=0.25), torch.zeros_like(true)
+    others = smear, bars(np.pi / 2, 4.0), bars(0.0, 12.0)
+    far = min(float(measure(other, true, everywhere)) for other in others)
+    assert float(measure(true, true, everywhere)) == 0
+    assert float(measure(shifted, true, everywhere)) < 0.2 * far
+    assert (shifted - true).abs().mean() > 1.3 * (smear - true).abs().mean()  # pixels prefer the smear
+    assert float(measure(true + 0.3, true, everywhere)) < 0.01 * far
+
+
+def test_energy_counts_where_it_is_weighed():
+    measure, where = content.OrientedEnergy(), torch.zeros(1, 1, 64, 64)
+    where[:, :, :32] = 1
+    true, made = torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64)
+    made[:, :, 48:] = bars(0.0, 4.0)[:, :, 48:]
+    assert float(measure(made, true, where)) == pytest.approx(0, abs=1e-3)
+    assert float(measure(made, true, 1 - where)) > 0.01
+    made.requires_grad_(True)
+    measure(made, true, 1 - where).backward()
+    assert float(made.grad[:, :, 50:].abs().max()) > 0
 
 
 def test_turns_leave_the_squares_size():

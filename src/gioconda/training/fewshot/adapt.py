@@ -21,7 +21,7 @@ from gioconda.engines.fewshot.engine import PSI
 from gioconda.engines.fewshot.network import WEIGHTS
 from gioconda.errors import InputError
 from gioconda.training import machine
-from gioconda.training.fewshot.content import Content, detail_distance
+from gioconda.training.fewshot.content import Content, OrientedEnergy
 from gioconda.training.fewshot.data import STRAIGHT, Place, jittered, seen
 from gioconda.training.fewshot.model import Discriminator, Trio, channels_last, critic_loss, judged
 from gioconda.training.fewshot.weights import COLUMNS, folded, shape_of, take_over
@@ -40,7 +40,7 @@ class Settings:
     """How a person is fitted. steps: 0 for a number that grows with the photos. features: SqueezeNet's file.
 
     weights: an exported fewshot.safetensors; empty: the packaged one. jitter: photos are shifted, turned and scaled.
-    details: how much eyes and mouth, and their edges, count beside the whole picture.
+    energy: weight of `OrientedEnergy`; details: how many times more it counts in eyes and mouth.
     """
 
     steps: int = 0
@@ -49,7 +49,8 @@ class Settings:
     critic_rate: float = 2e-4
     pixel: float = 2.0
     structure: float = 3.0
-    details: float = 0.0
+    energy: float = 30.0
+    details: float = 5.0
     squeeze: float = 1.0
     matching: float = 2.0
     adversarial: float = 0.05
@@ -136,6 +137,7 @@ class Fit:
         self._optimizer = torch.optim.Adam([*self._generator.parameters(), self._psi], 1.0, (0.5, 0.999))
         own = [p for name, p in self._critic.named_parameters() if name != COLUMNS]
         self._critic_optimizer = torch.optim.Adam([*own, self._person], 1.0, (0.5, 0.999))
+        self._energy = OrientedEnergy()
         self._content = Content(s.pixel, {"squeeze": (s.features, s.squeeze)}, s.structure)
 
     def step(self, index: int, progress: float) -> dict[str, float]:
@@ -151,8 +153,8 @@ class Fit:
         with torch.autocast("cpu", torch.bfloat16):
             made = self._generator(landmarks, self._psi.expand(len(true), -1))
             parts = self._losses(made, true, landmarks)
-        if self._s.details:
-            parts["details"] = self._s.details * detail_distance(made.float(), true, details)
+        if self._s.energy:
+            parts["energy"] = self._s.energy * self._energy(made, true, 1 + self._s.details * details)
         self._optimizer.zero_grad()
         torch.stack(list(parts.values())).sum().backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
