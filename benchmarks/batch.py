@@ -21,6 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import gioconda
+from batch_world import at_work, workers_of
 from common import machine, markdown, say, write_results
 from corpus import seeds
 from gioconda.motion import store
@@ -96,7 +97,9 @@ def killed_midway(table: Path, jobs: int) -> Row:
         process = started(table, "--ray", nodes.address, "--workers", "2")
         record = table.with_name("jobs.csv.done.jsonl")
         while process.poll() is None and (
-            not record.exists() or record.read_bytes().count(b"\n") < jobs // 2
+            not record.exists()
+            or record.read_bytes().count(b"\n") < jobs // 2
+            or not at_work(table.parent) & workers_of(second)
         ):
             time.sleep(0.05)
         nodes.remove_node(second, allow_graceful=False)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import re
 
 import cv2
+import psutil
 
 from corpus import seeds
 from gioconda.cluster.crew import Returned
 from gioconda.motion import store
 
 RIGHTS = "A public-domain portrait."
+_UNFINISHED = re.compile(r"-([0-9a-f]+)-[0-9a-f]+-[0-9a-f]{12}\.part")
 TINY = {"crop": "yes", "size": "64", "refine": "no"}
 
 
@@ -43,6 +46,17 @@ def table(folder, rows, name="jobs.csv"):
 def record_of(path):
     """The entries of a table's record."""
     return [json.loads(line) for line in path.with_name(path.name + ".done.jsonl").read_text().splitlines()]
+
+
+def at_work(folder):
+    """The processes whose unfinished files lie in a folder, by number."""
+    return {int(found[1], 16) for name in scraps(folder) if (found := _UNFINISHED.search(name))}
+
+
+def workers_of(node):
+    """The processes that carry out tasks on a node of a Ray cluster, by number."""
+    raylet = node.all_processes["raylet"][0].process
+    return {child.pid for child in psutil.Process(raylet.pid).children(recursive=True)}
 
 
 def scraps(folder):

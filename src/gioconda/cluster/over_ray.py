@@ -52,9 +52,12 @@ def join(address: str, workers: int | None) -> OnRay:
         with warnings.catch_warnings(), _quiet():
             warnings.simplefilter("ignore")
             ray.init(address=address, **options)
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except Exception as error:  # it raises many kinds, plain Exception among them
+        ray.shutdown()
         _remove(folder)
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if address == LOCAL:
+            raise InputError(f"Ray does not start on this machine ({reason})") from None
         raise InputError(
             f"no Ray cluster answers at {address} ({reason}); start one with ray start --head, or use local; where it "
             "asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH here as there"
@@ -88,7 +91,7 @@ def _own_token() -> None:
     user's home folder, and keeps it there.
     """
     if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # the mode Ray sets by itself
 
 
 @contextlib.contextmanager
