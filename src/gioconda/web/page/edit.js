@@ -45,7 +45,7 @@ async function draw(blob, asked) {
   if (canvas.width !== picture.width) canvas.width = canvas.height = picture.width;
   context.drawImage(picture, 0, 0);
   picture.close();
-  element.dispatchEvent(new CustomEvent("drawn", { detail: { asked } }));
+  element.dispatchEvent(new CustomEvent("drawn", { detail: { asked }, bubbles: true }));
 }
 
 async function refused(answer) {

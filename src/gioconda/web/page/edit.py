@@ -63,6 +63,8 @@ def build(context: Context) -> None:
 
 async def opened(context: Context, use: Any, path: str | None, rights: str) -> dict[str, Any]:
     """A fresh session, as the tab's script takes it; GiocondaError."""
+    if not rights:
+        raise InputError("first declare above what entitles you to use this likeness")
     if not path:
         raise InputError("first choose a portrait")
     loop = asyncio.get_running_loop()

@@ -1,17 +1,19 @@
-// The tab Live. Webcam pictures go out while fewer than DEPTH are under way: the latest wins, and none waits in a row.
-const DEPTH = 2, LONGEST = 384, QUALITY = 0.85;
+// The tab Live. A webcam picture goes out when the server is about to be done with the one before: the latest wins,
+// and none waits in a row.
+const DEPTH = 2, LONGEST = 384, QUALITY = 0.85, TICK = 8;
 const find = (selector) => element.querySelector(selector);
 const live = find(".live"), canvas = find("canvas"), video = find("video"), told = find(".told"), figures = find(".figures");
 const context = canvas.getContext("2d");
 const taken = document.createElement("canvas");
-let session = "", stream = null, under = 0, sent = 0, drawn = 0, calibrate = false, faceless = 0, times = [];
+let session = "", stream = null, under = 0, sent = 0, drawn = 0, calibrate = false, faceless = 0, times = [], over = "";
+let fresh = false, last = 0, pace = 40; // ms that the server takes for a picture
 
 const say = (words) => { if (told.textContent !== words) told.textContent = words; };
 
 async function begin() {
   live.hidden = false;
   figures.textContent = "";
-  under = sent = drawn = faceless = 0;
+  sent = drawn = faceless = 0;
   calibrate = false;
   times = [];
   if (!navigator.mediaDevices) return end("The browser gives the webcam to pages of https:// and of this machine alone.");
@@ -27,24 +29,41 @@ async function begin() {
   video.srcObject = stream;
   await video.play().catch(() => {});
   say("Look straight ahead, your mouth shut.");
-  next(session);
+  watchFrames(session);
+  tick(session);
 }
 
 function end(words) {
   if (stream) for (const track of stream.getTracks()) track.stop();
   stream = video.srcObject = null;
-  if (session) fetch(`v1/live/${session}/end`, { method: "POST" }).catch(() => {});
+  if (session) over = session;
   session = "";
+  free();
   find(".stop").disabled = find(".neutral").disabled = true;
   say(words);
 }
 
-// once for each new picture of the webcam
-function next(mine) {
+// ends a session once no picture is under way
+function free() {
+  if (!over || under) return;
+  fetch(`v1/live/${over}/end`, { method: "POST" }).catch(() => {});
+  over = "";
+}
+
+// notes each new picture of the webcam
+function watchFrames(mine) {
+  fresh = true;
   if (mine !== session || !stream) return;
-  const again = () => { send(mine); next(mine); };
+  const again = () => watchFrames(mine);
   if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(again);
   else setTimeout(again, 33);
+}
+
+function tick(mine) {
+  if (mine !== session || !stream) return;
+  const due = !under || (under < DEPTH && performance.now() - last >= pace);
+  if (fresh && due) send(mine);
+  setTimeout(() => tick(mine), TICK);
 }
 
 function take() {
@@ -58,14 +77,16 @@ function take() {
 }
 
 async function send(mine) {
-  if (under >= DEPTH || !video.videoWidth) return;
+  if (!video.videoWidth) return;
   under += 1;
-  const number = ++sent, began = performance.now();
+  fresh = false;
+  const number = ++sent, began = last = performance.now();
   try {
     const jpeg = await take(), how = calibrate ? "?calibrate=true" : "";
     calibrate = false;
     const answer = await fetch(`v1/live/${mine}/follow${how}`, { method: "POST", body: jpeg });
     if (mine !== session) return;
+    pace += 0.2 * (Number(answer.headers.get("X-milliseconds") || pace) - pace);
     if (answer.status === 200) await draw(await answer.blob(), number, began);
     else if (answer.status === 204) missing();
     else if (answer.status !== 429) end((await answer.json().catch(() => ({}))).error || "The server refuses this.");
@@ -73,6 +94,7 @@ async function send(mine) {
     if (mine === session) end("The server does not answer.");
   } finally {
     under -= 1;
+    free();
   }
 }
 
@@ -86,7 +108,7 @@ async function draw(blob, number, began) {
   if (number > drawn) { // pictures may overtake each other
     drawn = number;
     context.drawImage(picture, 0, 0, canvas.width, canvas.height);
-    element.dispatchEvent(new CustomEvent("drawn", { detail: { asked: began } }));
+    element.dispatchEvent(new CustomEvent("drawn", { detail: { asked: began }, bubbles: true }));
     count(began);
     if (faceless || sent > 20) say("");
     faceless = 0;

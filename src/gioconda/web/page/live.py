@@ -29,8 +29,8 @@ def build(context: Context) -> None:
                 "Every picture says that it is synthetic. The webcam's pictures go to the server of this page, "
                 f"are looked at, and are not kept. {MOST['live']} people at a time can do this.</p>"
             )
-            start = gr.Button("Start the webcam", variant="primary", elem_id="live-open")
-            said = gr.HTML(elem_id="live-open-said", elem_classes="said")
+            start = gr.Button("Start the webcam", variant="primary", elem_id="live-start")
+            said = gr.HTML(elem_id="live-said", elem_classes="said")
     stage = gr.HTML(
         html_template=_template(),
         css_template=(_HERE / "live.css").read_text(encoding="utf-8"),
