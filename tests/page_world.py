@@ -22,7 +22,7 @@ FLAGS = (
     *("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"),
 )
 RIGHT = "The picture is in the public domain, and nobody living is shown"
-PATIENCE = 60_000
+PATIENCE = 150_000
 
 
 def chromium():
@@ -66,7 +66,7 @@ def serving(folder, *options, **environment):
     settled = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     with log.open("w") as errors, subprocess.Popen(command, stderr=errors, env=settled) as process:
         try:
-            until = time.monotonic() + 60
+            until = time.monotonic() + 240
             while not log.read_text().startswith("serving http") and time.monotonic() < until:
                 time.sleep(0.1)
             yield log.read_text().split()[1]
