@@ -21,7 +21,7 @@ pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
 JOBS = 8
-SECONDS = 120.0
+SECONDS = 300.0
 
 
 @pytest.fixture(scope="module")
