@@ -72,6 +72,8 @@ function place(names) {
     if (names && !own.some((name) => names.includes(name))) continue;
     const value = own.map((name) => values.get(name) || 0).reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a));
     range.value = value;
+    if (Number(range.value) === value && range.dataset.placed === String(value)) continue;
+    range.dataset.placed = value;
     const shown = range.dataset.unit ? `${value}${range.dataset.unit}` : `${Math.round(value * 100)}`;
     range.nextElementSibling.textContent = shown;
     range.setAttribute("aria-valuetext", range.dataset.unit ? `${value} degrees` : `${Math.round(value * 100)} percent`);
@@ -177,6 +179,7 @@ function play() {
 }
 
 function stop() {
+  if (!playing) return;
   playing = 0;
   find(".play").textContent = "Play";
 }
