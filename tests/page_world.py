@@ -157,15 +157,19 @@ class Visitor:
             options.wait_for()
 
     def start(self, tab):
-        """Press the tab's button."""
+        """Press the tab's button; what it said before no longer counts."""
+        self.page.evaluate(f"document.querySelector('#{tab}-said p')?.classList.add('old')")
         self.page.locator(f"#{tab}-start").click()
         return self
 
     def said(self, tab, words):
-        """Wait until the tab says something, and give the whole of it."""
-        line = self.page.locator(f"#{tab}-said p").filter(has_text=re.compile(words))
-        line.wait_for()
-        return line.inner_text()
+        """Wait until the tab says something, and give the whole of it; not what went wrong instead."""
+        line = self.page.locator(f"#{tab}-said p:not(.old)")
+        meant = line.filter(has_text=re.compile(words))
+        meant.or_(line.and_(self.page.locator(".wrong"))).first.wait_for()
+        told = line.inner_text()
+        assert re.search(words, told), told
+        return told
 
     def download(self, tab, folder):
         """The result, saved as a person does."""
