@@ -291,6 +291,34 @@ def share(rows: list[dict[str, Any]], key: str) -> float:
     return 100 * float(np.mean([row[key] for row in rows]))
 
 
+def outlived(made: list[Output], found: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """The tables of what was read after each attack, and of how faint the mark is."""
+    header = ("attack", "found, %", "payload right, %", "wrong payload", "lowest score", "s to read")
+    rows = [
+        (
+            name,
+            share(rows, "found"),
+            share(rows, "right"),
+            sum(row["found"] and not row["right"] for row in rows),
+            min(row["score"] for row in rows),
+            float(np.mean([row["seconds"] for row in rows])),
+        )
+        for name, rows in found.items()
+    ]
+    psnr, flicker = [one.psnr for one in made], [one.flicker for one in made]
+    faint = [
+        ("PSNR, dB", float(np.mean(psnr)), min(psnr), max(psnr)),
+        ("flicker, grey levels", float(np.mean(flicker)), min(flicker), max(flicker)),
+    ]
+    return [markdown(header, rows), markdown(("mark", "mean", "least", "most"), faint)]
+
+
+def endured(made: list[Output], found: dict[str, list[dict[str, Any]]]) -> list[Bar]:
+    """The bars on what was read, and on how faint the mark is."""
+    bars = [Bar(name, share(rows, "right"), 99) for name, rows in found.items() if name in SURE]
+    return [*bars, Bar("PSNR of the mark, least, dB", min(one.psnr for one in made), 42)]
+
+
 def report(
     made: list[Output],
     found: dict[str, list[dict[str, Any]]],
@@ -298,36 +326,7 @@ def report(
     false: dict[str, dict[str, Any]],
 ) -> tuple[str, list[Bar]]:
     """The tables, and the bars of issue 6."""
-    tables = []
-    header = ("attack", "found, %", "payload right, %", "wrong payload", "lowest score", "s to read")
-    tables.append(
-        markdown(
-            header,
-            [
-                (
-                    name,
-                    share(rows, "found"),
-                    share(rows, "right"),
-                    sum(row["found"] and not row["right"] for row in rows),
-                    min(row["score"] for row in rows),
-                    float(np.mean([row["seconds"] for row in rows])),
-                )
-                for name, rows in found.items()
-            ],
-        )
-    )
-    bars = [Bar(name, share(rows, "right"), 99) for name, rows in found.items() if name in SURE]
-    psnr, flicker = [one.psnr for one in made], [one.flicker for one in made]
-    tables.append(
-        markdown(
-            ("mark", "mean", "least", "most"),
-            [
-                ("PSNR, dB", float(np.mean(psnr)), min(psnr), max(psnr)),
-                ("flicker, grey levels", float(np.mean(flicker)), min(flicker), max(flicker)),
-            ],
-        )
-    )
-    bars.append(Bar("PSNR of the mark, least, dB", min(psnr), 42))
+    tables, bars = (outlived(made, found), endured(made, found)) if made else ([], [])
     if cost:
         tables.append(markdown(("cost", "mark, ms a frame", "all, ms a frame", "share, %"), cost))
         bars.append(
@@ -356,9 +355,9 @@ def main() -> None:
     cost = [] if args.no_cost else costs(args.data, keep)
     false = alarms(args.plain, args.data) if args.plain else {}
     text, bars = report(made, found, cost, false)
-    sizes = sorted(next(read_images(one.path, 1)).shape[:2] for one in made)
-    least, most = min(map(min, sizes)), max(map(max, sizes))
-    text = f"{len(made)} outputs of one second, {least} to {most} pixels.\n\n{text}"
+    if made:
+        sizes = [side for one in made for side in next(read_images(one.path, 1)).shape[:2]]
+        text = f"{len(made)} outputs of one second, {min(sizes)} to {max(sizes)} pixels.\n\n{text}"
     result = {
         "outputs": [vars(one) for one in made],
         "found": found,
