@@ -111,14 +111,13 @@ def test_keyframes_too_late_or_none_make_no_file(client):
         assert answer.json()["error"]
 
 
-def test_the_longest_unused_portrait_makes_room(astronaut, tmp_path, monkeypatch):
+def test_the_longest_unused_portrait_makes_room(client, name, astronaut, monkeypatch):
+    """The last one that looks at the shared session: it is gone then."""
     monkeypatch.setitem(sessions.MOST, "edit", 1)
-    with answering(tmp_path) as client:
-        first, _ = client.live.open("edit", astronaut, RIGHTS)
-        second, _ = client.live.open("edit", astronaut, RIGHTS)
-        assert client.post(f"/v1/live/{first}/look", json={}).status_code == 404
-        assert looked(client, second).size
-        assert not (tmp_path / "live" / first).exists()
+    second, _ = client.live.open("edit", astronaut, RIGHTS)
+    assert client.post(f"/v1/live/{name}/look", json={}).status_code == 404
+    assert looked(client, second).size
+    client.live.close(second)
 
 
 @pytest.fixture(scope="module")
