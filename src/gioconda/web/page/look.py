@@ -71,7 +71,7 @@ CSS = """
   background: var(--background-fill-secondary) }
 #consent h2 { margin: 0; font-size: 1.15rem }
 #consent p { margin: .25rem 0 0 }
-#consent .block { border: 0; padding: 0; background: transparent !important }
+#consent :is(.block, .form) { border: 0; padding: 0; background: transparent !important }
 #declare { align-self: flex-start; max-width: 12rem }
 #declared { align-items: center; flex-wrap: nowrap }
 #declare-again { flex: none; min-width: 6rem }
