@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from gioconda.errors import InputError
+from gioconda.motion.edit import still_motion
 from gioconda.motion.from_faces import faces_to_motion
 from gioconda.motion.pose import RIGID, euler_from_rotation, rotation_from_euler
 from gioconda.motion.retarget import REGIONS, Retargeter, Style
@@ -67,6 +68,16 @@ def test_a_blink_shuts_the_lids_of_any_face(seed):
     opening = np.array([eyes_open(shot.landmarks) for shot in laid(motion, portrait)]) / rest
     assert opening[30].max() < 0.2
     assert np.abs(opening[[0, -1]] - 1).max() < 0.1
+
+
+def test_lids_follow_a_slider_evenly():
+    portrait, open_ = portrait_of(5), []
+    for blink in np.linspace(0, 1, 11):
+        look = still_motion(0, 0, 0, 0, 0, {"eyeBlinkLeft": float(blink), "eyeBlinkRight": float(blink)})
+        open_.append(np.mean(eyes_open(laid(look, portrait)[0].landmarks)))
+    steps = -np.diff(open_)
+    assert open_[-1] < 0.1 * open_[0]
+    assert steps.max() < 2.5 * open_[0] / len(steps)
 
 
 def test_a_wink_is_passed_on_by_its_eye():
