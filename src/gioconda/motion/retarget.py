@@ -95,7 +95,7 @@ class Habits:
             lids.append(float(lid_ratio(mover, offset).min()))
             lips.append(float(lip_gap(mover + offset)))
         lowest = float(np.percentile(lids, 0.5))
-        told = len(motion) == 1 and motion.neutral is None  # a look by its coefficients is no habit
+        told = len(motion) <= 2 and motion.neutral is None  # a look of sliders, and rest: no habit
         shut = float(np.clip(lowest, 0.1, 0.4)) if lowest < 0.55 and not told else 0.2
         return cls(shut, *(float(v) for v in np.percentile(lips, (2, 98))))
 
