@@ -32,13 +32,12 @@ THRESHOLD = 7.93  # see `read_watermark` for the false alarms that it bounds
 _SYMBOLS, _DATA, _PRIME = 8, 4, 251  # of the code; digits are below the prime
 _PLACES, _STEP = 16, TILE // 16  # of each pattern, both ways, and the pixels between them
 _BAND = (0.03, 0.12)  # cycles a canonical pixel: below, pictures are loud; above, codecs and resizing cut
-_SYNC_WEIGHT = 1.8
-_ANYWHERE = 0.94  # deviations that the first pattern costs where it also tells the place
-_GUESSES = 2  # digits tried at each position
+_SYNC_WEIGHT, _GUESSES = 1.8, 2  # of the first pattern beside the others; digits tried at each position
+# Deviations that the first pattern costs where it tells the place, and that digits may lack without it
+_ANYWHERE, _ALONE = 0.94, 1.1
 # How tiles lie: matrix (3, 3) from canonical to the field's pixels, and how many down and across
 _View: TypeAlias = tuple[npt.NDArray[np.float64], tuple[int, int]]
-_STRENGTH = 2.3  # grey levels, standard deviation before the local limit
-_FLAT, _BUSY = 1, 3  # grey levels at most, on plain and on textured ground
+_STRENGTH, _FLAT, _BUSY = 2.3, 1, 3  # grey levels: deviation, and at most on plain and on textured ground
 
 
 @dataclass(frozen=True)
@@ -244,7 +243,8 @@ def _decode(spectrum: Any, searched: bool) -> Iterator[tuple[int, float]]:
         heights = moved[:, ::_STEP, ::_STEP].reshape(_SYMBOLS, -1)[:, :_PRIME]
         top = np.argsort(heights, axis=1)[:, -_GUESSES:]  # four of eight good ones suffice
         codes = (top[sets[:, None, :], picks] @ matrices % _PRIME).reshape(-1, _SYMBOLS)
-        sums = heights[np.arange(_SYMBOLS), codes].sum(1) + first * surfaces[0].flat[place]
-        scores = sums / np.hypot(first, np.sqrt(_SYMBOLS)) - cost
+        sums = heights[np.arange(_SYMBOLS), codes].sum(1)
+        both = (sums + first * surfaces[0].flat[place]) / np.hypot(first, np.sqrt(_SYMBOLS)) - cost
+        scores = np.minimum(both, sums / np.sqrt(_SYMBOLS) + _ALONE)
         best = int(scores.argmax())
         yield sum(int(d) * _PRIME**i for i, d in enumerate(codes[best, :_DATA])), float(scores[best])
