@@ -33,8 +33,10 @@ _SYMBOLS, _DATA, _PRIME = 8, 4, 251  # of the code; digits are below the prime
 _PLACES, _STEP = 16, TILE // 16  # of each pattern, both ways, and the pixels between them
 _BAND = (0.03, 0.12)  # cycles a canonical pixel: below, pictures are loud; above, codecs and resizing cut
 _SYNC_WEIGHT, _GUESSES = 1.8, 2  # of the first pattern beside the others; digits tried at each position
-# Deviations that the first pattern costs where it tells the place, and that digits may lack without it
-_ANYWHERE, _ALONE = 0.94, 1.1
+_ANYWHERE, _ALONE = (
+    0.94,
+    0.75,
+)  # deviations: what a place costs that is not known before; what digits may lack
 # How tiles lie: matrix (3, 3) from canonical to the field's pixels, and how many down and across
 _View: TypeAlias = tuple[npt.NDArray[np.float64], tuple[int, int]]
 _STRENGTH, _FLAT, _BUSY = 2.3, 1, 3  # grey levels: deviation, and at most on plain and on textured ground
@@ -136,10 +138,10 @@ def read_watermark(frames: Iterable[Image]) -> WatermarkReading:
     """
     (field, count), best = _accumulate(frames), 0.0
     for spectrum, searched in () if field is None or not np.any(field) else _spectra(field):
-        for payload, score in _decode(spectrum, searched):
-            if score >= THRESHOLD and is_payload(payload):
-                return WatermarkReading(payload, score, count)
-            best = max(best, score)
+        score, payload = max(_decode(spectrum, searched))
+        if score >= THRESHOLD:
+            return WatermarkReading(payload, score, count)
+        best = max(best, score)
     return WatermarkReading(None, best, count)
 
 
@@ -232,8 +234,8 @@ def _surfaces(spectrum: Any, which: slice, samples: int) -> FloatArray:
     return np.asarray(surfaces / (surfaces.std((1, 2), keepdims=True) + 1e-12), np.float32)
 
 
-def _decode(spectrum: Any, searched: bool) -> Iterator[tuple[int, float]]:
-    """The best payload at each of four places of the tile, and its score in deviations of the noise."""
+def _decode(spectrum: Any, searched: bool) -> Iterator[tuple[float, int]]:
+    """The best payload at each of four places of the tile, after its score in deviations of the noise."""
     surfaces = _surfaces(spectrum, slice(None), TILE)
     sets, matrices = _interpolators()
     picks = np.array(list(product(range(_GUESSES), repeat=_DATA)))
@@ -247,4 +249,5 @@ def _decode(spectrum: Any, searched: bool) -> Iterator[tuple[int, float]]:
         both = (sums + first * surfaces[0].flat[place]) / np.hypot(first, np.sqrt(_SYMBOLS)) - cost
         scores = np.minimum(both, sums / np.sqrt(_SYMBOLS) + _ALONE)
         best = int(scores.argmax())
-        yield sum(int(d) * _PRIME**i for i, d in enumerate(codes[best, :_DATA])), float(scores[best])
+        payload = sum(int(d) * _PRIME**i for i, d in enumerate(codes[best, :_DATA]))
+        yield float(scores[best]) if is_payload(payload) else 0.0, payload
