@@ -33,10 +33,7 @@ _SYMBOLS, _DATA, _PRIME = 8, 4, 251  # of the code; digits are below the prime
 _PLACES, _STEP = 16, TILE // 16  # of each pattern, both ways, and the pixels between them
 _BAND = (0.03, 0.12)  # cycles a canonical pixel: below, pictures are loud; above, codecs and resizing cut
 _SYNC_WEIGHT, _GUESSES = 1.8, 2  # of the first pattern beside the others; digits tried at each position
-_ANYWHERE, _ALONE = (
-    0.94,
-    0.75,
-)  # deviations: what a place costs that is not known before; what digits may lack
+_ANYWHERE, _ALONE = 0.94, 0.75  # deviations: what an unknown place costs, what digits may lack
 # How tiles lie: matrix (3, 3) from canonical to the field's pixels, and how many down and across
 _View: TypeAlias = tuple[npt.NDArray[np.float64], tuple[int, int]]
 _STRENGTH, _FLAT, _BUSY = 2.3, 1, 3  # grey levels: deviation, and at most on plain and on textured ground
