@@ -172,9 +172,16 @@ def canvas_of(stage):
 
 
 def until_drawn(stage, action):
-    """Do something, and wait for the next picture."""
+    """Do something, and wait for a picture that was asked for after that began."""
     stage.page.evaluate(
-        "void (window.next = new Promise(done => document.addEventListener('drawn', done, { once: true })))"
+        """() => { window.next = new Promise((done) => {
+          const since = performance.now();
+          document.addEventListener("drawn", function heard(event) {
+            if (event.detail.asked < since) return;
+            document.removeEventListener("drawn", heard);
+            done();
+          });
+        }); }"""
     )
     action()
     stage.page.evaluate("window.next.then(() => true)")
