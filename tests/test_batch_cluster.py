@@ -81,7 +81,7 @@ def test_people_measured_on_a_cluster_have_the_figures_of_the_serial_run(nodes, 
 
 def test_a_node_killed_midway_costs_tries_and_no_job(nodes, astronaut_image, tmp_path):
     cluster, second = nodes
-    folder = world(tmp_path / "work", astronaut_image, frames=12)
+    folder = world(tmp_path / "work", astronaut_image, frames=60)
     path, report = table(folder, [animated(f"{k}.mp4") for k in range(JOBS)]), folder / "summary.json"
     command = [sys.executable, "-m", "gioconda", "batch", str(path), "--report", str(report)]
     command += ["--ray", cluster.address, "--workers", "2"]
@@ -100,6 +100,6 @@ def test_a_node_killed_midway_costs_tries_and_no_job(nodes, astronaut_image, tmp
     assert len(record_of(path)) == JOBS
     verdicts = [gioconda.verify(folder / f"{k}.mp4") for k in range(JOBS)]
     assert {verdict.status for verdict in verdicts} == {"ours"}
-    assert all(one["frames"] == 12 for one in told["done"])
+    assert all(one["frames"] == 60 for one in told["done"])
     assert scraps(folder) == []
     assert run(["batch", str(path), "--ray", cluster.address]) == 0  # the record holds: nothing is left to do
