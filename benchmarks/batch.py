@@ -21,7 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import gioconda
-from batch_world import at_work, workers_of
+from batch_world import at_work, cut_off, workers_of
 from common import machine, markdown, say, write_results
 from corpus import seeds
 from gioconda.motion import store
@@ -102,7 +102,7 @@ def killed_midway(table: Path, jobs: int) -> Row:
             or not at_work(table.parent) & workers_of(second)
         ):
             time.sleep(0.05)
-        nodes.remove_node(second, allow_graceful=False)
+        cut_off(nodes, second)
         return ended(process, table, "2 Ray nodes, one killed midway")
     finally:
         nodes.shutdown()

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 import gioconda
-from batch_world import animated, at_work, record_of, scraps, table, workers_of, world
+from batch_world import animated, at_work, cut_off, record_of, scraps, table, workers_of, world
 from gioconda.cli import run
 from gioconda.training.evaluate.evaluate import evaluate
 from gioconda.training.evaluate.methods import Methods
@@ -91,7 +91,7 @@ def test_a_node_killed_midway_costs_tries_and_no_job(nodes, astronaut_image, tmp
             assert time.monotonic() < until
             assert process.poll() is None, process.communicate()
             time.sleep(0.02)
-        cluster.remove_node(second, allow_graceful=False)
+        cut_off(cluster, second)
         out, err = process.communicate(timeout=SECONDS)
     assert (process.returncode, err) == (0, "")
     assert f"{JOBS} done, 0 skipped, 0 failed" in out
