@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import cv2
 import pytest
 
 from gioconda import media
+from web_world import serve_command
 
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -51,17 +51,7 @@ def browser(camera=None):
 @contextlib.contextmanager
 def serving(folder, *options, **environment):
     """The address of `gioconda serve`, a process of its own with its data in `folder`/data."""
-    command = [
-        sys.executable,
-        "-m",
-        "gioconda",
-        "serve",
-        "--port",
-        "0",
-        "--data",
-        str(folder / "data"),
-        *options,
-    ]
+    command = serve_command(folder, *options)
     log = folder / "log"  # a pipe that nobody reads would stop the server
     settled = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     with log.open("w") as errors, subprocess.Popen(command, stderr=errors, env=settled) as process:
@@ -213,3 +203,17 @@ class Visitor:
         """Leave; nothing may have gone wrong unseen."""
         self.context.close()
         assert self.problems == []
+
+
+@contextlib.contextmanager
+def visits(chrome, address):
+    """Opens the page, as often as asked; at the end all is closed and nothing has gone wrong unseen."""
+    visitors = []
+
+    def opened(**options):
+        visitors.append(Visitor(chrome, address, **options))
+        return visitors[-1]
+
+    yield opened
+    for visitor in visitors:
+        visitor.close()

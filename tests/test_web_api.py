@@ -27,6 +27,7 @@ from web_world import (
     LONG,
     files_below,
     rendering,
+    serve_command,
     settings,
     short_motion,
     small_portrait,
@@ -349,17 +350,7 @@ def raw(port, line):
 
 
 def test_the_command_serves_lets_nobody_out_of_a_folder_and_ends_cleanly(tmp_path, inputs):
-    command = [
-        sys.executable,
-        "-m",
-        "gioconda",
-        "serve",
-        "--port",
-        "0",
-        "--data",
-        str(tmp_path / "data"),
-        "--no-page",
-    ]
+    command = serve_command(tmp_path, "--no-page")
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         address = re.search(r"http://\S+:(\d+)", server.stderr.readline())

@@ -16,7 +16,7 @@ from gioconda.types import ARKIT_INDEX
 from gioconda.web.live import sessions
 from live_world import RIGHTS, openings, picture_of
 from live_world import serving as answering
-from page_world import RIGHT, Visitor, as_camera, browser, serving
+from page_world import RIGHT, as_camera, browser, serving, visits
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
 
@@ -139,16 +139,8 @@ def address(chrome, folder):
 
 @pytest.fixture
 def visit(chrome, address):
-    """Opens the page; at the end it is left, and nothing has gone wrong unseen."""
-    visitors = []
-
-    def opened(**options):
-        visitors.append(Visitor(chrome, address, **options))
-        return visitors[-1]
-
-    yield opened
-    for visitor in visitors:
-        visitor.close()
+    with visits(chrome, address) as opened:
+        yield opened
 
 
 def begun(visitor, tab):

@@ -13,7 +13,7 @@ import pytest
 
 import gioconda
 from gioconda import media
-from page_world import RIGHT, Visitor, as_camera, browser, serving
+from page_world import RIGHT, Visitor, as_camera, browser, serving, visits
 from web_world import files_below, short_motion, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
@@ -41,16 +41,8 @@ def address(chrome, folder):
 
 @pytest.fixture
 def visit(chrome, address):
-    """Opens the page, as often as asked; at the end all is closed and nothing has gone wrong unseen."""
-    visitors = []
-
-    def opened(**options):
-        visitors.append(Visitor(chrome, address, **options))
-        return visitors[-1]
-
-    yield opened
-    for visitor in visitors:
-        visitor.close()
+    with visits(chrome, address) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import contextmanager
 
@@ -72,3 +73,9 @@ def files_below(folder):
     """Names of all files and folders of jobs."""
     found = (path for part in ("jobs", "incoming") for path in (folder / part).rglob("*"))
     return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def serve_command(folder, *options):
+    """`gioconda serve` on a free port, its data in `folder`/data."""
+    words = [sys.executable, "-m", "gioconda", "serve", "--port", "0"]
+    return [*words, "--data", str(folder / "data"), *options]

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import queue
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
-
+from gioconda.web.child import Child
 from gioconda.web.settings import Settings
 from gioconda.web.state import Output
 
@@ -35,48 +30,32 @@ class Outcome:
     result: Output | None = None
 
 
+def _reports(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    return (json.loads(line) for line in lines)
+
+
 class Worker:
     """One process, a fresh interpreter in a session of its own."""
 
     def __init__(self, settings: Settings, log: Path) -> None:
         """Start it; `wait_ready` tells when it can take a job. log: file for what libraries print."""
-        environment = {name: value for name, value in os.environ.items() if name != "GIOCONDA_TOKEN"}
         with log.open("wb") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "gioconda.web.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=environment,
-                cwd=settings.data,
-                start_new_session=True,
-            )
-        self.pid = self._process.pid
+            self._child = Child("gioconda.web.worker", settings.data, errors, _reports)
+        self.pid = self._child.pid
         self.jobs = 0
         self._settings = settings
-        self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._read, name="gioconda-reports", daemon=True)
-        self._reader.start()
         limits = {"nice": settings.nice, "memory_bytes": settings.memory_bytes, "file_bytes": 8 * 2**30}
         self._send(limits)
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        with contextlib.suppress(ValueError, OSError):
-            for line in self._process.stdout:
-                self._messages.put(json.loads(line))
-        self._messages.put(None)
-
     def _send(self, order: dict[str, Any]) -> None:
-        assert self._process.stdin is not None
         with contextlib.suppress(OSError):  # that it has ended is seen by its reports
-            self._process.stdin.write(json.dumps(order).encode() + b"\n")
-            self._process.stdin.flush()
+            self._child.stdin.write(json.dumps(order).encode() + b"\n")
+            self._child.stdin.flush()
 
     def _next(self, seconds: float) -> dict[str, Any] | None:
         """The next report; an empty one if none came. None when the process has ended."""
         try:
-            return self._messages.get(timeout=seconds)
+            return self._child.messages.get(timeout=seconds)
         except queue.Empty:
             return {}
 
@@ -94,28 +73,15 @@ class Worker:
     @property
     def alive(self) -> bool:
         """Whether the process runs."""
-        return self._process.poll() is None
+        return self._child.alive
 
     def memory(self) -> int:
         """Resident bytes; 0 if it has ended."""
-        try:
-            return int(psutil.Process(self.pid).memory_info().rss)
-        except psutil.Error:
-            return 0
+        return self._child.memory()
 
     def kill(self) -> None:
         """End it, and whatever it started, at once."""
-        with contextlib.suppress(OSError):
-            if sys.platform == "win32":
-                self._process.kill()
-            else:
-                os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
-        self._reader.join(1.0)
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        self._child.end()
 
     def run(
         self,
@@ -173,7 +139,7 @@ class Worker:
         return None
 
     def _how_it_ended(self) -> str:
-        code = self._process.wait()
+        code = self._child.wait()
         what = f"signal {-code}" if code < 0 else f"exit code {code}"
         return f"the worker process ended unexpectedly ({what})"
 

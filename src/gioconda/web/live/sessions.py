@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import queue
 import secrets
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import psutil
-
 from gioconda.errors import GiocondaError, InputError
 from gioconda.web import files
+from gioconda.web.child import Child
 from gioconda.web.live import wire
 from gioconda.web.refusals import ClosingError, QueueFullError, UnknownJobError
 from gioconda.web.settings import Settings
@@ -54,37 +48,18 @@ class Session:
         self.ready, self.asked = False, time.monotonic()
         self._lock, self._room = threading.Lock(), threading.BoundedSemaphore(WAITING)
         self._refused: tuple[int, int] = 0, 0
-        environment = {name: value for name, value in os.environ.items() if name != "GIOCONDA_TOKEN"}
         with log.open("ab") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "gioconda.web.live.process"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=environment,
-                cwd=settings.data,
-                start_new_session=True,
-            )
-        self._answers: queue.SimpleQueue[wire.Message | None] = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._read, name="gioconda-live", daemon=True)
-        self._reader.start()
+            self._child = Child("gioconda.web.live.process", settings.data, errors, wire.messages)
 
     @property
     def pid(self) -> int:
         """Of the process."""
-        return self._process.pid
+        return self._child.pid
 
     @property
     def alive(self) -> bool:
         """Whether the process runs."""
-        return self._process.poll() is None
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        with contextlib.suppress(OSError, ValueError):
-            while (message := wire.read_message(self._process.stdout)) is not None:
-                self._answers.put(message)
-        self._answers.put(None)
+        return self._child.alive
 
     def begin(self, portrait: Path, limits: dict[str, int]) -> bytes:
         """Set the portrait up; a JPEG of it as it is. Raises InputError for one that cannot be used."""
@@ -121,10 +96,9 @@ class Session:
             raise EndedError("the session was ended: too many pictures a second")
 
     def _exchange(self, header: dict[str, Any], payload: bytes, seconds: float) -> wire.Message:
-        assert self._process.stdin is not None
         try:
-            wire.write_message(self._process.stdin, header, payload)
-            answer = self._answers.get(timeout=seconds)
+            wire.write_message(self._child.stdin, header, payload)
+            answer = self._child.messages.get(timeout=seconds)
         except (OSError, ValueError):
             answer = None
         except queue.Empty:
@@ -136,24 +110,11 @@ class Session:
 
     def memory(self) -> int:
         """Resident bytes; 0 if it has ended."""
-        try:
-            return int(psutil.Process(self.pid).memory_info().rss)
-        except psutil.Error:
-            return 0
+        return self._child.memory()
 
     def end(self) -> None:
         """End the process at once."""
-        with contextlib.suppress(OSError):
-            if sys.platform == "win32":
-                self._process.kill()
-            else:
-                os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
-        self._reader.join(1.0)
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError, ValueError):
-                    stream.close()
+        self._child.end()
 
 
 class Sessions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterator
 from typing import IO, Any
 
 from gioconda.errors import InputError, LimitError
@@ -34,6 +35,12 @@ def read_message(stream: IO[bytes]) -> Message | None:
     if len(body) < head + payload:
         return None
     return json.loads(body[:head]), body[head:]
+
+
+def messages(stream: IO[bytes]) -> Iterator[Message]:
+    """All messages until the other end closes."""
+    while (message := read_message(stream)) is not None:
+        yield message
 
 
 def check_jpeg(data: bytes) -> tuple[int, int]:

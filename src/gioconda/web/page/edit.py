@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -16,8 +15,8 @@ from gioconda.web.page import sliders, telling
 from gioconda.web.page.context import Context
 from gioconda.web.page.parts import QUIET, portrait
 from gioconda.web.page.runs import Ask, Panel
+from gioconda.web.page.stage import opened, stage
 
-_HERE = Path(__file__).parent
 _WHOLE, _FACE = "The whole picture", "The face, 512 pixels"
 
 
@@ -33,44 +32,25 @@ def build(context: Context) -> None:
             )
             start = gr.Button("Start editing", variant="primary", elem_id="edit-open")
             said = gr.HTML(elem_id="edit-open-said", elem_classes="said")
-    stage = gr.HTML(
-        html_template=_template(),
-        css_template=(_HERE / "edit.css").read_text(encoding="utf-8"),
-        js_on_load=(_HERE / "edit.js").read_text(encoding="utf-8"),
-        apply_default_css=False,
-        elem_id="edit-stage",
-        value=None,
-    )
+    shown = stage("edit", _template())
     with gr.Row():
         extent = gr.Radio([_WHOLE, _FACE], value=_WHOLE, label="What is saved", elem_id="edit-extent")
         kind = gr.Radio(["png", "jpg", "webp"], value="png", label="Format", elem_id="edit-format")
     panel = Panel(context, "Save as a signed picture", name="edit")
-    panel.wire(_ask, [stage, chosen, extent, kind])
+    panel.wire(_ask, [shown, chosen, extent, kind])
 
-    async def begin(rights: str, path: str | None, shown: Any) -> AsyncIterator[tuple[Any, str]]:
+    async def begin(rights: str, path: str | None, now: Any) -> AsyncIterator[tuple[Any, str]]:
         yield gr.skip(), telling.say("Setting the portrait up")
-        if isinstance(shown, dict) and isinstance(shown.get("session"), str):
-            await asyncio.to_thread(context.live.close, shown["session"])
+        if isinstance(now, dict) and isinstance(now.get("session"), str):
+            await asyncio.to_thread(context.live.close, now["session"])
         try:
             yield await opened(context, "edit", path, rights), telling.say("Ready: move the sliders")
         except GiocondaError as error:
             yield {"session": ""}, telling.say(str(error), wrong=True)
 
-    inputs, outputs = [context.rights, chosen, stage], [stage, said]
+    inputs, outputs = [context.rights, chosen, shown], [shown, said]
     start.click(begin, inputs, outputs, **QUIET)
-    stage.restart(begin, inputs, outputs, **QUIET)
-
-
-async def opened(context: Context, use: Any, path: str | None, rights: str) -> dict[str, Any]:
-    """A fresh session, as the tab's script takes it; GiocondaError."""
-    if not rights:
-        raise InputError("first declare above what entitles you to use this likeness")
-    if not path:
-        raise InputError("first choose a portrait")
-    loop = asyncio.get_running_loop()
-    live = context.live
-    name, _ = await loop.run_in_executor(live.pool, live.open, use, Path(path), rights)
-    return {"session": name}
+    shown.restart(begin, inputs, outputs, **QUIET)
 
 
 def _ask(shown: Any, portrait: str | None, extent: str, kind: str) -> Ask:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,10 +11,8 @@ from gioconda.errors import GiocondaError
 from gioconda.web.live.sessions import MOST, SIDES
 from gioconda.web.page import telling
 from gioconda.web.page.context import Context
-from gioconda.web.page.edit import opened
 from gioconda.web.page.parts import QUIET, portrait
-
-_HERE = Path(__file__).parent
+from gioconda.web.page.stage import opened, stage
 
 
 def build(context: Context) -> None:
@@ -31,14 +28,7 @@ def build(context: Context) -> None:
             )
             start = gr.Button("Start the webcam", variant="primary", elem_id="live-start")
             said = gr.HTML(elem_id="live-said", elem_classes="said")
-    stage = gr.HTML(
-        html_template=_template(),
-        css_template=(_HERE / "live.css").read_text(encoding="utf-8"),
-        js_on_load=(_HERE / "live.js").read_text(encoding="utf-8"),
-        apply_default_css=False,
-        elem_id="live-stage",
-        value=None,
-    )
+    shown = stage("live", _template())
 
     async def begin(rights: str, path: str | None) -> AsyncIterator[tuple[Any, str]]:
         yield gr.skip(), telling.say("Setting the portrait up")
@@ -47,7 +37,7 @@ def build(context: Context) -> None:
         except GiocondaError as error:
             yield gr.skip(), telling.say(str(error), wrong=True)
 
-    start.click(begin, [context.rights, chosen], [stage, said], **QUIET)
+    start.click(begin, [context.rights, chosen], [shown, said], **QUIET)
 
 
 def _template() -> str:
