@@ -79,33 +79,18 @@ def in_turn(
 ) -> Iterator[Found]:
     """Each person by every method; of one of whom too little can be used, `left_out` tells."""
     for name, clips in people.items():
-        found = _measure(name, clips, plan, methods, engines, judge, left_out, meter)
-        if found is not None:
-            yield found
-
-
-def _measure(
-    name: str,
-    clips: Sequence[Clip],
-    plan: Plan,
-    methods: Methods,
-    engines: dict[str, Engine],
-    judge: Judge,
-    left_out: list[str],
-    meter: Meter,
-) -> Found | None:
-    person = gather(name, clips, plan, left_out, meter.step)
-    if person is None:
-        return None
-    looks = [judge.look(stretch.truth) for stretch in person.held]
-    made, scores = {}, {}
-    for row, pictures in made_by_all(person, plan, methods, engines, meter.step, meter.report):
-        scores[row] = judge.score(pictures, person.held, looks)
-        made[row] = sheets.moments(pictures)
-    truth = sheets.moments([stretch.truth for stretch in person.held])
-    sheet = Sheet(name, sheets.first_shots(person, plan.size), truth, made, person.inputs)
-    member = Member(person.name, len(person.shots), person.frames, person.one_clip)
-    return Found(member, scores, judge.features_of(person.held), sheet)
+        person = gather(name, clips, plan, left_out, meter.step)
+        if person is None:
+            continue
+        looks = [judge.look(stretch.truth) for stretch in person.held]
+        made, scores = {}, {}
+        for row, pictures in made_by_all(person, plan, methods, engines, meter.step, meter.report):
+            scores[row] = judge.score(pictures, person.held, looks)
+            made[row] = sheets.moments(pictures)
+        truth = sheets.moments([stretch.truth for stretch in person.held])
+        sheet = Sheet(name, sheets.first_shots(person, plan.size), truth, made, person.inputs)
+        member = Member(person.name, len(person.shots), person.frames, person.one_clip)
+        yield Found(member, scores, judge.features_of(person.held), sheet)
 
 
 @dataclass(frozen=True)
@@ -171,10 +156,9 @@ def _carry_out(errand: _Errand) -> tuple[list[str], Found | None]:
         torch.set_num_threads(errand.threads)
     judge, engines = _opened(errand.tools)
     left_out: list[str] = []
-    meter = Meter(lambda *_: None)
-    methods = errand.tools.methods
-    found = _measure(errand.name, errand.clips, errand.plan, methods, engines, judge, left_out, meter)
-    return left_out, found
+    alone, methods = {errand.name: errand.clips}, errand.tools.methods
+    measured = in_turn(alone, errand.plan, methods, engines, judge, left_out, Meter(lambda *_: None))
+    return left_out, next(measured, None)
 
 
 @lru_cache(maxsize=1)
