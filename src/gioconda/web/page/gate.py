@@ -18,6 +18,7 @@ from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gioconda.web import bodies
+from gioconda.web.page.streams import HEARTBEAT, JOIN, STREAM, Streams
 from gioconda.web.queue import JobQueue
 from gioconda.web.refusals import QueueFullError
 
@@ -58,6 +59,7 @@ class _Bounded:
     def __init__(self, gradio: ASGIApp, app: FastAPI, queue: JobQueue, uploads: Path) -> None:
         self._gradio, self._app, self._queue = gradio, app, queue
         self._uploads = Path(os.path.realpath(uploads))
+        self._streams = Streams(gradio, queue)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on to Gradio; raises what the server tells as a problem."""
@@ -65,12 +67,16 @@ class _Bounded:
         if scope["method"] != "POST":
             if path.startswith(_FILE) and not self._uploaded(path[len(_FILE) :]):
                 raise HTTPException(404, "no such file, or it has expired")
-            await self._gradio(scope, receive, send)
+            streams = path.rstrip("/") == STREAM or path.startswith(HEARTBEAT)
+            await (self._streams.follow if streams else self._gradio)(scope, receive, send)
         elif path.rstrip("/") != _UPLOAD:
             body = await _whole(receive)
             if _names_address(body):
                 raise HTTPException(400, "files of other machines are not fetched; upload the file")
-            await self._gradio(scope, _again(body, receive), send)
+            if path.rstrip("/") == JOIN:
+                await self._streams.join(body, scope, _again(body, receive), send)
+            else:
+                await self._gradio(scope, _again(body, receive), send)
         else:
             length = Headers(scope=scope).get("content-length", "")
             if not length.isdigit():

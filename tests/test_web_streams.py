@@ -1,0 +1,115 @@
+"""The page's event streams: an event handed in while a stream ends is not lost, and the server's end ends all."""
+
+import asyncio
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from gioconda.web.page import streams
+
+CLOSE = b'data: {"msg":"close_stream"}\n\n'
+QUEUE = SimpleNamespace(closed=False)
+
+
+def scope(path, query=b""):
+    return {"type": "http", "path": path, "query_string": query}
+
+
+async def gradio(scope, _receive, send):
+    """What Gradio does: answers an event with its id, and ends the stream once nothing is left."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    body = CLOSE if scope["path"] == streams.STREAM else json.dumps({"event_id": "e"}).encode()
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def silent():
+    await asyncio.sleep(3600)
+
+
+class Page:
+    """Reads the stream's end only `late` seconds after it was sent, as over a network."""
+
+    def __init__(self, late):
+        self.open, self._late = False, late
+
+    def reading(self):
+        self.open = True
+
+        async def send(message):
+            if message.get("body") == CLOSE:
+                asyncio.get_running_loop().call_later(self._late, setattr, self, "open", False)
+
+        return send
+
+
+async def handed_in(session, page, answering):
+    """Whether the page thinks a stream open when it learns an event's id, and how long that took."""
+    seen = []
+
+    async def send(message):
+        if message["type"] == "http.response.body":
+            seen.append(page.open)
+
+    started = asyncio.get_running_loop().time()
+    body = json.dumps({"session_hash": session}).encode()
+    await answering.join(body, scope(streams.JOIN), silent, send)
+    return seen == [True], asyncio.get_running_loop().time() - started
+
+
+def test_an_event_handed_in_while_its_stream_ends_finds_the_stream_ended():
+    async def run():
+        answering, page = streams.Streams(gradio, QUEUE), Page(late=0.1)
+        await answering.follow(scope(streams.STREAM, b"session_hash=one"), silent, page.reading())
+        assert page.open  # the end is under way
+        thought_open, _ = await handed_in("one", page, answering)
+        assert not thought_open
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{", b'{"session_hash": 3}', b'{"session_hash": "other"}'])
+def test_events_of_others_do_not_wait(body):
+    async def run():
+        answering, page = streams.Streams(gradio, QUEUE), Page(late=0)
+        await answering.follow(scope(streams.STREAM, b"session_hash=one"), silent, page.reading())
+        took = asyncio.get_running_loop().time()
+
+        async def send(_message):
+            pass
+
+        await answering.join(body, scope(streams.JOIN), silent, send)
+        assert asyncio.get_running_loop().time() - took < 0.1
+
+    asyncio.run(run())
+
+
+def test_the_ends_of_many_sessions_are_not_kept_for_ever():
+    async def run():
+        answering = streams.Streams(gradio, QUEUE)
+
+        async def send(_message):
+            pass
+
+        for number in range(streams.SESSIONS + 50):
+            await answering.follow(scope(streams.STREAM, f"session_hash={number}".encode()), silent, send)
+        assert len(answering.ended) == streams.SESSIONS
+
+    asyncio.run(run())
+
+
+def test_a_stream_ends_when_the_server_does():
+    async def endless(_scope, receive, _send):
+        assert await receive() == {"type": "http.disconnect"}
+
+    async def run():
+        queue = SimpleNamespace(closed=False)
+        following = asyncio.create_task(
+            streams.Streams(endless, queue).follow(scope(f"{streams.HEARTBEAT}one"), silent, None)
+        )
+        await asyncio.sleep(0.05)
+        assert not following.done()
+        queue.closed = True
+        await asyncio.wait_for(following, 2)
+
+    asyncio.run(run())
