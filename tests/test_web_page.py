@@ -121,6 +121,7 @@ def test_a_recording_of_the_webcam_moves_the_portrait(visit, folder):
 def test_a_portrait_says_a_text_and_what_the_microphone_hears(visit, folder):
     visitor = visit().declare().tab("Speak")
     visitor.page.locator("#speak-example").click()
+    visitor.page.locator("#speak-portrait img").wait_for()
     visitor.page.get_by_label("Text", exact=True).fill("Hello.")
     visitor.small("speak").start("speak")
     made = visitor.download("speak", folder)

@@ -99,17 +99,24 @@ def test_the_ends_of_many_sessions_are_not_kept_for_ever():
 
 
 def test_a_stream_ends_when_the_server_does():
-    async def endless(_scope, receive, _send):
+    sent = []
+
+    async def endless(_scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
         assert await receive() == {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
 
     async def run():
         queue = SimpleNamespace(closed=False)
         following = asyncio.create_task(
-            streams.Streams(endless, queue).follow(scope(f"{streams.HEARTBEAT}one"), silent, None)
+            streams.Streams(endless, queue).follow(scope(f"{streams.HEARTBEAT}one"), silent, send)
         )
         await asyncio.sleep(0.05)
         assert not following.done()
         queue.closed = True
         await asyncio.wait_for(following, 2)
+        assert sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
 
     asyncio.run(run())

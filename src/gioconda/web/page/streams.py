@@ -14,7 +14,7 @@ from gioconda.web.queue import JobQueue
 
 _API = "/gradio_api/"
 STREAM, JOIN, HEARTBEAT = f"{_API}queue/data", f"{_API}queue/join", f"{_API}heartbeat/"
-_LATELY, _WAIT = 5.0, 0.3  # seconds after a stream's end in which answers wait, and for how long
+_LATELY, _WAIT = 2.0, 0.3  # seconds after a stream's end in which answers wait, and for how long
 SESSIONS = 1024  # whose ends are remembered
 _LOOK_SECONDS = 0.25  # between looks at whether the server ends
 
@@ -36,7 +36,11 @@ class Streams:
         session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
         self.ended.pop(session, None)
 
+        unfinished = False
+
         async def watched(message: Message) -> None:
+            nonlocal unfinished
+            unfinished = message["type"] == "http.response.start" or message.get("more_body", False)
             if b'"close_stream"' in message.get("body", b""):
                 self.ended[session] = time.monotonic()
                 self.ended.move_to_end(session)
@@ -45,6 +49,8 @@ class Streams:
             await send(message)
 
         await self._gradio(scope, _until(self._queue, receive), watched)
+        if unfinished:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def join(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand an event in, and give its id once the page knows whether a stream is open."""
