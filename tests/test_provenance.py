@@ -214,6 +214,17 @@ def test_mark_outlives(marked, attack):
     assert read_watermark(ATTACKS[attack](marked)).payload == PAYLOAD
 
 
+@pytest.mark.parametrize("engine", ["warp", "fewshot", "lipsync"])
+def test_of_a_mark_upon_a_mark_both_are_told_and_no_third(marked, engine):
+    later = job_payload(engine, "the film that carries the first")
+    mark = Watermarker((512, 512), later)
+    reading = read_watermark(recode([mark.apply(image) for image in recode(marked, 23)], 23))
+    told = {reading.payload, *(reading.naming(number).payload for number in (PAYLOAD, later, later ^ 1))}
+    assert told == {PAYLOAD, later}
+    assert reading.naming(later).payload == later
+    assert read_watermark(marked).naming(later).payload == PAYLOAD
+
+
 def test_mark_in_a_real_clip_outlives_a_strong_encoding(shared_data):
     path = sorted((shared_data / "lrw_ar" / "id10").iterdir())[0]
     images = list(pictures(path))

@@ -6,9 +6,9 @@ not: whoever wants to can remove or copy marks of open source, and a self-made c
 
 from gioconda.provenance.credentials import Claim, Ingredient, sidecar_path, sign
 from gioconda.provenance.explain import explain
-from gioconda.provenance.payload import describe_payload, job_payload
+from gioconda.provenance.payload import WatermarkReading, describe_payload, job_payload
 from gioconda.provenance.verdict import Verdict, verify
-from gioconda.provenance.watermark import Watermarker, WatermarkReading, read_watermark
+from gioconda.provenance.watermark import Watermarker, read_watermark
 
 __all__ = [
     "Claim",

@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, replace
 from typing import Any
 
 ENGINES: tuple[str, ...] = ("other", "warp", "fewshot", "lipsync")
 PAYLOAD_VERSION = 1
+
+
+@dataclass(frozen=True)
+class WatermarkReading:
+    """What was found: payload (32 bits) or None, score in noise deviations, frames used.
+
+    beneath: score and payload of what else may be there, of a file that was made from one of ours. Too weak to be
+    believed by itself.
+    """
+
+    payload: int | None
+    score: float
+    frames: int
+    beneath: tuple[float, int] = (0.0, 0)
+
+    def naming(self, payload: int | None) -> WatermarkReading:
+        """The reading of the mark that the file's manifest names, where that is the one beneath."""
+        score, number = self.beneath
+        return replace(self, payload=number, score=score) if payload == number and score > 0 else self
 
 
 def job_payload(engine: str, *inputs: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 
 from gioconda.errors import GiocondaError
 from gioconda.provenance.credentials import Credentials, read_credentials
-from gioconda.provenance.payload import describe_payload
-from gioconda.provenance.watermark import WatermarkReading, read_watermark
+from gioconda.provenance.payload import WatermarkReading, describe_payload
+from gioconda.provenance.watermark import read_watermark
 from gioconda.types import Image
 
 SCHEMA = 1
+_PAYLOAD = re.compile("[0-9a-f]{8}")
 EXIT_CODES = {"ours": 0, "unreadable": 2, "unmarked": 3, "invalid": 4, "altered": 10}
 
 
@@ -60,11 +62,17 @@ def verify(path: Path, frames: Callable[[Path], Iterator[Image]]) -> Verdict:
             str(path), "unreadable", reasons=[f"the file cannot be opened: {error.strerror or error}"]
         )
     pictures = _Pictures(frames, path)
-    reading = read_watermark(pictures)
+    manifest = credentials.summary if credentials else None
+    reading = read_watermark(pictures).naming(_named(manifest))
     watermark = _watermark(reading)
     status, reasons = _judge(credentials, reading, pictures)
-    manifest = credentials.summary if credentials else None
     return Verdict(str(path), status, manifest, watermark, reasons, _survived(credentials, reading))
+
+
+def _named(manifest: dict[str, Any] | None) -> int | None:
+    """The watermark's payload as a manifest tells it, which may be anybody's."""
+    told = (manifest or {}).get("watermark")
+    return int(told, 16) if isinstance(told, str) and _PAYLOAD.fullmatch(told) else None
 
 
 def _survived(credentials: Credentials | None, reading: WatermarkReading) -> list[str]:
@@ -139,7 +147,7 @@ def _on_manifest(credentials: Credentials | None) -> str:
 def _on_watermark(credentials: Credentials | None, reading: WatermarkReading) -> str:
     if reading.payload is None:
         return "no watermark of Gioconda was found"
-    said = ((credentials.summary if credentials else None) or {}).get("watermark")
-    if said is not None and said != f"{reading.payload:08x}":
+    named = _named(credentials.summary if credentials else None)
+    if named is not None and named != reading.payload:
         return "it carries a watermark of Gioconda, of another job than its Content Credentials name"
     return "it carries the watermark of Gioconda"

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, islice, product
 from math import ceil, cos, radians, sin
@@ -22,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
-from gioconda.provenance.payload import is_payload
+from gioconda.provenance.payload import WatermarkReading, is_payload
 from gioconda.types import FloatArray, Image
 
 TILE = 128  # canonical pixels; two fit into a picture of 256
@@ -37,15 +36,6 @@ _ANYWHERE, _ALONE = 0.94, 0.75  # deviations: what an unknown place costs, what 
 # How tiles lie: matrix (3, 3) from canonical to the field's pixels, and how many down and across
 _View: TypeAlias = tuple[npt.NDArray[np.float64], tuple[int, int]]
 _STRENGTH, _FLAT, _BUSY = 2.3, 1, 3  # grey levels: deviation, and at most on plain and on textured ground
-
-
-@dataclass(frozen=True)
-class WatermarkReading:
-    """What was found: payload (32 bits) or None, score in noise deviations, frames used."""
-
-    payload: int | None
-    score: float
-    frames: int
 
 
 @lru_cache(maxsize=1)
@@ -135,9 +125,9 @@ def read_watermark(frames: Iterable[Image]) -> WatermarkReading:
     """
     (field, count), best = _accumulate(frames), 0.0
     for spectrum, searched in () if field is None or not np.any(field) else _spectra(field):
-        score, payload = max(_decode(spectrum, searched))
+        (score, payload), beneath = max(_decode(spectrum, searched))
         if score >= THRESHOLD:
-            return WatermarkReading(payload, score, count)
+            return WatermarkReading(payload, score, count, beneath)
         best = max(best, score)
     return WatermarkReading(None, best, count)
 
@@ -231,8 +221,8 @@ def _surfaces(spectrum: Any, which: slice, samples: int) -> FloatArray:
     return np.asarray(surfaces / (surfaces.std((1, 2), keepdims=True) + 1e-12), np.float32)
 
 
-def _decode(spectrum: Any, searched: bool) -> Iterator[tuple[float, int]]:
-    """The best payload at each of four places of the tile, after its score in deviations of the noise."""
+def _decode(spectrum: Any, searched: bool) -> Iterator[list[tuple[float, int]]]:
+    """The two best payloads, six digits or more apart, at each of four places, after their scores in deviations."""
     surfaces = _surfaces(spectrum, slice(None), TILE)
     sets, matrices = _interpolators()
     picks = np.array(list(product(range(_GUESSES), repeat=_DATA)))
@@ -246,5 +236,7 @@ def _decode(spectrum: Any, searched: bool) -> Iterator[tuple[float, int]]:
         both = (sums + first * surfaces[0].flat[place]) / np.hypot(first, np.sqrt(_SYMBOLS)) - cost
         scores = np.minimum(both, sums / np.sqrt(_SYMBOLS) + _ALONE)
         best = int(scores.argmax())
-        payload = sum(int(d) * _PRIME**i for i, d in enumerate(codes[best, :_DATA]))
-        yield float(scores[best]) if is_payload(payload) else 0.0, payload
+        other = int(np.where((codes != codes[best]).sum(1) > 5, scores, 0).argmax())
+        numbers = [sum(int(d) * _PRIME**i for i, d in enumerate(codes[one, :_DATA])) for one in (best, other)]
+        marks = zip(scores[[best, other]].tolist(), numbers, strict=True)
+        yield [(score if is_payload(number) else 0.0, number) for score, number in marks]
