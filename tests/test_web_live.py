@@ -58,6 +58,9 @@ def test_the_portraits_mouth_does_what_the_webcams_does(client, live, webcam):
     assert np.ptp(told) > 0.05, "the driver does not speak"
     assert np.corrcoef(told[6:], seen[6:])[0, 1] > 0.8
     assert float(answer.headers["x-milliseconds"]) > 0
+    figures = client.get("/metrics").text
+    assert 'gioconda_sessions{use="live"} 1.0' in figures
+    assert 'gioconda_sessions{use="edit"} 0.0' in figures
 
 
 def test_every_picture_carries_sign_and_watermark(client, live, webcam, tmp_path):

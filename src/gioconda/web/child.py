@@ -25,12 +25,15 @@ class Child(Generic[Message]):
         self, module: str, folder: Path, log: IO[bytes], read: Callable[[IO[bytes]], Iterable[Message]]
     ) -> None:
         """Start it in `folder`. log: for what libraries print. read: the messages of its standard output."""
+        environment = {name: value for name, value in os.environ.items() if name != "GIOCONDA_TOKEN"}
+        # glibc keeps what threads have freed: 510 MB instead of 360 after 150 jobs
+        environment.setdefault("MALLOC_ARENA_MAX", "2")
         self._process = subprocess.Popen(
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env={name: value for name, value in os.environ.items() if name != "GIOCONDA_TOKEN"},
+            env=environment,
             cwd=folder,
             start_new_session=True,
         )

@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
+    from gioconda.web.live.sessions import Sessions
     from gioconda.web.queue import JobQueue
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
@@ -79,6 +80,10 @@ class Metrics(Collector):
         self._requests.labels(known, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
+    def watch(self, sessions: Sessions) -> None:
+        """Tell of the page's sessions too."""
+        self._registry.register(_SessionFigures(sessions))
+
     def text(self) -> bytes:
         """All of it in Prometheus' format."""
         return generate_latest(self._registry)
@@ -99,4 +104,21 @@ class Metrics(Collector):
         memory = GaugeMetricFamily("gioconda_resident_bytes", "Memory held.", labels=("process",))
         memory.add_metric(("server",), psutil.Process().memory_info().rss)
         memory.add_metric(("workers",), sum(queue.worker_memory().values()))
+        yield memory
+
+
+class _SessionFigures(Collector):
+    """What the page's sliders and cameras take."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def collect(self) -> Iterator[Metric]:
+        """Sessions and their memory by use."""
+        count = GaugeMetricFamily("gioconda_sessions", "Portraits that answer at once.", labels=("use",))
+        memory = GaugeMetricFamily("gioconda_session_bytes", "Memory that they hold.", labels=("use",))
+        for use, held in self._sessions.memory().items():
+            count.add_metric((use,), len(held))
+            memory.add_metric((use,), sum(held))
+        yield count
         yield memory

@@ -30,6 +30,7 @@ router = APIRouter(prefix="/v1/live", include_in_schema=False)
 def add(app: FastAPI, sessions: Sessions) -> None:
     """Let an app answer for `sessions`, which the caller stops."""
     app.state.live = sessions
+    app.state.metrics.watch(sessions)
     app.include_router(router)
 
 

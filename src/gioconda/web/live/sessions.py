@@ -201,6 +201,13 @@ class Sessions:
         """How many are open."""
         return len(self._open)
 
+    def memory(self) -> dict[Use, list[int]]:
+        """Resident bytes of each open session by its use."""
+        held: dict[Use, list[int]] = {use: [] for use in MOST}
+        for session in list(self._open.values()):
+            held[session.use].append(session.memory())
+        return held
+
     def stop(self) -> None:
         """End all."""
         self._stopping.set()

@@ -8,30 +8,13 @@ import gradio as gr
 
 from gioconda.errors import InputError
 from gioconda.limits import LIMITS
+from gioconda.speech import voice as speech_voice
 from gioconda.web.page.context import Context
 from gioconda.web.page.parts import QUIET, FilmOptions, files, one, portrait, unread, video
 from gioconda.web.page.runs import Ask, Panel
 
 _PICTURE, _FILM = "A picture", "A video of the person"
 _TEXT, _VOICE = "A text", "A voice"
-_LANGUAGES = (
-    ("English", "en"),
-    ("English, American", "en-us"),
-    ("Arabic", "ar"),
-    ("Chinese, Mandarin", "cmn"),
-    ("Dutch", "nl"),
-    ("French", "fr"),
-    ("German", "de"),
-    ("Hindi", "hi"),
-    ("Italian", "it"),
-    ("Japanese, kana only", "ja"),
-    ("Polish", "pl"),
-    ("Portuguese", "pt"),
-    ("Russian", "ru"),
-    ("Spanish", "es"),
-    ("Swedish", "sv"),
-    ("Turkish", "tr"),
-)
 _VOICES = (
     ("Plain", ""),
     ("Woman 1", "f1"),
@@ -83,7 +66,7 @@ def _words() -> tuple[gr.Radio, gr.Textbox, gr.Dropdown, gr.Radio, gr.Audio]:
         text = gr.Textbox(
             _EXAMPLE, lines=3, max_length=LIMITS.text_characters, label="Text", elem_id="speak-text"
         )
-        language = gr.Dropdown(list(_LANGUAGES), value="en", label="Language", elem_id="speak-language")
+        language = gr.Dropdown(_languages(), value="en", label="Language", elem_id="speak-language")
         voice = gr.Radio(list(_VOICES), value="", label="Voice", elem_id="speak-voice")
     with gr.Column(visible=False) as heard:
         sound = unread(
@@ -103,6 +86,14 @@ def _words() -> tuple[gr.Radio, gr.Textbox, gr.Dropdown, gr.Radio, gr.Audio]:
         **QUIET,
     )
     return how, text, language, voice, sound
+
+
+def _languages() -> list[tuple[str, str]]:
+    """Names of languages with their codes, by name, each once."""
+    codes: dict[str, str] = {}
+    for code, name in sorted(speech_voice.voices().items(), key=lambda one: len(one[0])):
+        codes.setdefault(name, code)
+    return sorted(codes.items())
 
 
 def _ask(
