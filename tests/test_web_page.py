@@ -163,6 +163,21 @@ def test_adapt_gives_the_mouths_of_a_video(visit, driver, folder):
     assert bank.about["rights"] == RIGHT
 
 
+def test_adapt_makes_of_a_photo_an_identity_which_animate_plays(visit, astronaut, folder):
+    visitor = visit().declare().tab("Adapt")
+    visitor.upload("adapt-sources", astronaut).start("adapt")
+    identity = visitor.download("adapt", folder)
+    assert identity.suffix == ".safetensors"
+    visitor.tab("Animate")
+    visitor.page.get_by_role("button", name="or an identity file").click()
+    visitor.upload("animate-identity", identity)
+    visitor.page.locator("#animate-template").get_by_label("nod").check()
+    visitor.small("animate").start("animate")
+    verdict = gioconda.verify(visitor.download("animate", folder))
+    assert verdict.status == "ours"
+    assert verdict.manifest["engine"] == "fewshot"
+
+
 def test_what_goes_wrong_is_told_in_a_sentence(visit, folder):
     grey = folder / "grey.png"
     assert cv2.imwrite(str(grey), np.full((128, 128, 3), 128, np.uint8))
