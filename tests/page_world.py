@@ -113,11 +113,7 @@ class Visitor:
 
     def tab(self, name):
         """Open a tab."""
-        tab = self.page.get_by_role("tab", name=name, exact=True)
-        if not tab.is_visible():  # on a phone some stand in a menu
-            self.page.locator(".overflow-menu > button").first.click()
-            tab = self.page.locator(".overflow-dropdown button", has_text=name)
-        tab.click()
+        self.page.get_by_role("tab", name=name, exact=True).click()
         self.page.locator(f"#{name.lower()}-start").wait_for()
         return self
 

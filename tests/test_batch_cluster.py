@@ -103,3 +103,29 @@ def test_a_node_killed_midway_costs_tries_and_no_job(nodes, astronaut_image, tmp
     assert all(one["frames"] == 60 for one in told["done"])
     assert scraps(folder) == []
     assert run(["batch", str(path), "--ray", cluster.address]) == 0  # the record holds: nothing is left to do
+
+
+def test_the_heads_death_is_told_and_the_batch_goes_on_elsewhere(nodes, astronaut_image, tmp_path):
+    """The last: nothing is left of the cluster."""
+    cluster, _ = nodes
+    folder = world(tmp_path / "work", astronaut_image, frames=60)
+    path = table(folder, [animated(f"{k}.mp4") for k in range(4)])
+    command = [sys.executable, "-m", "gioconda", "batch", str(path)]
+    with subprocess.Popen(
+        [*command, "--ray", cluster.address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        until = time.monotonic() + SECONDS
+        while made(path) < 1:
+            assert time.monotonic() < until
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        cut_off(cluster, cluster.head_node)
+        out, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1
+    assert "answers no more" in err
+    assert "Traceback" not in err
+    done = made(path)
+    assert f"{done} done, 0 skipped, 0 failed, {4 - done} left" in out
+    assert run(["batch", str(path), "--ray", "off"]) == 0
+    assert {gioconda.verify(folder / f"{k}.mp4").status for k in range(4)} == {"ours"}
+    assert scraps(folder) == []

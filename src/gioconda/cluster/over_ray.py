@@ -21,13 +21,16 @@ from importlib.util import find_spec
 from typing import Any
 
 from gioconda.cluster.crew import RENEWED, Lost, Outcome, Raised, Returned
-from gioconda.errors import InputError, MissingFileError
+from gioconda.errors import GiocondaError, InputError, MissingFileError
 
 LOCAL = "local"
 PATIENCE = 10.0  # seconds for a cluster to answer
 LEAVE = 5.0  # seconds in which tasks that are stopped may clean up
 STORE_BYTES = 100 * 2**20  # of shared memory that Ray takes at its start; our results are a few lines
 REFRESH = 1.0  # seconds for which the cluster's size is remembered
+SILENCE = (
+    15.0  # seconds without an answer after which a cluster's head is given up; Ray ends the process after 60
+)
 
 
 def join(address: str, workers: int | None) -> OnRay:
@@ -112,12 +115,12 @@ def _quiet() -> Iterator[None]:
         os.close(kept)
 
 
-def _knock(address: str) -> None:
+def _knock(address: str, patience: float = PATIENCE) -> None:
     """OSError or ValueError where nobody listens: Ray itself would wait for ten minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise ValueError("not HOST:PORT")
-    socket.create_connection((host, int(port)), PATIENCE).close()
+    socket.create_connection((host, int(port)), patience).close()
 
 
 def _remove(folder: str | None) -> None:
@@ -133,6 +136,8 @@ class OnRay:
         self._task = ray.remote(num_cpus=1, max_retries=0, max_calls=RENEWED)(_carry_out)
         self._running: dict[Any, int] = {}
         self._known = (-REFRESH, 1)  # when it was asked, and the processors of the cluster then
+        self._head: str = ray.get_runtime_context().gcs_address
+        self._heard = time.monotonic()
 
     @property
     def place(self) -> str:
@@ -146,7 +151,7 @@ class OnRay:
     def size(self) -> int:
         """How many tasks can be carried out at once, now: machines come and go."""
         now = time.monotonic()
-        if now - self._known[0] >= REFRESH:
+        if now - self._known[0] >= REFRESH and self._answers():
             self._known = (now, int(self._ray.cluster_resources().get("CPU", 0)))
         return self._known[1] if self._most is None else min(self._known[1], self._most)
 
@@ -155,13 +160,27 @@ class OnRay:
         self._running[self._task.remote(function, item)] = number
 
     def finished(self, seconds: float) -> list[tuple[int, Outcome]]:
-        """The tasks that have ended since, waited for so long at most."""
+        """The tasks that have ended since, waited for so long at most. GiocondaError once the cluster is gone."""
+        if not self._answers() and time.monotonic() - self._heard > SILENCE:
+            raise GiocondaError(
+                f"the head of the Ray cluster, {self._head}, answers no more; start the cluster again, then give the "
+                "same command again"
+            )
         if not self._running:
             return []
         first, others = self._ray.wait(list(self._running), timeout=seconds)
         if first and others:
             first += self._ray.wait(others, num_returns=len(others), timeout=0)[0]
         return [(self._running.pop(reference), self._outcome(reference)) for reference in first]
+
+    def _answers(self) -> bool:
+        """Whether the cluster's head can be asked: Ray would wait for an answer, and end this process at last."""
+        try:
+            _knock(self._head, REFRESH)
+        except (OSError, ValueError):
+            return False
+        self._heard = time.monotonic()
+        return True
 
     def _outcome(self, reference: Any) -> Outcome:
         errors = self._ray.exceptions

@@ -104,6 +104,7 @@ CSS = """
 @media (max-width: 640px) {
   .gradio-container { padding: .5rem !important }
   #consent { padding: .75rem }
+  #tabs .tab-container button { padding: 0 .4rem; font-size: .85rem }
 }
 """
 
