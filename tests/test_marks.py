@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
+import gioconda
 from gioconda import cli, pipeline
 from gioconda.media import read_frames, sha256_file, write_sound
 from gioconda.motion.templates import template
@@ -89,7 +90,7 @@ def test_another_reader_sees_how_an_output_was_made(outputs, seen, astronaut, su
     assert manifest["ingredients"][0]["instance_id"] == f"sha256:{sha256_file(astronaut)}"
     job = assertion(manifest, "org.gioconda.job")
     assert job["rights"] == "NASA, public domain"
-    assert job["version"] == pipeline.gioconda.__version__
+    assert job["version"] == gioconda.__version__
     verdict = pipeline.verify(outputs[suffix])
     binding = assertion(manifest, "c2pa.soft-binding")["blocks"][0]["value"]
     assert verdict.status == "ours"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gioconda
-from gioconda import composite, face, media, pipeline, sources
+from gioconda import composite, face, media, publish, sources
 from gioconda.errors import InputError, LimitError, NoFaceError, OutputError, WeightsError
 from gioconda.motion.templates import template
 from gioconda.provenance import read_watermark
@@ -420,7 +420,7 @@ def test_a_failure_midway_leaves_the_old_file_alone(astronaut, short, tmp_path, 
         raise OutputError("the disk went away")
 
     if when == "sign":
-        monkeypatch.setattr(pipeline.provenance, "sign", fail)
+        monkeypatch.setattr(publish.provenance, "sign", fail)
     stop = fail if when == "render" else None
     with pytest.raises(OutputError, match="went away"):
         gioconda.animate(astronaut, short, out, progress=stop, **CROP)

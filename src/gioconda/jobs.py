@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -17,7 +18,7 @@ from gioconda.ahead import run_ahead
 from gioconda.engines import Engine
 from gioconda.errors import GiocondaError
 from gioconda.motion.retarget import Retargeter, Style, picture_points
-from gioconda.provenance import Watermarker, job_payload
+from gioconda.provenance import Ingredient, Watermarker, job_payload
 from gioconda.sources import (
     CROP_SIDE,
     Loader,
@@ -107,6 +108,28 @@ def plan(
         payload=job_payload(engine.name, who.ingredient.sha256, what.ingredient.sha256, settings),
         clock=clock,
     )
+
+
+def plan_still(
+    portrait: PathLike | Portrait | Image,
+    motion: Motion,
+    told: str,
+    engine: Engine,
+    *,
+    face: int,
+    crop: bool,
+    size: int | None,
+    label: bool,
+) -> Job:
+    """A picture and one moment of sliders. told: their values, of which the manifest has the hash."""
+    clock = Clock()
+    who = load_portraits(portrait, chosen=face, crop=crop, size=size)
+    digest = hashlib.sha256(told.encode()).hexdigest()
+    ingredient = Ingredient("sliders", digest, "motion", "application/x-sliders")
+    image_size = (who.image.shape[1], who.image.shape[0])
+    payload = job_payload(engine.name, who.ingredient.sha256, digest, str(image_size))
+    what = MotionSource(motion, None, ingredient)
+    return Job(who, what, engine, Style(), None, image_size, label, payload, clock)
 
 
 def _load_both(

@@ -1,59 +1,35 @@
-"""What users call: animate, edit, track, verify. A job's frames become a signed file."""
+"""What users call: animate, revoice, edit, track, verify."""
 
 from __future__ import annotations
 
-import hashlib
-import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-import gioconda
 from gioconda import media, provenance
 from gioconda.engines import get_engine
 from gioconda.errors import GiocondaError, InputError
-from gioconda.face import networks as tracking_networks
-from gioconda.jobs import Clock, Job, finished_frames, plan
+from gioconda.jobs import Job, finished_frames, plan, plan_still
 from gioconda.motion.edit import still_motion
 from gioconda.motion.retarget import Style
-from gioconda.provenance import Claim, Ingredient, Verdict, job_payload
-from gioconda.provenance.certificate import signing_identity
+from gioconda.provenance import Ingredient, Verdict
+from gioconda.publish import Making, Output, Result
 from gioconda.revoice import plan_revoicing, revoiced_frames
-from gioconda.sources import (
-    Loader,
-    MotionSource,
-    PathLike,
-    Progress,
-    Watcher,
-    load_portraits,
-    mime_of,
-    track_video,
-)
-from gioconda.threads import hold_blas
+from gioconda.sources import Loader, MotionSource, PathLike, Progress, mime_of, track_video
 from gioconda.types import Frame, Image, Motion, Portrait
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from gioconda.options import Animated, Edited
+
+__all__ = ["Result", "animate", "edit", "revoice", "track", "verify"]
 
 MOTIONS = (".npz", ".csv")
 VERIFY_SECONDS = 4.0  # of video that are looked through for the watermark
-
-
-@dataclass(frozen=True)
-class Result:
-    """What was written: path, frames, wall seconds, frames bridged for want of a face, (width, height).
-
-    stages: seconds spent in each, of which some overlap. warnings: what people should know of.
-    """
-
-    path: Path
-    frames: int
-    seconds: float
-    bridged: int
-    size: tuple[int, int]
-    stages: dict[str, float]
-    warnings: tuple[str, ...] = ()
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -65,46 +41,14 @@ def animate(
     portrait: PathLike | Portrait | Image,
     motion: PathLike | Motion | Loader,
     out: None = None,
-    *,
-    engine: str = ...,
-    refine: bool | PathLike = ...,
-    weights: PathLike | None = ...,
-    photos: Sequence[PathLike | Image] = ...,
-    absolute: bool = ...,
-    face: int | str = ...,
-    region: str = ...,
-    strength: float = ...,
-    crop: bool = ...,
-    size: int | None = ...,
-    audio: bool = ...,
-    label: bool = ...,
-    rights: str | None = ...,
-    key: PathLike | None = ...,
-    certificate: PathLike | None = ...,
-    progress: Progress | None = ...,
+    **options: Unpack[Animated],
 ) -> Iterator[Frame]: ...
 @overload
 def animate(
     portrait: PathLike | Portrait | Image,
     motion: PathLike | Motion | Loader,
     out: PathLike,
-    *,
-    engine: str = ...,
-    refine: bool | PathLike = ...,
-    weights: PathLike | None = ...,
-    photos: Sequence[PathLike | Image] = ...,
-    absolute: bool = ...,
-    face: int | str = ...,
-    region: str = ...,
-    strength: float = ...,
-    crop: bool = ...,
-    size: int | None = ...,
-    audio: bool = ...,
-    label: bool = ...,
-    rights: str | None = ...,
-    key: PathLike | None = ...,
-    certificate: PathLike | None = ...,
-    progress: Progress | None = ...,
+    **options: Unpack[Animated],
 ) -> Result: ...
 def animate(
     portrait: PathLike | Portrait | Image,
@@ -144,8 +88,7 @@ def animate(
     report = progress or _silent
     if photos and engine == "warp" and refine is False:
         raise InputError("further photos are for the refiner to look at; leave them out, or let it refine")
-    if out is not None:
-        out = _ready_to_write(out, media.VIDEO_SUFFIXES, key, certificate)
+    output = None if out is None else Output.checked(out, media.VIDEO_SUFFIXES, rights, key, certificate)
     job = plan(
         portrait,
         motion,
@@ -160,9 +103,18 @@ def animate(
         report,
         photos=photos,
     )
-    if out is None:
-        return finished_frames(job)
-    return _write(job, out, _sound(job.what) if audio else None, rights, key, certificate, report)
+    frames = finished_frames(job)
+    if output is None:
+        return frames
+    return output.film(
+        frames,
+        _making(job),
+        size=job.size,
+        times=job.what.motion.times.tolist(),
+        sound=_sound(job.what) if audio else None,
+        clock=job.clock,
+        report=report,
+    )
 
 
 def _sound(what: MotionSource) -> Path | None:
@@ -176,41 +128,17 @@ def _network(refine: bool | PathLike) -> bool | Path:
     return refine if isinstance(refine, bool) else media.check_input(refine)
 
 
-def _ready_to_write(
-    out: PathLike, suffixes: tuple[str, ...], key: PathLike | None, certificate: PathLike | None
-) -> Path:
-    """The output's path if it can be written and signed: better told now than at the end."""
-    target = media.check_output(out, suffixes)
-    signing_identity(_path(key), _path(certificate))
-    return target
-
-
-def _write(
-    job: Job,
-    out: Path,
-    sound: Path | None,
-    rights: str | None,
-    key: PathLike | None,
-    certificate: PathLike | None,
-    report: Progress,
-) -> Result:
-    """Render into a file beside `out`, sign it, and put it in place."""
-    motion, clock = job.what.motion, job.clock
-    writer = media.open_writer(out, job.size, times=motion.times.tolist(), audio_from=sound)
-    _encode(writer, finished_frames(job), len(motion), clock, report)
-    since = time.perf_counter()
-    claim = _claim(
-        job.engine.name,
-        _inputs(job),
-        job.payload,
-        rights,
-        (*job.engine.networks, *job.what.networks),
+def _making(job: Job) -> Making:
+    return Making(
+        engine=job.engine.name,
+        inputs=(job.who.ingredient, *job.who.photos, job.what.ingredient),
+        payload=job.payload,
         # a film that moved before is changed, not made
         action="created" if job.who.video is None else "edited",
+        networks=(*job.engine.networks, *job.what.networks),
+        bridged=job.what.motion.bridged,
+        warnings=(*job.what.warnings, *_remarks(job)),
     )
-    _publish(writer.temp, out, claim, key, certificate)
-    clock.add("sign", since)
-    return _result(writer, out, clock, motion.bridged, (*job.what.warnings, *_remarks(job)))
 
 
 def _remarks(job: Job) -> list[str]:
@@ -220,42 +148,6 @@ def _remarks(job: Job) -> list[str]:
             "the few-shot networks do not know this person yet: fit them with gioconda adapt for a likeness"
         ]
     return []
-
-
-def _encode(
-    writer: media.VideoWriter,
-    finished: Generator[Frame, None, None],
-    count: int,
-    clock: Clock,
-    report: Progress,
-) -> None:
-    """Write all frames into the writer's hidden file."""
-    # small matrix products gain nothing from threads, and stages already share the cores
-    hold_blas()
-    with writer, closing(finished) as frames:
-        for done, frame in enumerate(frames, 1):
-            since = time.perf_counter()
-            writer.write(frame.image, frame.time)
-            clock.add("encode", since)
-            if isinstance(report, Watcher):
-                report.look(frame.image)
-            report("render", done, count)
-        since = time.perf_counter()
-    clock.add("encode", since)
-
-
-def _result(
-    writer: media.VideoWriter, out: Path, clock: Clock, bridged: int, warnings: tuple[str, ...] = ()
-) -> Result:
-    return Result(
-        path=out,
-        frames=writer.frames,
-        seconds=time.perf_counter() - clock.start,
-        bridged=bridged,
-        size=writer.size,
-        stages=clock.stages,
-        warnings=(*warnings, *writer.warnings),
-    )
 
 
 def revoice(
@@ -282,106 +174,29 @@ def revoice(
     Raises InputError, NoFaceError, WeightsError, LimitError or OutputError.
     """
     report = progress or _silent
-    target = _ready_to_write(out, media.VIDEO_SUFFIXES, key, certificate)
+    output = Output.checked(out, media.VIDEO_SUFFIXES, rights, key, certificate)
     heard = None if sound is None else media.check_input(sound)
     job = plan_revoicing(video, motion, bank, label, report, strength=strength, retimed=retime)
-    writer = media.open_writer(target, job.size, times=job.times.tolist(), audio_from=heard or job.sound)
-    _encode(writer, revoiced_frames(job), len(job.times), job.clock, report)
-    since = time.perf_counter()
     inputs = job.inputs if heard is None else (*job.inputs, _heard(heard))
-    claim = _claim("lipsync", inputs, job.payload, rights, job.networks, action="edited")
-    _publish(writer.temp, target, claim, key, certificate)
-    job.clock.add("sign", since)
-    return _result(writer, target, job.clock, job.bridged, job.warnings)
+    return output.film(
+        revoiced_frames(job),
+        Making("lipsync", inputs, job.payload, "edited", job.networks, job.bridged, job.warnings),
+        size=job.size,
+        times=job.times.tolist(),
+        sound=heard or job.sound,
+        clock=job.clock,
+        report=report,
+    )
 
 
 def _heard(sound: Path) -> Ingredient:
     return Ingredient(sound.name, media.sha256_file(sound), "audio", mime_of(sound))
 
 
-def _inputs(job: Job) -> tuple[Ingredient, ...]:
-    return (job.who.ingredient, *job.who.photos, job.what.ingredient)
-
-
-def _claim(
-    engine: str,
-    inputs: tuple[Ingredient, ...],
-    payload: int,
-    rights: str | None,
-    networks: tuple[tuple[str, str], ...],
-    *,
-    action: str,
-) -> Claim:
-    """What the manifest says; networks: name and hash of those that ran, beside the face tracker's."""
-    return Claim(
-        engine=engine,
-        version=gioconda.__version__,
-        inputs=inputs,
-        payload=payload,
-        rights=rights,
-        action=action,
-        weights=(*networks, *tracking_networks()),
-    )
-
-
-def _publish(temp: Path, out: Path, claim: Claim, key: PathLike | None, certificate: PathLike | None) -> None:
-    """Sign the finished file and move it, and its sidecar if it needs one, into place."""
-    beside: Path | None = None
-    try:
-        beside = provenance.sign(temp, out.name, claim, key=_path(key), certificate=_path(certificate))
-        if beside is not None:
-            media.publish(beside, provenance.sidecar_path(out))
-        media.publish(temp, out)
-    finally:
-        for left in (temp, beside):
-            if left is not None:
-                left.unlink(missing_ok=True)
-
-
-def _path(value: PathLike | None) -> Path | None:
-    return None if value is None else Path(value)
-
-
 @overload
-def edit(
-    portrait: PathLike | Portrait | Image,
-    out: None = None,
-    *,
-    yaw: float = ...,
-    pitch: float = ...,
-    roll: float = ...,
-    gaze_x: float = ...,
-    gaze_y: float = ...,
-    coefficients: dict[str, float] | None = ...,
-    refine: bool | PathLike = ...,
-    face: int = ...,
-    crop: bool = ...,
-    size: int | None = ...,
-    label: bool = ...,
-    rights: str | None = ...,
-    key: PathLike | None = ...,
-    certificate: PathLike | None = ...,
-) -> Image: ...
+def edit(portrait: PathLike | Portrait | Image, out: None = None, **options: Unpack[Edited]) -> Image: ...
 @overload
-def edit(
-    portrait: PathLike | Portrait | Image,
-    out: PathLike,
-    *,
-    yaw: float = ...,
-    pitch: float = ...,
-    roll: float = ...,
-    gaze_x: float = ...,
-    gaze_y: float = ...,
-    coefficients: dict[str, float] | None = ...,
-    refine: bool | PathLike = ...,
-    face: int = ...,
-    crop: bool = ...,
-    size: int | None = ...,
-    label: bool = ...,
-    rights: str | None = ...,
-    key: PathLike | None = ...,
-    certificate: PathLike | None = ...,
-) -> Result: ...
+def edit(portrait: PathLike | Portrait | Image, out: PathLike, **options: Unpack[Edited]) -> Result: ...
 def edit(
     portrait: PathLike | Portrait | Image,
     out: PathLike | None = None,
@@ -405,40 +220,19 @@ def edit(
 
     Returns (H, W, 3) uint8 RGB, or writes a signed .png, .jpg or .webp. Always carries the watermark.
     """
-    if out is not None:
-        out = _ready_to_write(out, media.PICTURE_SUFFIXES, key, certificate)
+    output = None if out is None else Output.checked(out, media.PICTURE_SUFFIXES, rights, key, certificate)
     motion = still_motion(yaw, pitch, roll, gaze_x, gaze_y, coefficients or {})
-    clock = Clock()
-    who = load_portraits(portrait, chosen=face, crop=crop, size=size)
-    digest = hashlib.sha256(repr((yaw, pitch, roll, gaze_x, gaze_y, coefficients)).encode()).hexdigest()
-    what = MotionSource(motion, None, Ingredient("sliders", digest, "motion", "application/x-sliders"))
-    image_size = (who.image.shape[1], who.image.shape[0])
-    payload = job_payload("warp", who.ingredient.sha256, digest, str(image_size))
-    job = Job(
-        who,
-        what,
-        get_engine("warp", refine=_network(refine)),
-        Style(),
-        None,
-        image_size,
-        label,
-        payload,
-        clock,
-    )
+    told = repr((yaw, pitch, roll, gaze_x, gaze_y, coefficients))
+    engine = get_engine("warp", refine=_network(refine))
+    job = plan_still(portrait, motion, told, engine, face=face, crop=crop, size=size, label=label)
     with closing(finished_frames(job)) as frames:
         image = next(frames).image
-    if out is None:
+    if output is None:
         return image
-    temp = media.temp_beside(out)
-    claim = _claim(
-        "warp", (who.ingredient, what.ingredient), payload, rights, job.engine.networks, action="edited"
+    making = Making(
+        job.engine.name, (job.who.ingredient, job.what.ingredient), job.payload, "edited", engine.networks
     )
-    try:
-        media.write_picture(temp, image, final=out)
-        _publish(temp, out, claim, key, certificate)
-    finally:
-        temp.unlink(missing_ok=True)
-    return Result(out, 1, time.perf_counter() - clock.start, 0, image_size, clock.stages)
+    return output.picture(image, making, job.clock)
 
 
 def track(video: PathLike, out: PathLike | None = None, *, progress: Progress | None = None) -> Motion:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -21,59 +21,20 @@ from gioconda.speech import Voice, say
 from gioconda.spoken import said_motion
 from gioconda.types import Frame, Image, Portrait
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from gioconda.options import Spoken
+
 LIPSYNC = "lipsync"
 
 
 @overload
 def speak(
-    portrait: PathLike | Portrait | Image,
-    out: None = None,
-    *,
-    audio: PathLike | None = ...,
-    text: str | None = ...,
-    voice: str = ...,
-    language: str = ...,
-    seed: int = ...,
-    engine: str | None = ...,
-    refine: bool | PathLike = ...,
-    weights: PathLike | None = ...,
-    photos: Sequence[PathLike | Image] = ...,
-    face: int | str = ...,
-    strength: float = ...,
-    crop: bool = ...,
-    size: int | None = ...,
-    bank: PathLike | None = ...,
-    label: bool = ...,
-    rights: str | None = ...,
-    key: PathLike | None = ...,
-    certificate: PathLike | None = ...,
-    progress: Progress | None = ...,
+    portrait: PathLike | Portrait | Image, out: None = None, **options: Unpack[Spoken]
 ) -> Iterator[Frame]: ...
 @overload
-def speak(
-    portrait: PathLike | Portrait | Image,
-    out: PathLike,
-    *,
-    audio: PathLike | None = ...,
-    text: str | None = ...,
-    voice: str = ...,
-    language: str = ...,
-    seed: int = ...,
-    engine: str | None = ...,
-    refine: bool | PathLike = ...,
-    weights: PathLike | None = ...,
-    photos: Sequence[PathLike | Image] = ...,
-    face: int | str = ...,
-    strength: float = ...,
-    crop: bool = ...,
-    size: int | None = ...,
-    bank: PathLike | None = ...,
-    label: bool = ...,
-    rights: str | None = ...,
-    key: PathLike | None = ...,
-    certificate: PathLike | None = ...,
-    progress: Progress | None = ...,
-) -> Result: ...
+def speak(portrait: PathLike | Portrait | Image, out: PathLike, **options: Unpack[Spoken]) -> Result: ...
 def speak(
     portrait: PathLike | Portrait | Image,
     out: PathLike | None = None,
