@@ -92,9 +92,7 @@ def animate(
     job = plan(
         portrait,
         motion,
-        get_engine(
-            engine, refine=_network(refine), weights=None if weights is None else media.check_input(weights)
-        ),
+        get_engine(engine, refine=_network(refine), weights=_file(weights)),
         Style(absolute, region, strength),
         face,
         crop,
@@ -103,18 +101,9 @@ def animate(
         report,
         photos=photos,
     )
-    frames = finished_frames(job)
     if output is None:
-        return frames
-    return output.film(
-        frames,
-        _making(job),
-        size=job.size,
-        times=job.what.motion.times.tolist(),
-        sound=_sound(job.what) if audio else None,
-        clock=job.clock,
-        report=report,
-    )
+        return finished_frames(job)
+    return _filmed(job, output, _sound(job.what) if audio else None, report)
 
 
 def _sound(what: MotionSource) -> Path | None:
@@ -124,20 +113,34 @@ def _sound(what: MotionSource) -> Path | None:
     return what.driver if media.probe(what.driver).has_audio else None
 
 
+def _file(path: PathLike | None) -> Path | None:
+    return None if path is None else media.check_input(path)
+
+
 def _network(refine: bool | PathLike) -> bool | Path:
     return refine if isinstance(refine, bool) else media.check_input(refine)
 
 
-def _making(job: Job) -> Making:
-    return Making(
+def _filmed(job: Job, output: Output, sound: Path | None, report: Progress) -> Result:
+    motion = job.what.motion
+    making = Making(
         engine=job.engine.name,
         inputs=(job.who.ingredient, *job.who.photos, job.what.ingredient),
         payload=job.payload,
         # a film that moved before is changed, not made
         action="created" if job.who.video is None else "edited",
         networks=(*job.engine.networks, *job.what.networks),
-        bridged=job.what.motion.bridged,
+        bridged=motion.bridged,
         warnings=(*job.what.warnings, *_remarks(job)),
+    )
+    return output.film(
+        finished_frames(job),
+        making,
+        size=job.size,
+        times=motion.times.tolist(),
+        sound=sound,
+        clock=job.clock,
+        report=report,
     )
 
 
@@ -175,7 +178,7 @@ def revoice(
     """
     report = progress or _silent
     output = Output.checked(out, media.VIDEO_SUFFIXES, rights, key, certificate)
-    heard = None if sound is None else media.check_input(sound)
+    heard = _file(sound)
     job = plan_revoicing(video, motion, bank, label, report, strength=strength, retimed=retime)
     inputs = job.inputs if heard is None else (*job.inputs, _heard(heard))
     return output.film(
