@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -53,3 +54,19 @@ def run_ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
     finally:
         stop.set()
         thread.join()
+
+
+def shared(items: Iterable[T], count: int) -> list[Iterator[T]]:
+    """As many iterators over the same items, each for a thread of its own; they hold what others have yet to take."""
+    lock = threading.Lock()
+
+    def taken(branch: Iterator[T]) -> Iterator[T]:
+        while True:
+            with lock:
+                try:
+                    item = next(branch)
+                except StopIteration:
+                    return
+            yield item
+
+    return [taken(branch) for branch in itertools.tee(items, count)]

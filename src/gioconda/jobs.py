@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from gioconda import composite, media
-from gioconda.ahead import run_ahead
+from gioconda.ahead import run_ahead, shared
 from gioconda.engines import Engine
 from gioconda.errors import GiocondaError
 from gioconda.motion.retarget import Retargeter, Style, picture_points
@@ -191,16 +190,26 @@ def _rendered(job: Job) -> Generator[tuple[Image, list[Patch], list[Face]], None
         yield from _rendered_video(job, job.who.video)
         return
     since = time.perf_counter()
-    cast = [_Actor(job, one) for one in job.who.portraits]
+    laid = [Retargeter(job.what.motion, one, job.style, shut=job.what.speaks) for one in job.who.portraits]
+    cast = [job.engine.prepare(one) for one in job.who.portraits]
     faces = [one.face for one in job.who.portraits]
     since = job.clock.add("prepare", since)
-    with closing(_mouths(job.what, cast[0].laid)) as mouths:
-        for i, mouth in zip(range(len(job.what.motion)), mouths, strict=False):
-            since = job.clock.add("decode", since)
-            patches = [one.patch(i, mouth) for one in cast]
+    with ExitStack() as stack:
+        mouths = stack.enter_context(closing(_mouths(job.what, laid[0])))
+        streams = [
+            stack.enter_context(closing(job.engine.render(who, _shots(way, seen))))
+            for who, way, seen in zip(cast, laid, shared(mouths, len(cast)), strict=True)
+        ]
+        for patches in zip(*streams, strict=True):
             job.clock.add("render", since)
-            yield job.who.image, patches, faces
+            yield job.who.image, list(patches), faces
             since = time.perf_counter()
+
+
+def _shots(laid: Retargeter, mouths: Iterable[Mouth | None]) -> Iterator[Shot]:
+    """A portrait's shots, one for each frame of the motion."""
+    for i, mouth in zip(range(len(laid)), mouths, strict=False):
+        yield laid.shot(i, mouth)
 
 
 def _rendered_video(job: Job, video: Path) -> Generator[tuple[Image, list[Patch], list[Face]], None, None]:
@@ -213,21 +222,6 @@ def _rendered_video(job: Job, video: Path) -> Generator[tuple[Image, list[Patch]
             patch = next(iter(job.engine.render(job.engine.prepare(portrait), (shot,))))
             job.clock.add("render", since)
             yield portrait.image, [patch], [portrait.face]
-
-
-class _Actor:
-    """One face of a still portrait: its motion, and its engine's rendering, which remembers the frame before."""
-
-    def __init__(self, job: Job, portrait: Portrait) -> None:
-        self.laid = Retargeter(job.what.motion, portrait, job.style, shut=job.what.speaks)
-        self._next: deque[Shot] = deque(maxlen=1)
-        shots = iter(self._next.popleft, None)
-        self._patches = iter(job.engine.render(job.engine.prepare(portrait), shots))
-
-    def patch(self, index: int, mouth: Mouth | None) -> Patch:
-        """The rendered frame `index` of the motion."""
-        self._next.append(self.laid.shot(index, mouth))
-        return next(self._patches)
 
 
 def _mouths(what: MotionSource, laid: Retargeter) -> Generator[Mouth | None, None, None]:

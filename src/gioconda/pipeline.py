@@ -92,7 +92,7 @@ def animate(
     job = plan(
         portrait,
         motion,
-        get_engine(engine, refine=_network(refine), weights=_file(weights)),
+        get_engine(engine, refine=_network(refine), weights=_file(weights), ahead=True),
         Style(absolute, region, strength),
         face,
         crop,

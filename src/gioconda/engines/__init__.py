@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ class Engine(Protocol):
         """Whatever rendering this person needs, made once."""
         ...
 
-    def render(self, who: Any, shots: Iterable[Shot]) -> Iterator[Patch]:
+    def render(self, who: Any, shots: Iterable[Shot]) -> Generator[Patch, None, None]:
         """One patch of the portrait's picture a shot, in order."""
         ...
 
@@ -29,11 +29,13 @@ class Engine(Protocol):
 ENGINES = ("warp", "fewshot")
 
 
-def get_engine(name: str, *, refine: bool | Path = True, weights: Path | None = None) -> Engine:
+def get_engine(
+    name: str, *, refine: bool | Path = True, weights: Path | None = None, ahead: bool = False
+) -> Engine:
     """The engine called `name`; InputError if there is none.
 
     refine: let the packaged network, or one in a file, repair mouth and eyes of `warp`. weights: other networks than
-    the packaged for `fewshot`.
+    the packaged for `fewshot`. ahead: let it take shots before it is asked for their patches, where that is quicker.
     """
     if weights is not None and name != "fewshot":
         raise InputError(f"the engine {name} takes no few-shot weights; choose the engine fewshot")
@@ -42,9 +44,9 @@ def get_engine(name: str, *, refine: bool | Path = True, weights: Path | None = 
         from gioconda.engines.warp.refiner import NETWORK, load_network
 
         if not refine:
-            return WarpEngine()
+            return WarpEngine(ahead=ahead)
         own = refine if isinstance(refine, Path) else None
-        return WarpEngine(load_network(own), (identified(own or asset_path(NETWORK)),))
+        return WarpEngine(load_network(own), (identified(own or asset_path(NETWORK)),), ahead=ahead)
     if name == "fewshot":
         from gioconda.engines.fewshot.engine import FewshotEngine
         from gioconda.engines.fewshot.network import EMBEDDER, GENERATOR, WEIGHTS, load_networks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -76,7 +76,7 @@ class FewshotEngine:
             )
         return np.asarray(np.mean(found, 0), np.float32)
 
-    def render(self, who: FewshotIdentity, shots: Iterable[Shot]) -> Iterator[Patch]:
+    def render(self, who: FewshotIdentity, shots: Iterable[Shot]) -> Generator[Patch, None, None]:
         """One patch a shot, in order."""
         left, top, right, bottom = who.box
         still = who.picture[top:bottom, left:right].astype(np.float32)

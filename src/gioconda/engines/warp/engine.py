@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
+from gioconda.ahead import run_ahead
 from gioconda.engines.warp.detail import Canvas, build_canvas, crease
 from gioconda.engines.warp.eyes import Eye, build_eyes, paint_eye, shut_eye
 from gioconda.engines.warp.mesh import IntArray, affines, facing, load_topology, rasterize, source_maps
@@ -48,13 +50,20 @@ class WarpIdentity:
 class WarpEngine:
     """Geometry, which keeps the picture's own brush strokes; a small network repairs mouth and eyes.
 
-    network: the refiner, or None for geometry alone. networks: its file name and hash, for the manifest.
+    network: the refiner, or None for geometry alone. networks: its file name and hash, for the manifest. ahead: whether
+    frames are warped in a thread of their own, some shots before those that are refined.
     """
 
     name = "warp"
 
-    def __init__(self, network: Network | None = None, networks: tuple[tuple[str, str], ...] = ()) -> None:
-        self._network = network
+    def __init__(
+        self,
+        network: Network | None = None,
+        networks: tuple[tuple[str, str], ...] = (),
+        *,
+        ahead: bool = False,
+    ) -> None:
+        self._network, self._ahead = network, ahead
         self.networks = networks
 
     def prepare(self, portrait: Portrait) -> WarpIdentity:
@@ -82,16 +91,17 @@ class WarpEngine:
             references=build_references(portrait) if self._network is not None else (),
         )
 
-    def render(self, who: WarpIdentity, shots: Iterable[Shot]) -> Iterator[Patch]:
+    def render(self, who: WarpIdentity, shots: Iterable[Shot]) -> Generator[Patch, None, None]:
         """Patches of the portrait's picture, one a shot."""
         corner = who.surround.box[:2]
         repair = None if self._network is None else Repair(self._network, who.references)
-        for shot in shots:
-            warped = warp_shot(who, shot)
-            if repair is not None:
-                maps = (warped.map_x, warped.map_y)
-                repair.apply(warped.image, maps, warped.fill, shot.landmarks, corner)
-            yield Patch(warped.image, corner, shot.time, who.weight)
+        pairs = _warped(who, shots)
+        with closing(run_ahead(pairs, depth=1) if self._ahead else pairs) as frames:
+            for shot, warped in frames:
+                if repair is not None:
+                    maps = (warped.map_x, warped.map_y)
+                    repair.apply(warped.image, maps, warped.fill, shot.landmarks, corner)
+                yield Patch(warped.image, corner, shot.time, who.weight)
 
 
 @dataclass(frozen=True)
@@ -102,6 +112,11 @@ class Warped:
     map_x: FloatArray
     map_y: FloatArray
     fill: Fill | None
+
+
+def _warped(who: WarpIdentity, shots: Iterable[Shot]) -> Generator[tuple[Shot, Warped], None, None]:
+    for shot in shots:
+        yield shot, warp_shot(who, shot)
 
 
 def warp_shot(who: WarpIdentity, shot: Shot) -> Warped:
