@@ -336,10 +336,10 @@ def after_a_frame_of(grey, image, window):
     portrait = Portrait(picture(), Face(face()))
     repair = Repair(Stub(same), build_references(portrait))
     repair._shown = np.full_like(image, grey)
-    change = np.zeros((aligned.HEIGHT, aligned.WIDTH, 4), np.float32)
-    change[..., 3] = window
+    change = np.zeros((aligned.HEIGHT, aligned.WIDTH, 3), np.float32)
+    everywhere = np.full((aligned.HEIGHT, aligned.WIDTH), window, np.float32)
     shown = image.copy()
-    repair._add(shown, change, np.array([[1, 0, 0], [0, 1, 0]], np.float32))
+    repair._add(shown, change, everywhere, np.array([[1, 0, 0], [0, 1, 0]], np.float32))
     return shown[20:-20, 20:-20]
 
 

@@ -1,5 +1,6 @@
 """The warp engine: what it is told to do can be seen, and tracked again, in the picture it makes."""
 
+from contextlib import closing
 from functools import cache
 
 import cv2
@@ -209,6 +210,17 @@ def test_two_people_rendered_in_turn_stay_themselves(astronaut_image):
             patch = next(streams[person])
             assert patch.corner == alone[person][i].corner
             assert np.array_equal(patch.image, alone[person][i].image)
+
+
+def test_frames_warped_ahead_are_the_same():
+    portrait = portrait_of(ASTRONAUT)
+    shots = [shot_of(portrait, yaw=turn, jawOpen=turn / 20) for turn in range(6)]
+    plain, ahead = (get_engine("warp", ahead=early) for early in (False, True))
+    who = plain.prepare(portrait)
+    with closing(ahead.render(who, shots)) as patches:
+        for one, other in zip(plain.render(who, shots), patches, strict=True):
+            assert one.time == other.time
+            assert np.array_equal(one.image, other.image)
 
 
 @pytest.mark.parametrize("side", [64, 97, 160])

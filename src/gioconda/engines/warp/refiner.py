@@ -135,7 +135,7 @@ class Repair:
         if self._is_grey:
             change[:] = change.mean(2, keepdims=True)
         change *= self._share(points)
-        self._add(image, np.dstack([change, told.window]), stage)
+        self._add(image, change, told.window, stage)
 
     def _share(self, points: FloatArray) -> float:
         """How much of the repair shows: none while lips and lids are where the photo has them."""
@@ -152,24 +152,30 @@ class Repair:
                 self._chosen = best
         return self.references[self._chosen]
 
-    def _add(self, image: Image, change: FloatArray, matrix: FloatArray) -> None:
-        """Add a crop's change (H, W, 4), grey levels and the window, to the stage that `matrix` takes to it, in place.
+    def _add(self, image: Image, change: FloatArray, window: FloatArray, matrix: FloatArray) -> None:
+        """Add a crop's change (H, W, 3), in grey levels, to the stage that `matrix` takes to it, in place.
 
-        Within the window, what hardly differs from the last frame is held back, so that nothing shimmers.
+        Within the window (H, W), what hardly differs from the last frame is held back, so that nothing shimmers.
         """
         box = aligned.crop_box(matrix, image.shape)
         if box is None:
             return
         left, top, right, bottom = box
-        inner = affine.moved(matrix, (left, top))
+        inner, size = affine.moved(matrix, (left, top)), (right - left, bottom - top)
         how = cv2.INTER_CUBIC if np.hypot(*matrix[:, 0]) < 1 else cv2.INTER_LINEAR
-        size = (right - left, bottom - top)
-        there = np.asarray(cv2.warpAffine(change, inner, size, flags=how | cv2.WARP_INVERSE_MAP), np.float32)
+        flags = how | cv2.WARP_INVERSE_MAP
+        there = np.asarray(cv2.warpAffine(change, inner, size, flags=flags), np.float32)
         part = image[top:bottom, left:right]
-        made = part + there[..., :3]
-        if self._shown is not None and self._shown.shape == image.shape:
-            new = made - self._shown[top:bottom, left:right]
-            new *= 1 - np.clip(np.abs(new) * (1 / SHIMMER), LEAST, 1)
-            made -= new * np.clip(there[..., 3:], 0, 1)
-        np.copyto(part, np.clip(np.rint(made), 0, 255).astype(np.uint8))
+        if self._shown is None or self._shown.shape != image.shape:
+            cv2.add(part, there, dst=part, dtype=cv2.CV_8U)
+        else:
+            there += part
+            new = there - self._shown[top:bottom, left:right]
+            held = np.abs(new)
+            held *= -1 / SHIMMER
+            held += 1
+            np.clip(held, 0, 1 - LEAST, out=held)
+            held *= np.clip(cv2.warpAffine(window, inner, size, flags=flags), 0, 1)[..., None]
+            held *= new
+            cv2.subtract(there, held, dst=part, dtype=cv2.CV_8U)
         self._shown = image.copy()
