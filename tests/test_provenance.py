@@ -165,6 +165,11 @@ def test_every_size_tells_its_payload(astronaut_image, size):
         assert read_watermark([Watermarker(size, number).apply(image)]).payload == number
 
 
+def test_a_long_picture_tells_its_payload():
+    image = np.random.default_rng(1).normal(128, 4, (9000, 256, 3)).clip(0, 255).astype(np.uint8)
+    assert read_watermark([Watermarker((256, 9000), PAYLOAD).apply(image)]).payload == PAYLOAD
+
+
 def test_mark_is_faint_and_grey(plain, astronaut_image):
     noise = np.random.default_rng(1).integers(0, 256, (512, 512, 3), np.uint8)
     for image in (plain[3], astronaut_image, noise, np.full((512, 512, 3), 128, np.uint8)):
@@ -239,6 +244,8 @@ def test_mark_in_a_real_clip_outlives_a_strong_encoding(shared_data):
         [],
         [np.zeros((40, 30, 3), np.uint8)],
         [np.full((200, 300, 3), 80, np.uint8)],
+        [np.random.default_rng(0).integers(0, 256, (40_000, 64, 3), np.uint8)],
+        [np.random.default_rng(0).integers(0, 256, (64, 40_000, 3), np.uint8)],
         [np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)],
         [
             np.kron(np.indices((32, 32)).sum(0) % 2 * 200, np.ones((8, 8)))
@@ -246,7 +253,7 @@ def test_mark_in_a_real_clip_outlives_a_strong_encoding(shared_data):
             .repeat(3, 2)
         ],
     ],
-    ids=["nothing", "tiny", "flat", "noise", "chequers"],
+    ids=["nothing", "tiny", "flat", "tall", "wide", "noise", "chequers"],
 )
 def test_no_mark_where_none_is(images):
     assert read_watermark(images).payload is None

@@ -25,7 +25,7 @@ from gioconda.provenance.payload import WatermarkReading, is_payload
 from gioconda.types import FloatArray, Image
 
 TILE = 128  # canonical pixels; two fit into a picture of 256
-CANONICAL = 512  # shorter sides above this carry a proportionally larger tile
+CANONICAL, MIDDLE = 512, 2048  # shorter sides above the first carry larger tiles; canonical pixels looked at
 SMALLEST, SHRUNK = 64, 200  # pixels of the shorter side below which no mark is looked for, or a finer one
 THRESHOLD = 7.93  # see `read_watermark` for the false alarms that it bounds
 _SYMBOLS, _DATA, _PRIME = 8, 4, 251  # of the code; digits are below the prime
@@ -147,7 +147,10 @@ def _accumulate(frames: Iterable[Image]) -> tuple[FloatArray | None, int]:
 
 
 def _residual(image: Image) -> FloatArray:
-    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    size, most = np.array(image.shape[:2]), MIDDLE * max(1.0, min(image.shape[:2]) / CANONICAL)
+    top, left = np.maximum((size - most) / 2, 0).astype(int)
+    middle = image[top : size[0] - top, left : size[1] - left]
+    luma = cv2.cvtColor(middle, cv2.COLOR_RGB2GRAY).astype(np.float32)
     if (shrink := CANONICAL / min(luma.shape)) < 1:
         luma = cv2.resize(luma, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA).astype(np.float32)
     sides = (5, 7 if min(luma.shape) < SHRUNK else 11)

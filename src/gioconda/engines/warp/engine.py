@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from gioconda.ahead import run_ahead
+from gioconda.engines.warp.borders import keep_inside
 from gioconda.engines.warp.detail import Canvas, build_canvas, crease
 from gioconda.engines.warp.eyes import Eye, build_eyes, paint_eye, shut_eye
 from gioconda.engines.warp.mesh import IntArray, affines, facing, load_topology, rasterize, source_maps
@@ -125,7 +126,7 @@ def warp_shot(who: WarpIdentity, shot: Shot) -> Warped:
     map_x, map_y = target_maps(who, shot)
     picture = crease(who.image, who.canvas, shot.mouth, shot.creases)
     image = np.asarray(
-        cv2.remap(picture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.uint8
+        cv2.remap(picture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
     )
     corner = np.array(box[:2], np.float32)
     for eye in who.eyes:
@@ -138,9 +139,12 @@ def target_maps(who: WarpIdentity, shot: Shot) -> tuple[FloatArray, FloatArray]:
     """Source x and y in the picture, (h, w) each, for every pixel of the stage."""
     topology, surround = load_topology(), who.surround
     left, top, right, bottom = surround.box
-    field = forward_field(surround, shot, shot.landmarks[topology.oval])
+    contour = shot.landmarks[topology.oval]
+    field = forward_field(surround, shot, contour)
     xs, ys = who.grid
-    offsets = _to_half(backward_offsets(field), (len(xs), len(ys)))
+    rim_width = RIM * surround.unit + CELL
+    inside = keep_inside(surround.sides, surround.points, backward_offsets(field), contour, rim_width)
+    offsets = _to_half(inside, (len(xs), len(ys)))
     map_x, map_y = offsets[..., 0] + xs, offsets[..., 1] + ys
     rim = displace(surround, field, who.points[POINTS:, :2])
     _lay_mesh(who, shot, rim, map_x, map_y)
