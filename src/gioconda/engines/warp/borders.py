@@ -14,10 +14,8 @@ STRETCHED = 4.0  # times the way that is missing: how far inwards the picture is
 STEEPEST = 1.6  # the same, at the least: nearer, the picture would fold
 BEFORE = 0.7  # share of the way that is missing by which background may be stretched further, the person having moved
 SOMEONE = 0.5  # share of the mask that counts as the person
-EDGE, SOFT = (
-    3,
-    0.5,
-)  # pixels, nearer than which a person is cut by the edge; inter-ocular units, for changes along it
+EDGE = 3  # pixels: a person who is nearer is cut by the edge
+SOFT = 0.5  # inter-ocular units along the edge, over which all this changes
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom, pixels
 
