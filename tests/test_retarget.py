@@ -211,6 +211,16 @@ def test_absolute_motion_scales_with_the_picture():
         assert np.abs(shot.landmarks - true.landmarks / 2)[:, :2].max() < 1.0
 
 
+def test_absolute_motion_of_another_framing_begins_where_the_portrait_is():
+    faces = performed(person(30), 30, yaw=wave(30, 15), x=wave(30, 25), near=1 + wave(30, 0.1))
+    small = [type(face)(face.landmarks * 0.3 + (20, 10, 0)) for face in faces]
+    portrait = Portrait(np.zeros((SIZE[1], SIZE[0], 3), np.uint8), small[0])
+    for shot, true in zip(
+        laid(faces_to_motion(faces, times(30), SIZE), portrait, absolute=True), small, strict=True
+    ):
+        assert np.abs(shot.landmarks - true.landmarks)[:, :2].max() < 1.0
+
+
 @pytest.mark.parametrize("absolute", [False, True])
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_every_template_suits_every_style(name, absolute):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from gioconda.errors import InputError
 from gioconda.motion.expression import load_basis, offsets
@@ -34,6 +33,7 @@ TURN_LIMIT = np.array([34.0, 26.0, 30.0], np.float32)  # yaw, pitch, roll in deg
 TOTAL_YAW = (26.0, 42.0)  # where a turn, the portrait's own included, begins to be held back, and its end
 PIVOT_SHARE, TRAVEL_SHARE, TRAVEL_LIMIT = 0.7, 0.5, 0.45  # of the head's own shift; inter-ocular units
 SCALE_SHARE = 0.6
+SAME_PLACE, SAME_SIZE = 0.75, 0.2  # inter-ocular units, and log of the size: what counts as the same framing
 HABIT_FRAMES = 1500
 SPEAKS = 0.05  # inter-ocular units; lips that part by less do not speak
 OPEN_MOUTH = 0.10  # inter-ocular units; a photo's mouth wider open than this is closed first
@@ -127,6 +127,7 @@ class Retargeter:
         *,
         habits: Habits | None = None,
         shut: bool = False,
+        fit: tuple[float, FloatArray] | None = None,
     ) -> None:
         self._motion, self._style, self._shut = motion, style, shut
         basis = load_basis()
@@ -149,7 +150,7 @@ class Retargeter:
         else:
             self._shape = self._with_lips_at_rest(basis.offsets[ARKIT_INDEX["jawOpen"]])
         self._gain = np.ones((1, 3), np.float32) if style.absolute else _proportions(self._shape, mover)
-        self._fit = _frame_fit(motion, portrait)
+        self._fit = fit or _frame_fit(motion, portrait, self.rest)
 
     def __len__(self) -> int:
         return len(self._motion)
@@ -186,7 +187,9 @@ class Retargeter:
 
     def onto(self, portrait: Portrait) -> Retargeter:
         """The same motion laid on another portrait."""
-        return Retargeter(self._motion, portrait, self._style, habits=self._habits, shut=self._shut)
+        return Retargeter(
+            self._motion, portrait, self._style, habits=self._habits, shut=self._shut, fit=self._fit
+        )
 
     def _offsets(self, index: int) -> FloatArray:
         return landmark_offsets(self._motion, index)
@@ -312,9 +315,23 @@ def _part_lips(canonical: FloatArray) -> None:
     canonical[LOWER_LIPS, 1] += over
 
 
-def _frame_fit(motion: Motion, portrait: Portrait) -> tuple[float, npt.NDArray[np.float32]]:
-    """Scale and shift in pixels from the tracked frame to the portrait's picture, for absolute motion."""
+def _frame_fit(motion: Motion, portrait: Portrait, rest: Pose) -> tuple[float, FloatArray]:
+    """Scale and shift in pixels from the tracked frame to the portrait's picture, for absolute motion.
+
+    Where the mover's head is never about where the portrait's is, nor about as large, its place and size count from the
+    moment in which it is turned most like the portrait's: another framing would tear the picture.
+    """
     height, width = portrait.image.shape[:2]
     fit = min(width / max(motion.frame_size[0], 1), height / max(motion.frame_size[1], 1))
-    shift = (np.array([width, height]) - fit * np.array(motion.frame_size)) / 2
-    return fit, shift.astype(np.float32)
+    shift = ((np.array([width, height]) - fit * np.array(motion.frame_size)) / 2).astype(np.float32)
+    seen = motion.confidence > 0
+    if 0 in motion.frame_size or not np.any(seen):
+        return fit, shift
+    places, sizes = motion.translation[seen] * motion.unit, motion.scale[seen] * motion.unit
+    away = np.linalg.norm(places * fit + shift - rest.origin[:2], axis=1) / rest.scale
+    larger = np.abs(np.log(sizes * fit / rest.scale))
+    if np.any((away < SAME_PLACE) & (larger < SAME_SIZE)):
+        return fit, shift
+    alike = int(np.einsum("nij,ij->n", motion.rotation[seen], rest.rotation).argmax())
+    fit = float(rest.scale / sizes[alike])
+    return fit, (rest.origin[:2] - places[alike] * fit).astype(np.float32)
