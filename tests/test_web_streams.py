@@ -16,8 +16,10 @@ def scope(path, query=b""):
     return {"type": "http", "path": path, "query_string": query}
 
 
-async def gradio(scope, _receive, send):
+async def gradio(scope, receive, send):
     """What Gradio does: answers an event with its id, and ends the stream once nothing is left."""
+    if scope["path"] == streams.JOIN:
+        await receive()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     body = CLOSE if scope["path"] == streams.STREAM else json.dumps({"event_id": "e"}).encode()
     await send({"type": "http.response.body", "body": body, "more_body": False})
@@ -25,6 +27,15 @@ async def gradio(scope, _receive, send):
 
 async def silent():
     await asyncio.sleep(3600)
+
+
+def telling(body):
+    """What is received of a request with a body."""
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
 
 
 class Page:
@@ -53,10 +64,10 @@ def test_an_event_handed_in_while_its_stream_ends_finds_the_stream_ended():
             if message["type"] == "http.response.body":
                 seen.append(page.open)
 
-        await answering.follow(scope(streams.STREAM, b"session_hash=one"), silent, page.reading())
+        await answering(scope(streams.STREAM, b"session_hash=one"), silent, page.reading())
         assert page.open  # the end is under way
         body = json.dumps({"session_hash": "one"}).encode()
-        await answering.join(body, scope(streams.JOIN), silent, send)
+        await answering(scope(streams.JOIN), telling(body), send)
 
     asyncio.run(run())
     assert seen == [False]
@@ -68,13 +79,13 @@ def test_events_of_others_do_not_wait(body, monkeypatch):
 
     async def run():
         answering, page = streams.Streams(gradio, QUEUE), Page(late=0)
-        await answering.follow(scope(streams.STREAM, b"session_hash=one"), silent, page.reading())
+        await answering(scope(streams.STREAM, b"session_hash=one"), silent, page.reading())
         took = asyncio.get_running_loop().time()
 
         async def send(_message):
             pass
 
-        await answering.join(body, scope(streams.JOIN), silent, send)
+        await answering(scope(streams.JOIN), telling(body), send)
         assert asyncio.get_running_loop().time() - took < 10
 
     asyncio.run(run())
@@ -88,7 +99,7 @@ def test_the_ends_of_many_sessions_are_not_kept_for_ever():
             pass
 
         for number in range(streams.SESSIONS + 50):
-            await answering.follow(scope(streams.STREAM, f"session_hash={number}".encode()), silent, send)
+            await answering(scope(streams.STREAM, f"session_hash={number}".encode()), silent, send)
         assert len(answering.ended) == streams.SESSIONS
 
     asyncio.run(run())
@@ -107,7 +118,7 @@ def test_a_stream_ends_when_the_server_does():
     async def run():
         queue = SimpleNamespace(closed=False)
         following = asyncio.create_task(
-            streams.Streams(endless, queue).follow(scope(f"{streams.HEARTBEAT}one"), silent, send)
+            streams.Streams(endless, queue)(scope(f"{streams.HEARTBEAT}one"), silent, send)
         )
         await asyncio.sleep(0.05)
         assert not following.done()

@@ -197,7 +197,7 @@ def _rendered(job: Job) -> Generator[tuple[Image, list[Patch], list[Face]], None
     with ExitStack() as stack:
         mouths = stack.enter_context(closing(_mouths(job.what, laid[0])))
         streams = [
-            stack.enter_context(closing(job.engine.render(who, _shots(way, seen))))
+            stack.enter_context(closing(job.engine.render(who, _shots(way, seen), ahead=True)))
             for who, way, seen in zip(cast, laid, shared(mouths, len(cast)), strict=True)
         ]
         for patches in zip(*streams, strict=True):

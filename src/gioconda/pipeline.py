@@ -92,7 +92,7 @@ def animate(
     job = plan(
         portrait,
         motion,
-        get_engine(engine, refine=_network(refine), weights=_file(weights), ahead=True),
+        get_engine(engine, refine=_network(refine), weights=_file(weights)),
         Style(absolute, region, strength),
         face,
         crop,
@@ -122,25 +122,28 @@ def _network(refine: bool | PathLike) -> bool | Path:
 
 
 def _filmed(job: Job, output: Output, sound: Path | None, report: Progress) -> Result:
-    motion = job.what.motion
-    making = Making(
-        engine=job.engine.name,
-        inputs=(job.who.ingredient, *job.who.photos, job.what.ingredient),
-        payload=job.payload,
-        # a film that moved before is changed, not made
-        action="created" if job.who.video is None else "edited",
-        networks=(*job.engine.networks, *job.what.networks),
-        bridged=motion.bridged,
-        warnings=(*job.what.warnings, *_remarks(job)),
-    )
+    # a film that moved before is changed, not made
+    making = _making(job, "created" if job.who.video is None else "edited")
     return output.film(
         finished_frames(job),
         making,
         size=job.size,
-        times=motion.times.tolist(),
+        times=job.what.motion.times.tolist(),
         sound=sound,
         clock=job.clock,
         report=report,
+    )
+
+
+def _making(job: Job, action: str) -> Making:
+    return Making(
+        engine=job.engine.name,
+        inputs=(job.who.ingredient, *job.who.photos, job.what.ingredient),
+        payload=job.payload,
+        action=action,
+        networks=(*job.engine.networks, *job.what.networks),
+        bridged=job.what.motion.bridged,
+        warnings=(*job.what.warnings, *_remarks(job)),
     )
 
 
@@ -232,10 +235,7 @@ def edit(
         image = next(frames).image
     if output is None:
         return image
-    making = Making(
-        job.engine.name, (job.who.ingredient, job.what.ingredient), job.payload, "edited", engine.networks
-    )
-    return output.picture(image, making, job.clock)
+    return output.picture(image, _making(job, "edited"), job.clock)
 
 
 def track(video: PathLike, out: PathLike | None = None, *, progress: Progress | None = None) -> Motion:

@@ -28,9 +28,7 @@ PATIENCE = 10.0  # seconds for a cluster to answer
 LEAVE = 5.0  # seconds in which tasks that are stopped may clean up
 STORE_BYTES = 100 * 2**20  # of shared memory that Ray takes at its start; our results are a few lines
 REFRESH = 1.0  # seconds for which the cluster's size is remembered
-SILENCE = (
-    15.0  # seconds without an answer after which a cluster's head is given up; Ray ends the process after 60
-)
+SILENCE = 15.0  # seconds without an answer, after which a cluster is given up; Ray ends the process after 60
 
 
 def join(address: str, workers: int | None) -> OnRay:

@@ -21,21 +21,22 @@ class Engine(Protocol):
         """Whatever rendering this person needs, made once."""
         ...
 
-    def render(self, who: Any, shots: Iterable[Shot]) -> Generator[Patch, None, None]:
-        """One patch of the portrait's picture a shot, in order."""
+    def render(self, who: Any, shots: Iterable[Shot], *, ahead: bool = False) -> Generator[Patch, None, None]:
+        """One patch of the portrait's picture a shot, in order.
+
+        ahead: shots may be taken before their patches are asked for, where that is quicker.
+        """
         ...
 
 
 ENGINES = ("warp", "fewshot")
 
 
-def get_engine(
-    name: str, *, refine: bool | Path = True, weights: Path | None = None, ahead: bool = False
-) -> Engine:
+def get_engine(name: str, *, refine: bool | Path = True, weights: Path | None = None) -> Engine:
     """The engine called `name`; InputError if there is none.
 
     refine: let the packaged network, or one in a file, repair mouth and eyes of `warp`. weights: other networks than
-    the packaged for `fewshot`. ahead: let it take shots before it is asked for their patches, where that is quicker.
+    the packaged for `fewshot`.
     """
     if weights is not None and name != "fewshot":
         raise InputError(f"the engine {name} takes no few-shot weights; choose the engine fewshot")
@@ -44,9 +45,9 @@ def get_engine(
         from gioconda.engines.warp.refiner import NETWORK, load_network
 
         if not refine:
-            return WarpEngine(ahead=ahead)
+            return WarpEngine()
         own = refine if isinstance(refine, Path) else None
-        return WarpEngine(load_network(own), (identified(own or asset_path(NETWORK)),), ahead=ahead)
+        return WarpEngine(load_network(own), (identified(own or asset_path(NETWORK)),))
     if name == "fewshot":
         from gioconda.engines.fewshot.engine import FewshotEngine
         from gioconda.engines.fewshot.network import EMBEDDER, GENERATOR, WEIGHTS, load_networks

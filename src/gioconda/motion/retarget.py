@@ -150,7 +150,9 @@ class Retargeter:
         else:
             self._shape = self._with_lips_at_rest(basis.offsets[ARKIT_INDEX["jawOpen"]])
         self._gain = np.ones((1, 3), np.float32) if style.absolute else _proportions(self._shape, mover)
-        self._fit = fit or _frame_fit(motion, portrait, self.rest)
+        if fit is None and self._framed:
+            fit = _frame_fit(motion, portrait, self.rest)
+        self._fit = fit or (1.0, np.zeros(2, np.float32))
 
     def __len__(self) -> int:
         return len(self._motion)
@@ -325,7 +327,7 @@ def _frame_fit(motion: Motion, portrait: Portrait, rest: Pose) -> tuple[float, F
     fit = min(width / max(motion.frame_size[0], 1), height / max(motion.frame_size[1], 1))
     shift = ((np.array([width, height]) - fit * np.array(motion.frame_size)) / 2).astype(np.float32)
     seen = motion.confidence > 0
-    if 0 in motion.frame_size or not np.any(seen):
+    if not np.any(seen):
         return fit, shift
     places, sizes = motion.translation[seen] * motion.unit, motion.scale[seen] * motion.unit
     away = np.linalg.norm(places * fit + shift - rest.origin[:2], axis=1) / rest.scale

@@ -62,16 +62,16 @@ def verify(path: Path, frames: Callable[[Path], Iterator[Image]]) -> Verdict:
             str(path), "unreadable", reasons=[f"the file cannot be opened: {error.strerror or error}"]
         )
     pictures = _Pictures(frames, path)
-    manifest = credentials.summary if credentials else None
-    reading = read_watermark(pictures).naming(_named(manifest))
+    reading = read_watermark(pictures).naming(_named(credentials))
     watermark = _watermark(reading)
     status, reasons = _judge(credentials, reading, pictures)
+    manifest = credentials.summary if credentials else None
     return Verdict(str(path), status, manifest, watermark, reasons, _survived(credentials, reading))
 
 
-def _named(manifest: dict[str, Any] | None) -> int | None:
-    """The watermark's payload as a manifest tells it, which may be anybody's."""
-    told = (manifest or {}).get("watermark")
+def _named(credentials: Credentials | None) -> int | None:
+    """The watermark's payload as the manifest tells it, which may be anybody's."""
+    told = ((credentials.summary if credentials else None) or {}).get("watermark")
     return int(told, 16) if isinstance(told, str) and _PAYLOAD.fullmatch(told) else None
 
 
@@ -147,7 +147,7 @@ def _on_manifest(credentials: Credentials | None) -> str:
 def _on_watermark(credentials: Credentials | None, reading: WatermarkReading) -> str:
     if reading.payload is None:
         return "no watermark of Gioconda was found"
-    named = _named(credentials.summary if credentials else None)
+    named = _named(credentials)
     if named is not None and named != reading.payload:
         return "it carries a watermark of Gioconda, of another job than its Content Credentials name"
     return "it carries the watermark of Gioconda"

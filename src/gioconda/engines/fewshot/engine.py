@@ -76,8 +76,10 @@ class FewshotEngine:
             )
         return np.asarray(np.mean(found, 0), np.float32)
 
-    def render(self, who: FewshotIdentity, shots: Iterable[Shot]) -> Generator[Patch, None, None]:
-        """One patch a shot, in order."""
+    def render(
+        self, who: FewshotIdentity, shots: Iterable[Shot], *, ahead: bool = False
+    ) -> Generator[Patch, None, None]:
+        """One patch a shot, in order; nothing is done ahead."""
         left, top, right, bottom = who.box
         still = who.picture[top:bottom, left:right].astype(np.float32)
         for shot in shots:

@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gioconda.types import FloatArray
+from gioconda.engines.affine import Box
+from gioconda.engines.warp.surround import Surround, picture_ends, smoothstep
+from gioconda.types import FloatArray, Portrait
 
 STRETCHED = 4.0  # times the way that is missing: how far inwards the picture is stretched to make up for it
 STEEPEST = 1.6  # the same, at the least: nearer, the picture would fold
@@ -16,8 +18,6 @@ BEFORE = 0.7  # share of the way that is missing by which background may be stre
 SOMEONE = 0.5  # share of the mask that counts as the person
 EDGE = 3  # pixels: a person who is nearer is cut by the edge
 SOFT = 0.5  # inter-ocular units along the edge, over which all this changes
-
-Box = tuple[int, int, int, int]  # left, top, right, bottom, pixels
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,17 @@ class Side:
     free: FloatArray
 
 
+def sides_of(portrait: Portrait, surround: Surround) -> tuple[Side, ...]:
+    """The sides of a portrait's stage; without a mask of the person, the field's own share of it is taken."""
+    person, box = portrait.person, surround.box
+    if person is None:
+        left, top, right, bottom = box
+        person = np.zeros(portrait.image.shape[:2], np.float32)
+        person[top:bottom, left:right] = cv2.resize(surround.edges[0], (right - left, bottom - top))
+    grid = surround.points[0, :, 0], surround.points[:, 0, 1]
+    return build_sides(box, portrait.image.shape, grid, person, surround.unit)
+
+
 def build_sides(
     box: Box, shape: tuple[int, ...], grid: tuple[FloatArray, FloatArray], person: FloatArray, unit: float
 ) -> tuple[Side, ...]:
@@ -44,12 +55,7 @@ def build_sides(
     inter-ocular distance.
     """
     left, top, right, bottom = box
-    sides = (
-        (left == 0, 0, False, left),
-        (top == 0, 1, False, top),
-        (right == shape[1], 0, True, right - 1),
-        (bottom == shape[0], 1, True, bottom - 1),
-    )
+    sides = ((0, False, left), (1, False, top), (0, True, right - 1), (1, True, bottom - 1))
     stage = person[top:bottom, left:right]
     across, down = (
         np.clip(along - first, 0, size - 1).astype(np.int64)
@@ -57,7 +63,9 @@ def build_sides(
     )
     wide = max(1, round(SOFT * unit)) | 1
     return tuple(
-        _side(axis, last, at, stage, across if axis else down, wide) for ends, axis, last, at in sides if ends
+        _side(axis, last, at, stage, across if axis else down, wide)
+        for ends, (axis, last, at) in zip(picture_ends(box, shape), sides, strict=True)
+        if ends
     )
 
 
@@ -96,6 +104,6 @@ def keep_inside(
         reach = np.clip(reach, 1, room)
         pulled = np.minimum(missing, reach / STEEPEST)
         reach, pulled = (np.expand_dims(one, 1 - side.axis) for one in (reach, pulled))
-        t = np.clip(inwards * (points[..., side.axis] - side.at) / reach, 0, 1)
-        kept[..., side.axis] += inwards * pulled * (1 - t * t * (3 - 2 * t))
+        share = 1 - smoothstep(0, reach, inwards * (points[..., side.axis] - side.at))
+        kept[..., side.axis] += inwards * pulled * share
     return np.asarray(kept, np.float32)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from gioconda.ahead import run_ahead
-from gioconda.engines.warp.borders import keep_inside
+from gioconda.engines.warp.borders import Side, keep_inside, sides_of
 from gioconda.engines.warp.detail import Canvas, build_canvas, crease
 from gioconda.engines.warp.eyes import Eye, build_eyes, paint_eye, shut_eye
 from gioconda.engines.warp.mesh import IntArray, affines, facing, load_topology, rasterize, source_maps
@@ -40,6 +40,7 @@ class WarpIdentity:
     image: Image
     points: FloatArray  # (468 + K, 3): the mesh's points and the rim's, pixels of the picture
     surround: Surround
+    sides: tuple[Side, ...]  # where the picture itself ends
     eyes: tuple[Eye, Eye]
     mouth: MouthLook
     canvas: Canvas | None
@@ -51,20 +52,13 @@ class WarpIdentity:
 class WarpEngine:
     """Geometry, which keeps the picture's own brush strokes; a small network repairs mouth and eyes.
 
-    network: the refiner, or None for geometry alone. networks: its file name and hash, for the manifest. ahead: whether
-    frames are warped in a thread of their own, some shots before those that are refined.
+    network: the refiner, or None for geometry alone. networks: its file name and hash, for the manifest.
     """
 
     name = "warp"
 
-    def __init__(
-        self,
-        network: Network | None = None,
-        networks: tuple[tuple[str, str], ...] = (),
-        *,
-        ahead: bool = False,
-    ) -> None:
-        self._network, self._ahead = network, ahead
+    def __init__(self, network: Network | None = None, networks: tuple[tuple[str, str], ...] = ()) -> None:
+        self._network = network
         self.networks = networks
 
     def prepare(self, portrait: Portrait) -> WarpIdentity:
@@ -84,6 +78,7 @@ class WarpEngine:
             image=portrait.image,
             points=np.concatenate([landmarks[:POINTS], rim]),
             surround=surround,
+            sides=sides_of(portrait, surround),
             eyes=build_eyes(portrait.image, landmarks, topology),
             mouth=build_mouth(portrait.image, landmarks, topology),
             canvas=build_canvas(portrait.image, landmarks),
@@ -92,12 +87,17 @@ class WarpEngine:
             references=build_references(portrait) if self._network is not None else (),
         )
 
-    def render(self, who: WarpIdentity, shots: Iterable[Shot]) -> Generator[Patch, None, None]:
-        """Patches of the portrait's picture, one a shot."""
+    def render(
+        self, who: WarpIdentity, shots: Iterable[Shot], *, ahead: bool = False
+    ) -> Generator[Patch, None, None]:
+        """Patches of the portrait's picture, one a shot.
+
+        ahead: frames are warped in a thread of their own, while those before are refined.
+        """
         corner = who.surround.box[:2]
         repair = None if self._network is None else Repair(self._network, who.references)
         pairs = _warped(who, shots)
-        with closing(run_ahead(pairs, depth=1) if self._ahead else pairs) as frames:
+        with closing(run_ahead(pairs, depth=1) if ahead else pairs) as frames:
             for shot, warped in frames:
                 if repair is not None:
                     maps = (warped.map_x, warped.map_y)
@@ -143,7 +143,7 @@ def target_maps(who: WarpIdentity, shot: Shot) -> tuple[FloatArray, FloatArray]:
     field = forward_field(surround, shot, contour)
     xs, ys = who.grid
     rim_width = RIM * surround.unit + CELL
-    inside = keep_inside(surround.sides, surround.points, backward_offsets(field), contour, rim_width)
+    inside = keep_inside(who.sides, surround.points, backward_offsets(field), contour, rim_width)
     offsets = _to_half(inside, (len(xs), len(ys)))
     map_x, map_y = offsets[..., 0] + xs, offsets[..., 1] + ys
     rim = displace(surround, field, who.points[POINTS:, :2])

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gioconda.engines.warp.borders import Box, Side, build_sides
+from gioconda.engines.affine import Box
 from gioconda.types import FloatArray, Portrait, Shot
 
 CELL = 8  # pixels between the field's grid points
@@ -45,7 +45,7 @@ TIGHT = Edge(0.06, 0.12, (0.3, 0.8), (0.05, 0.3))
 WIDE = Edge(0.15, 0.28, (0.15, 0.75), (0.25, 0.9))
 
 
-def smoothstep(low: float, high: float, x: FloatArray | np.float32) -> FloatArray:
+def smoothstep(low: float, high: float | FloatArray, x: FloatArray | np.float32) -> FloatArray:
     """0 below `low`, 1 above `high`, smooth between."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
@@ -58,7 +58,7 @@ class Surround:
     points: (gh, gw, 3) pixels with depth. turning, travelling, spread: (gh, gw, 1), how much of the head's turn,
     of its travel and of the face contour's expression a point takes, before `edges` (2, gh, gw, 1): how much
     belongs to the person, tight and wide. near: (gh * gw, K), which part of the contour (K, 3) a point follows.
-    pivot: (3,), in the neck. sides: where the picture itself ends.
+    pivot: (3,), in the neck.
     """
 
     box: Box
@@ -71,7 +71,6 @@ class Surround:
     contour: FloatArray
     pivot: FloatArray
     unit: float
-    sides: tuple[Side, ...] = ()
 
 
 def stage_box(landmarks: FloatArray, oval: FloatArray, size: tuple[int, int]) -> Box:
@@ -82,6 +81,12 @@ def stage_box(landmarks: FloatArray, oval: FloatArray, size: tuple[int, int]) ->
     left, right = int(middle - 1.35 * reach), int(middle + 1.35 * reach)
     top, bottom = int(low[1] - 1.0 * reach), int(high[1] + 1.3 * reach)
     return (max(left, 0), max(top, 0), min(right, size[0]), min(bottom, size[1]))
+
+
+def picture_ends(box: Box, shape: tuple[int, ...]) -> tuple[bool, bool, bool, bool]:
+    """On which sides of a stage, left, top, right and bottom, the picture itself ends."""
+    left, top, right, bottom = box
+    return left == 0, top == 0, right == shape[1], bottom == shape[0]
 
 
 def build_surround(portrait: Portrait, oval: FloatArray, box: Box) -> Surround:
@@ -107,33 +112,18 @@ def build_surround(portrait: Portrait, oval: FloatArray, box: Box) -> Surround:
     chin, brow = portrait.face.landmarks[152], portrait.face.landmarks[168]
     pivot = brow + (chin - brow) * 0.75
     pivot[2] = oval[:, 2].mean() + 0.3 * unit
-    edges = np.stack([_someone(portrait, flat, away, unit, edge) for edge in (TIGHT, WIDE)])
     return Surround(
         box=box,
         points=np.concatenate([flat, depth[..., None]], -1).astype(np.float32),
         turning=turning[..., None],
         travelling=travelling[..., None],
         spread=spread[..., None],
-        edges=edges[..., None],
+        edges=np.stack([_someone(portrait, flat, away, unit, edge) for edge in (TIGHT, WIDE)])[..., None],
         near=near.reshape(gw * gh, -1),
         contour=oval,
         pivot=pivot.astype(np.float32),
         unit=unit,
-        sides=_sides(portrait, box, flat, edges[0], unit),
     )
-
-
-def _sides(
-    portrait: Portrait, box: Box, points: FloatArray, someone: FloatArray, unit: float
-) -> tuple[Side, ...]:
-    """Where the stage ends with the picture; someone: (gh, gw), for a portrait without a mask of its person."""
-    shape = portrait.image.shape
-    person = portrait.person
-    if person is None:
-        person = np.zeros(shape[:2], np.float32)
-        left, top, right, bottom = box
-        person[top:bottom, left:right] = cv2.resize(someone, (right - left, bottom - top))
-    return build_sides(box, shape, (points[0, :, 0], points[:, 0, 1]), person, unit)
 
 
 def _onto_contour(points: FloatArray, contour: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -187,13 +177,9 @@ def _away_from_cut(points: FloatArray, box: Box, shape: tuple[int, ...], unit: f
     left, top, right, bottom = box
     result = np.ones(points.shape[:2], np.float32)
     x, y = points[..., 0], points[..., 1]
-    for cut, distance in (
-        (left > 0, x - left),
-        (top > 0, y - top),
-        (right < shape[1], right - 1 - x),
-        (bottom < shape[0], bottom - 1 - y),
-    ):
-        if cut:
+    distances = (x - left, y - top, right - 1 - x, bottom - 1 - y)
+    for ends, distance in zip(picture_ends(box, shape), distances, strict=True):
+        if not ends:
             result *= smoothstep(CELL, CELL + 0.8 * unit, distance)
     return result
 

@@ -18,7 +18,7 @@ from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gioconda.web import bodies
-from gioconda.web.page.streams import HEARTBEAT, JOIN, STREAM, Streams
+from gioconda.web.page.streams import Streams
 from gioconda.web.queue import JobQueue
 from gioconda.web.refusals import QueueFullError
 
@@ -57,9 +57,8 @@ class _Bounded:
     """Holds requests to bounds, and to files that were uploaded."""
 
     def __init__(self, gradio: ASGIApp, app: FastAPI, queue: JobQueue, uploads: Path) -> None:
-        self._gradio, self._app, self._queue = gradio, app, queue
+        self._gradio, self._app, self._queue = Streams(gradio, queue), app, queue
         self._uploads = Path(os.path.realpath(uploads))
-        self._streams = Streams(gradio, queue)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on to Gradio; raises what the server tells as a problem."""
@@ -67,16 +66,12 @@ class _Bounded:
         if scope["method"] != "POST":
             if path.startswith(_FILE) and not self._uploaded(path[len(_FILE) :]):
                 raise HTTPException(404, "no such file, or it has expired")
-            streams = path.rstrip("/") == STREAM or path.startswith(HEARTBEAT)
-            await (self._streams.follow if streams else self._gradio)(scope, receive, send)
+            await self._gradio(scope, receive, send)
         elif path.rstrip("/") != _UPLOAD:
             body = await _whole(receive)
             if _names_address(body):
                 raise HTTPException(400, "files of other machines are not fetched; upload the file")
-            if path.rstrip("/") == JOIN:
-                await self._streams.join(body, scope, _again(body, receive), send)
-            else:
-                await self._gradio(scope, _again(body, receive), send)
+            await self._gradio(scope, _again(body, receive), send)
         else:
             length = Headers(scope=scope).get("content-length", "")
             if not length.isdigit():

@@ -20,7 +20,7 @@ _LOOK_SECONDS = 0.25  # between looks at whether the server ends
 
 
 class Streams:
-    """Gradio's app, for the addresses of events.
+    """Gradio's app; the body of a request is handed to it whole, in one message.
 
     Its page asks once an event, when it learns the event's id, whether a stream is open. If it then has yet to read
     that the stream has ended, the event's outcome is never seen. So ids wait until the page has read it.
@@ -31,11 +31,20 @@ class Streams:
         self.ended: OrderedDict[str, float] = OrderedDict()
         """When streams ended, by session, the last ones."""
 
-    async def follow(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        path = scope["path"].rstrip("/")
+        if path == STREAM or path.startswith(HEARTBEAT):
+            await self._follow(scope, receive, send)
+        elif path == JOIN:
+            await self._join(scope, receive, send)
+        else:
+            await self._gradio(scope, receive, send)
+
+    async def _follow(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a stream on, until it or the server ends."""
         session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
         self.ended.pop(session, None)
-
         unfinished = False
 
         async def watched(message: Message) -> None:
@@ -52,9 +61,15 @@ class Streams:
         if unfinished:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def join(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _join(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand an event in, and give its id once the page knows whether a stream is open."""
-        session = _session(body)
+        session = ""
+
+        async def overheard() -> Message:
+            nonlocal session
+            message = await receive()
+            session = session or _session(message.get("body", b""))
+            return message
 
         async def patient(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -63,7 +78,7 @@ class Streams:
                     await asyncio.sleep(_WAIT)
             await send(message)
 
-        await self._gradio(scope, receive, patient)
+        await self._gradio(scope, overheard, patient)
 
 
 def _session(body: bytes) -> str:
