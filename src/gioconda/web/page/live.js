@@ -87,7 +87,7 @@ async function send(mine) {
     const answer = await fetch(`v1/live/${mine}/follow${how}`, { method: "POST", body: jpeg });
     if (mine !== session) return;
     pace += 0.2 * (Number(answer.headers.get("X-milliseconds") || pace) - pace);
-    if (answer.status === 200) await draw(await answer.blob(), number, began);
+    if (answer.status === 200) await draw(mine, await answer.blob(), number, began);
     else if (answer.status === 204) missing();
     else if (answer.status !== 429) end((await answer.json().catch(() => ({}))).error || "The server refuses this.");
   } catch (error) {
@@ -103,9 +103,9 @@ function missing() {
   if (faceless > 3) say("No face seen.");
 }
 
-async function draw(blob, number, began) {
+async function draw(mine, blob, number, began) {
   const picture = await createImageBitmap(blob);
-  if (number > drawn) { // pictures may overtake each other
+  if (mine === session && number > drawn) { // it may have been stopped meanwhile, and pictures overtake each other
     drawn = number;
     context.drawImage(picture, 0, 0, canvas.width, canvas.height);
     element.dispatchEvent(new CustomEvent("drawn", { detail: { asked: began }, bubbles: true }));
