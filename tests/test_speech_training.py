@@ -3,17 +3,19 @@
 import json
 
 import numpy as np
+import onnx
 import pytest
 import torch
-from safetensors import safe_open
 
 import gioconda
 from gioconda.cli import run
 from gioconda.errors import InputError
 from gioconda.graphs import open_graph
+from gioconda.speech import features
 from gioconda.training.speech import data, measure, spoil
+from gioconda.training.speech.ear import Ear, begin
 from gioconda.training.speech.export import export, rebuilt
-from gioconda.training.speech.task import Settings, SpeechTask, predictor, train
+from gioconda.training.speech.task import Settings, SpeechTask, predictor, train, unlike
 from speech_world import buzz, prepared
 
 
@@ -35,7 +37,7 @@ def test_what_is_learnt_from_is_off_the_persons_own_rest(folder):
         gap = measure.gap(take.points)
         assert abs(np.quantile(gap, 0.05)) < 0.01
         assert gap.max() > 0.1
-        assert take.mel.shape == (2 * len(take), 64)
+        assert take.mel.shape == (2 * len(take), features.BANDS)
         made = np.corrcoef(take.coefficients[:, 3], gap)[0, 1]  # jawOpen
         assert made > 0.95
 
@@ -45,7 +47,7 @@ def test_a_batch_depends_on_its_number_alone(folder):
     first, again, other = voices.batch(0, 3, 4), voices.batch(0, 3, 4), voices.batch(0, 4, 4)
     assert np.array_equal(first.mel, again.mel)
     assert not np.array_equal(first.mel, other.mel)
-    assert first.mel.shape == (4, 120, 64)
+    assert first.mel.shape == (4, 120, features.BANDS)
     assert first.points.shape == (4, 60, 44, 2)
     assert np.isfinite(voices.batch(0, 5, 4).mel).all()
 
@@ -75,14 +77,13 @@ def test_networks_learn_to_follow_a_voice(folder, tmp_path, network):
     assert np.mean([c.correlation for c in late]) < np.mean([c.correlation for c in clips]) - 0.3
     told = measure.by_person(clips)["who0"]
     assert abs(told["offset"]) <= 0.06
-    onnx_file, tensors = export([tmp_path / "run"], tmp_path / "out")
-    assert tensors.is_file()
-    mel = np.random.default_rng(0).normal(0, 1, (1, 130, 64)).astype(np.float32)
+    onnx_file = export([tmp_path / "run"], tmp_path / "out")
+    mel = np.random.default_rng(0).normal(0, 1, (1, 130, features.BANDS)).astype(np.float32)
     made = open_graph(onnx_file, 1).run(None, {"mel": mel})[0]
     with torch.no_grad():
         wanted = net(torch.from_numpy(mel)).numpy()
     assert made.shape == (1, 65, 27)
-    assert np.allclose(made, wanted, atol=1e-4)
+    assert np.allclose(made, wanted, atol=2e-3)  # kept in 16 bits
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(folder, tmp_path):
@@ -98,15 +99,33 @@ def test_several_runs_answer_together_in_one_file(folder, tmp_path):
     for seed in (1, 2):
         train(quick(steps=2, seed=seed), folder, tmp_path / str(seed))
     runs = [tmp_path / "1", tmp_path / "2"]
-    onnx_file, tensors = export(runs, tmp_path / "out", "last.pt")
-    mel = np.random.default_rng(0).normal(0, 1, (1, 90, 64)).astype(np.float32)
+    onnx_file = export(runs, tmp_path / "out", "last.pt")
+    mel = np.random.default_rng(0).normal(0, 1, (1, 90, features.BANDS)).astype(np.float32)
     made = open_graph(onnx_file, 1).run(None, {"mel": mel})[0]
     with torch.no_grad():
         each = [rebuilt(r, "last.pt")[0](torch.from_numpy(mel)).numpy() for r in runs]
-    assert np.abs(each[0] - each[1]).max() > 1e-4
-    assert np.allclose(made, np.mean(each, 0), atol=1e-4)
-    with safe_open(tensors, "pt") as file:
-        assert [json.loads(h["settings"])["seed"] for h in json.loads(file.metadata()["runs"])] == [1, 2]
+    assert np.abs(each[0] - each[1]).max() > 1e-2
+    assert np.allclose(made, np.mean(each, 0), atol=2e-3)
+    props = {p.key: p.value for p in onnx.load(str(onnx_file)).metadata_props}
+    assert [json.loads(h["settings"])["seed"] for h in json.loads(props["runs"])] == [1, 2]
+
+
+def test_training_goes_on_from_the_ear_of_an_exported_network(folder, tmp_path):
+    train(quick(steps=2), folder, tmp_path / "run")
+    net, _ = rebuilt(tmp_path / "run", "last.pt")
+    file = export([tmp_path / "run"], tmp_path / "out", "last.pt")
+    other = Ear()
+    begin(other, str(file))
+    one = net.ear.state_dict()
+    assert all(torch.allclose(one[k], v, atol=1e-3, rtol=1e-3) for k, v in other.state_dict().items())
+
+
+def test_unlikeness_is_one_less_the_correlation_where_mouths_move():
+    random = np.random.default_rng(0)
+    made, true = random.normal(0, 0.1, (2, 3, 60)), random.normal(0, 0.1, (3, 60))
+    true[2] = 0.2  # a mouth that stands still does not count
+    wanted = np.mean([[1 - np.corrcoef(m[k], true[k])[0, 1] for k in range(2)] for m in made])
+    assert float(unlike(torch.from_numpy(made), torch.from_numpy(true))) == pytest.approx(wanted, abs=1e-4)
 
 
 def test_what_cannot_be_learnt_from_is_told(folder, tmp_path):

@@ -13,14 +13,13 @@ ASSETS: dict[str, str] = {
     "astronaut.jpg": "9de5c39dfaeb3423b4b3af1fee0f22f0b71c4609a9b265c3aa043becee53a156",
     "expression_basis.npz": "b82d07364df82d3748816806b1c97299390601dece090d377adb3b21d34442de",
     "face_mesh.npz": "9b5a4e5dd5517df74676d146f319e0c3442b63fd68ec3fc19a87117d27a3c586",
-    "fewshot.safetensors": "71adc69fe5c36a02a94f695f7282de2c319e76f50e348f1f261ec65fb4125ae9",
+    "fewshot.safetensors": "db9e5529adc179ed074cd5caab4c838a668b8d8d46110ac16c74e878ae46c3a2",
     "fewshot_embedder.onnx": "714e6843b289c924ac5e3a0a1d94c828ef0f4f5773a1205a175edbd8d46cbb90",
     "fewshot_generator.onnx": "cf67823a819ab2c405614324e231a15293ed6e502874e279d351bd92e1ab1255",
     "mouth.npz": "423779e178b01ce89258b98ce3663514d7c569ef6fcff61c7d2567acc4497976",
     "refiner.onnx": "71794795c3c66052d8c57d3e558b35f8bb9f08de888b5edd7c6c43342ef02bf2",
     "refiner.safetensors": "9cb554b56c1777f382d1a296f3f06a74a2597133bd7bf2879a71e6659858f4cc",
-    "speech.onnx": "84f5a54b18494be3b86f16bca8b47c94c2dfd2203353fa2421d2953c653d8c36",
-    "speech.safetensors": "bd353b30840827c4f42b71b04e8453a18bf99c58c7e5f5757f2f9324c18585c2",
+    "speech.onnx": "a2e65b09aac122f193ae18a5375ea60a62f6daebcb306420b55e3220c9c613a8",
 }
 """Packaged file name -> SHA-256 in hex, for the files whose content is fixed."""
 

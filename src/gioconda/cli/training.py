@@ -216,7 +216,7 @@ def export(
     ] = None,
     last: Annotated[bool, typer.Option("--last", help="The last weights, not the best on dev.")] = False,
 ) -> None:
-    """Write the best weights of a run as .safetensors, and as .onnx for use."""
+    """Write the best weights of a run as .onnx for use; all but speech also as .safetensors to train on from."""
     need_torch()
     from gioconda.training.loop import BEST, LAST
 
@@ -235,7 +235,7 @@ def export(
     elif network is Network.SPEECH:
         from gioconda.training.speech.export import export as write_speech
 
-        written = write_speech(runs, out, checkpoint)
+        written = (write_speech(runs, out, checkpoint),)
     else:
         from gioconda.training.refiner.export import export as write_refiner
 

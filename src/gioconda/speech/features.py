@@ -16,9 +16,9 @@ from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from gioconda.types import FloatArray
 
 RATE = 16000
-HOP, WINDOW, FFT = 160, 400, 512  # samples: 10 ms, 25 ms
+HOP, WINDOW, FFT = 160, 400, 400  # samples: 10 ms, 25 ms
 HERTZ = RATE // HOP
-BANDS, LOWEST, HIGHEST = 64, 60.0, 7600.0
+BANDS, LOWEST, HIGHEST = 80, 0.0, 8000.0  # those of Whisper
 FLOOR = 1e-6  # of a band's power, samples in -1..1
 REACH = 300  # frames to either side over which the loudness is taken
 QUIETEST = -10.0  # log power; below, nothing is made louder
@@ -43,18 +43,31 @@ def log_mel(samples: npt.NDArray[Any]) -> FloatArray:
 
 @lru_cache(maxsize=1)
 def _window() -> FloatArray:
-    return np.hanning(WINDOW).astype(np.float32)
+    return np.hanning(WINDOW + 1)[:-1].astype(np.float32)
 
 
 @lru_cache(maxsize=1)
 def mel_filters() -> FloatArray:
-    """Triangles (FFT / 2 + 1, BANDS) evenly spaced in mel (HTK's formula), each of peak 1 / WINDOW."""
-    ends = 2595 * np.log10(1 + np.array([LOWEST, HIGHEST]) / 700)
-    edges = 700 * (10 ** (np.linspace(ends[0], ends[1], BANDS + 2) / 2595) - 1)
+    """Triangles (FFT / 2 + 1, BANDS) evenly spaced in Slaney's mel, each of peak 1 / WINDOW."""
+    edges = _mel_edges()
     bins = np.arange(FFT // 2 + 1)[:, None] * RATE / FFT
     left, middle, right = edges[:-2], edges[1:-1], edges[2:]
     shape = np.minimum((bins - left) / (middle - left), (right - bins) / (right - middle))
     return np.asarray(np.maximum(shape, 0) / WINDOW, np.float32)
+
+
+def mel_widths() -> FloatArray:
+    """Half the width in hertz of each of the triangles, (BANDS,): others make them of equal area."""
+    edges = _mel_edges()
+    return np.asarray((edges[2:] - edges[:-2]) / 2, np.float32)
+
+
+def _mel_edges() -> npt.NDArray[np.float64]:
+    """Where triangles begin, peak and end, (BANDS + 2,) hertz: Slaney's mel is straight to 1 kHz, then logarithmic."""
+    step = np.log(6.4) / 27
+    ends = [hz * 3 / 200 if hz < 1000 else 15 + np.log(hz / 1000) / step for hz in (LOWEST, HIGHEST)]
+    mel = np.linspace(ends[0], ends[1], BANDS + 2)
+    return np.asarray(np.where(mel < 15, mel * 200 / 3, 1000 * np.exp(step * (mel - 15))), np.float64)
 
 
 def loudness(mel: FloatArray) -> FloatArray:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +20,17 @@ from gioconda.weights import asset_path
 WEIGHTS = "speech.onnx"
 OUT_HERTZ = 50  # of the network
 PIECE = 2000  # frames of sound at a time, 20 s
-MARGIN = 400  # frames around them that are heard too: REACH of the loudness, and what the network looks at
+MARGIN = 400  # frames around them that are read too: REACH of the loudness, and what the network hears
+STRETCH, BESIDE = (
+    600,
+    100,
+)  # frames that the network tells of at once, and those to either side that it hears too
 VOICED = 0.25  # energy from which somebody is taken to speak
 PAUSE = 12  # frames to either side that a voice lasts: lips need not meet between two words
 CLOSING = 0.06  # seconds in which a mouth goes to rest in silence
+
+Net = Callable[[FloatArray], FloatArray]
+"""Levelled spectra (2 * T, BANDS) -> coefficients (T, 27)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +54,7 @@ def listen(blocks: Iterable[FloatArray], fps: float = 25.0, *, weights: Path | N
     net = _network(weights or asset_path(WEIGHTS))
     moved, loud, length = [], [], 0
     for mel, inner in pieces(blocks):
-        made = net.run(None, {"mel": features.levelled(mel)[None]})[0][0]
-        moved.append(made[inner.start // 2 : -(-inner.stop // 2)])
+        moved.append(in_stretches(net, features.levelled(mel), inner))
         loud.append(features.energy(mel)[inner])
         length += inner.stop - inner.start
     if not length:
@@ -66,12 +71,29 @@ def listen(blocks: Iterable[FloatArray], fps: float = 25.0, *, weights: Path | N
     )
 
 
+def in_stretches(net: Net, mel: FloatArray, inner: slice | None = None) -> FloatArray:
+    """Coefficients (T, 27) of levelled spectra (2 * T, BANDS), or of the frames `inner` of them, which begin evenly.
+
+    The network hears eight seconds at most, so a longer sound goes through it in stretches that overlap.
+    """
+    if len(mel) % 2:
+        mel = np.concatenate([mel, mel[-1:]])
+    begin, end = (inner.start, inner.stop) if inner else (0, len(mel))
+    made = []
+    for start in range(begin, end, STRETCH):
+        stop, first = min(start + STRETCH, end), max(start - BESIDE, 0)
+        told = net(mel[first : min(stop + stop % 2 + BESIDE, len(mel))])
+        made.append(told[(start - first) // 2 : -(-(stop - first) // 2)])
+    return np.concatenate(made)
+
+
 @lru_cache(maxsize=2)
-def _network(file: Path) -> Any:
+def _network(file: Path) -> Net:
     try:
-        return open_graph(file, 1)
+        graph = open_graph(file, 1)
     except (ValueError, OSError) as error:
         raise WeightsError(f"{file} is no speech network: {str(error).splitlines()[0][:120]}") from None
+    return lambda mel: np.asarray(graph.run(None, {"mel": mel[None]})[0][0], np.float32)
 
 
 def pieces(blocks: Iterable[FloatArray]) -> Iterator[tuple[FloatArray, slice]]:

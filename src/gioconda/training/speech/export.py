@@ -1,20 +1,22 @@
-"""Trained speech networks -> one ONNX for use and safetensors for more training."""
+"""Trained speech networks -> one ONNX file, for use and to train on from: its numbers keep their names, in 16 bits."""
 
 from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from gioconda.speech.features import BANDS
 from gioconda.training.config import export_header
 from gioconda.training.loop import BEST, read
 from gioconda.training.speech.model import LipNet, ObamaNet, Together
+
+SMALL = 4096  # numbers; what holds fewer keeps 32 bits
 
 
 def rebuilt(run: Path, checkpoint: str = BEST) -> tuple[nn.Module, dict[str, str]]:
@@ -25,7 +27,7 @@ def rebuilt(run: Path, checkpoint: str = BEST) -> tuple[nn.Module, dict[str, str
         names = ("mean", "components", "centre", "spread")
         net: nn.Module = ObamaNet(*(state[name].numpy() for name in names))
     else:
-        net = LipNet(int(settings["width"]), 0.0)
+        net = LipNet(int(settings["width"]), 0.0, int(settings["readers"]))
     net.load_state_dict(state)
     return net.eval(), export_header(settings, whole["done"])
 
@@ -38,23 +40,46 @@ def together(runs: Sequence[Path], checkpoint: str = BEST) -> tuple[nn.Module, d
     return Together(nets).eval(), {"runs": json.dumps(headers)}
 
 
-def export(runs: Sequence[Path], out: Path, checkpoint: str = BEST) -> tuple[Path, Path]:
-    """Write the mean of the averaged networks of the runs to `out`: speech.onnx, and speech.safetensors in 16 bits."""
+def export(runs: Sequence[Path], out: Path, checkpoint: str = BEST) -> Path:
+    """Write the mean of the averaged networks of the runs to `out`/speech.onnx."""
     net, header = together(runs, checkpoint)
     out.mkdir(parents=True, exist_ok=True)
-    onnx_file, tensors = out / "speech.onnx", out / "speech.safetensors"
-    half = {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}
-    save_file({k: v.contiguous() for k, v in half.items()}, tensors, metadata=header)
+    file = out / "speech.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's advice is not for the user
         torch.onnx.export(
             net,
             (torch.zeros(1, 200, BANDS),),
-            str(onnx_file),
+            str(file),
             input_names=["mel"],
             output_names=["coefficients"],
             dynamic_axes={"mel": {1: "frames"}, "coefficients": {1: "outputs"}},
             opset_version=17,
             dynamo=False,
+            do_constant_folding=False,  # would rename what is folded
         )
-    return onnx_file, tensors
+    _halve(file, header)
+    return file
+
+
+def _halve(file: Path, header: Mapping[str, str]) -> None:
+    """Store large tensors of a graph in 16 bits under their own names; sums are taken in 32 as before."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(str(file))
+    graph, wide, casts = model.graph, {}, []
+    for tensor in list(graph.initializer):
+        value = numpy_helper.to_array(tensor)
+        if value.dtype != np.float32 or value.size < SMALL:
+            continue
+        wide[tensor.name] = f"{tensor.name}_wide"
+        tensor.CopyFrom(numpy_helper.from_array(value.astype(np.float16), tensor.name))
+        casts.append(helper.make_node("Cast", [tensor.name], [wide[tensor.name]], to=TensorProto.FLOAT))
+    for node in graph.node:
+        node.input[:] = [wide.get(name, name) for name in node.input]
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    helper.set_model_props(model, dict(header))
+    onnx.save(model, str(file))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -37,9 +38,9 @@ class Followed:
     tracked: FloatArray
 
 
-def gap(points: FloatArray) -> FloatArray:
-    """Change of the opening (T,) of lips and chin (T, 44, 2)."""
-    return np.asarray((points[:, _LOWER, 1] - points[:, _UPPER, 1]).mean(1), np.float32)
+def gap(points: Any) -> Any:
+    """Change of the opening (..., T) of lips and chin (..., T, 44, 2), an array or a tensor."""
+    return (points[..., _LOWER, 1] - points[..., _UPPER, 1]).mean(-1)
 
 
 def follow(take: Take, predict: Predict, late: float = 0.0) -> Followed:
@@ -70,17 +71,20 @@ def correlation(made: FloatArray, true: FloatArray, late: int = 0) -> float:
 
 def by_person(clips: Sequence[Followed]) -> dict[str, dict[str, float]]:
     """For each person the mean correlation over clips, that over all frames at once, the distance, the best offset
-    in seconds (positive: the mouth is late). People whose mouths are always still are left out.
+    in seconds (positive: the mouth is late), and the correlation there: films may be off their sound. People whose
+    mouths are always still are left out.
     """
     told = {}
     for who in sorted({c.identity for c in clips if np.isfinite(c.curves).all()}):
         own = [c for c in clips if c.identity == who and np.isfinite(c.curves).all()]
+        curve = np.mean([c.curves for c in own], 0)
         told[who] = {
             "correlation": float(np.mean([c.correlation for c in own])),
             "pooled": correlation(
                 np.concatenate([c.opening for c in own]), np.concatenate([c.tracked for c in own])
             ),
             "distance": float(np.mean([c.distance for c in own])),
-            "offset": OFFSETS[int(np.mean([c.curves for c in own], 0).argmax())] / OUT_HERTZ,
+            "offset": OFFSETS[int(curve.argmax())] / OUT_HERTZ,
+            "in_time": float(curve.max()),
         }
     return told

@@ -43,17 +43,13 @@ class Look(nn.Module):
         return torch.as_tensor(x + self.drop(self.mix(F.gelu(self.around(y)))))
 
 
-class LipNet(nn.Module):
-    """Levelled log-mel spectra (N, 2 * T, BANDS) -> coefficients (N, T, 27) in 0..1; hears a second to either side.
+class Reader(nn.Module):
+    """Levelled spectra (N, 2 * T, BANDS), and what an ear makes of them -> coefficients (N, T, 27) in 0..1."""
 
-    To the spectra it adds what an ear makes of them that has heard many more people than have been filmed.
-    """
-
-    def __init__(self, width: int = 128, dropout: float = 0.2, dilations: Sequence[int] = DILATIONS) -> None:
+    def __init__(self, width: int, dropout: float, dilations: Sequence[int] = DILATIONS) -> None:
         super().__init__()
         self.first = nn.Conv1d(BANDS, width, 5, padding=2)
         self.halve = nn.Conv1d(width, width, 4, stride=2, padding=1)
-        self.ear = Ear()
         self.said = nn.Conv1d(HEARD, width, 3, padding=1)
         self.layers = nn.ModuleList(Look(width, d, dropout) for d in dilations)
         self.norm = nn.LayerNorm(width)
@@ -61,13 +57,34 @@ class LipNet(nn.Module):
         self.drop = nn.Dropout1d(dropout)
         nn.init.constant_(self.last.bias, -3.0)
 
-    def forward(self, mel: Tensor) -> Tensor:
+    def forward(self, mel: Tensor, heard: Tensor) -> Tensor:
         """Coefficients."""
         x = self.drop(F.gelu(self.first(mel.transpose(1, 2))))
-        x = F.gelu(self.halve(x)) + self.said(self.drop(self.ear(mel)))
+        x = F.gelu(self.halve(x)) + self.said(self.drop(heard))
         for layer in self.layers:
             x = layer(x)
         return torch.sigmoid(self.last(self.norm(self.drop(x).transpose(1, 2))))
+
+
+class LipNet(nn.Module):
+    """Levelled log-mel spectra (N, 2 * T, BANDS) -> coefficients (N, T, 27) in 0..1; T at most 400, eight seconds.
+
+    An ear that has heard many more people than have been filmed, and some readers, whose mean is what counts.
+    """
+
+    def __init__(self, width: int = 128, dropout: float = 0.2, readers: int = 1) -> None:
+        super().__init__()
+        self.ear = Ear()
+        self.readers = nn.ModuleList(Reader(width, dropout) for _ in range(readers))
+
+    def each(self, mel: Tensor) -> Tensor:
+        """What each reader gives, (R, N, T, 27)."""
+        heard = self.ear(mel)
+        return torch.stack([reader(mel, heard) for reader in self.readers])
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Coefficients."""
+        return self.each(mel).mean(0)
 
 
 class Together(nn.Module):

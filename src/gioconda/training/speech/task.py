@@ -16,13 +16,14 @@ from torch import Tensor, nn
 
 from gioconda.errors import InputError
 from gioconda.speech.features import cepstra
+from gioconda.speech.listen import in_stretches
 from gioconda.training.config import as_dict
 from gioconda.training.loop import Schedule, fit
 from gioconda.training.machine import follow as average
 from gioconda.training.machine import launched, use_threads
 from gioconda.training.speech import data as prepared
 from gioconda.training.speech.ear import begin
-from gioconda.training.speech.measure import Followed, Predict, by_person, follow
+from gioconda.training.speech.measure import STILL, Followed, Predict, by_person, follow, gap
 from gioconda.training.speech.model import COMPONENTS, LipNet, ObamaNet, lips_of_coefficients
 from gioconda.types import FloatArray, Image
 
@@ -34,8 +35,9 @@ GRID_CLIPS, GRID_SIZE = 12, (400, 120)
 class Settings:
     """All that decides a run; presets hold differences. network: lips, or obama for the recurrent baseline.
 
-    ear: the file of Google's speech embedding to start from; empty: the packaged network's. ear_rate: how fast it
-    learns, as a share of the learning rate.
+    ear: Smart Turn's file, or a speech.onnx, whose ear to start from; empty: the packaged one. ear_rate: how fast it
+    learns, as a share of the learning rate. readers: how many share the ear. unlike: weight of one less the
+    correlation of the openings, sample by sample; points, speed and coefficients alone leave mouths too still.
     """
 
     network: str = "lips"
@@ -43,6 +45,7 @@ class Settings:
     minutes: float = 0.0
     batch: int = 32
     width: int = 128
+    readers: int = 3
     seed: int = 0
     people: int = 0  # of the train split; 0: all
     without: str = ""  # a pattern of people that are not learnt from, such as drivers_*
@@ -55,6 +58,7 @@ class Settings:
     points: float = 10.0
     speed: float = 10.0
     coefficients: float = 1.0
+    unlike: float = 0.5
     augment: bool = True
     precision: str = "bf16-mixed"
     accelerator: str = "auto"
@@ -92,7 +96,7 @@ class SpeechTask:
     def _built(self) -> nn.Module:
         s = self._s
         if s.network == "lips":
-            net = LipNet(s.width, s.dropout)
+            net = LipNet(s.width, s.dropout, s.readers)
             begin(net.ear, s.ear)
             return net
         if s.network != "obama":
@@ -135,14 +139,17 @@ class SpeechTask:
 
     def _mouth(self, mel: Tensor, wanted: Tensor, points: Tensor) -> dict[str, Tensor]:
         """Coefficients, the lips that they make, and how these move, against the true ones."""
-        s, made = self._s, self._net(mel).float()
-        lips = torch.einsum("ntc,cpd->ntpd", made, self._lips)
+        s = self._s
+        with self._fabric.autocast():
+            made = self._net.module.each(mel).float()
+        lips = torch.einsum("rntc,cpd->rntpd", made, self._lips)
         far = (lips - points).abs()
-        speed = (lips[:, 1:] - lips[:, :-1] - points[:, 1:] + points[:, :-1]).abs()
+        speed = (lips[:, :, 1:] - lips[:, :, :-1] - points[:, 1:] + points[:, :-1]).abs()
         return {
             "coefficients": s.coefficients * (made - wanted).abs().mean(),
             "points": s.points * (far[..., 0].mean() + MOUTH_WEIGHT * far[..., 1].mean()),
             "speed": s.speed * speed.mean(),
+            "unlike": s.unlike * unlike(gap(lips), gap(points)),
         }
 
     def _recurrent(self, mel: Tensor, points: Tensor) -> dict[str, Tensor]:
@@ -155,14 +162,11 @@ class SpeechTask:
 
     def predict(self, mel: FloatArray) -> FloatArray:
         """Lips and chin (T, 44, 2) for levelled spectra (2 * T, BANDS), by the averaged network."""
-        self._ema.eval()
+        if not isinstance(self._ema, ObamaNet):
+            return predictor(self._ema)(mel)
         with torch.no_grad():
             heard = torch.from_numpy(mel)[None].to(self._device)
-            if isinstance(self._ema, ObamaNet):
-                return np.asarray(self._ema.lips(heard)[0].cpu().numpy(), np.float32)
-            return np.asarray(
-                torch.einsum("tc,cpd->tpd", self._ema(heard)[0], self._lips).cpu().numpy(), np.float32
-            )
+            return np.asarray(self._ema.eval().lips(heard)[0].cpu().numpy(), np.float32)
 
     def _followed(self) -> list[Followed]:
         return [follow(take, self.predict) for take in self._dev]
@@ -194,6 +198,14 @@ class SpeechTask:
         self._net.module.load_state_dict(state["net"])
         self._ema.load_state_dict(state["ema"])
         self._optimizer.load_state_dict(state["optimizer"])
+
+
+def unlike(made: Tensor, true: Tensor) -> Tensor:
+    """One less the correlation of openings (R, N, T) and (N, T), the mean where the true mouth moves."""
+    a, b = (x - x.mean(-1, keepdim=True) for x in (made, true))
+    like = (a * b).mean(-1) / (a.square().mean(-1) * b.square().mean(-1) + 1e-8).sqrt()
+    speaks = (b.square().mean(-1) > STILL**2).float()
+    return ((1 - like) * speaks).mean(0).sum() / speaks.sum().clamp(min=1)
 
 
 def seen(mel: FloatArray) -> FloatArray:
@@ -232,12 +244,13 @@ def train(
 
 
 def predictor(net: nn.Module) -> Predict:
-    """A network on the processor as `measure.follow` wants it."""
-    lips = lips_of_coefficients()
+    """A network as `measure.follow` wants it."""
+    lips = lips_of_coefficients().numpy()
+    device = next(net.parameters()).device
 
-    def predict(mel: FloatArray) -> FloatArray:
+    def coefficients(mel: FloatArray) -> FloatArray:
         with torch.no_grad():
-            made = net.eval()(torch.from_numpy(mel)[None])[0]
-            return np.asarray(torch.einsum("tc,cpd->tpd", made, lips).numpy(), np.float32)
+            made = net.eval()(torch.from_numpy(mel)[None].to(device))[0]
+        return np.asarray(made.float().cpu().numpy(), np.float32)
 
-    return predict
+    return lambda mel: np.einsum("tc,cpd->tpd", in_stretches(coefficients, mel), lips)
