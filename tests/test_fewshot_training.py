@@ -174,6 +174,23 @@ def test_batches_follow_from_the_steps_number(heads):
     assert not np.array_equal(one.batch(0, 6, 4, 2).target, first.target)
 
 
+def test_eyes_and_mouth_are_learnt_with_more_weight_where_it_is_asked(heads, tmp_path):
+    """The same step with and without: the energy is one loss more, and details make it heavier."""
+    logged = {}
+    for energy, details in ((0.0, 0.0), (10.0, 0.0), (10.0, 5.0)):
+        settings = tiny(steps=2, energy=energy, details=details, structure=0.0)
+        run = task.FewshotTask(settings, heads, launched("cpu", "32-true"))
+        logged[energy, details] = run.step(0, 0.0)
+        moved = [p.grad.abs().max() > 0 for p in run.trio.generator.parameters() if p.grad is not None]
+        assert any(moved)
+    assert "energy" not in logged[0.0, 0.0]
+    assert logged[10.0, 5.0]["energy"] > 1.02 * logged[10.0, 0.0]["energy"] > 0
+    assert logged[10.0, 0.0]["content"] == pytest.approx(logged[0.0, 0.0]["content"])
+    shown = Heads(Shards(heads, "train"), 64).batch(0, 0, 4, 1)
+    assert shown.details.shape == (4, 1, 64, 64)
+    assert 0.005 < shown.details.mean() < 0.2
+
+
 def test_people_weigh_by_their_frames_and_may_be_fewer(heads):
     assert Heads(Shards(heads, "train"), 64).people == ["ann", "bob"]
     assert len(Heads(Shards(heads, "train"), 64, people=1).people) == 1

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -22,7 +21,7 @@ from gioconda.engines.fewshot.network import WEIGHTS
 from gioconda.errors import InputError
 from gioconda.training import machine
 from gioconda.training.fewshot.content import Content, OrientedEnergy
-from gioconda.training.fewshot.data import STRAIGHT, Place, jittered, seen
+from gioconda.training.fewshot.data import STRAIGHT, jittered, seen
 from gioconda.training.fewshot.model import Discriminator, Trio, channels_last, critic_loss, judged
 from gioconda.training.fewshot.weights import COLUMNS, folded, shape_of, take_over
 from gioconda.training.machine import use_threads
@@ -31,8 +30,6 @@ from gioconda.weights import asset_path
 
 MOST_PHOTOS = 256
 STEPS = (120, 60, 480)  # at least, for each doubling of the photos, at most
-DETAILS = (crop.RIGHT_EYE, crop.LEFT_EYE, crop.OUTER_LIPS)
-RIM = 0.03  # of the square's side, by which eyes and mouth are taken larger than their outlines
 
 
 @dataclass(frozen=True)
@@ -95,17 +92,6 @@ class Head:
     image: Image
     points: FloatArray
 
-    def seen(self, size: int, place: Place) -> tuple[FloatArray, FloatArray]:
-        """Picture and landmark picture (2, 3, size, size), and eyes and mouth there (1, size, size), 0 or 1."""
-        matrix = place.matrix(len(self.image), size)
-        moved = self.points @ matrix[:, :2].T + matrix[:, 2]
-        mask = np.zeros((size, size), np.uint8)
-        for outline in DETAILS:
-            cv2.fillConvexPoly(mask, cv2.convexHull(np.rint(moved[list(outline)]).astype(np.int32)), (1,))
-        reach = 1 + 2 * max(1, round(RIM * size))
-        mask = np.asarray(cv2.dilate(mask, np.ones((reach, reach), np.uint8)), np.uint8)
-        return seen(self.image, self.points, size, place), mask[None].astype(np.float32)
-
 
 def stored(photo: Portrait, size: int) -> Head:
     """A photo as training stores it: the head's square and a margin, at the scale of `size` pixels a square."""
@@ -130,7 +116,7 @@ class Fit:
         for net in (trio, self._critic):
             machine.lay_out(net)
         with torch.no_grad():
-            plain = np.stack([seen(head.image, head.points, self._size, STRAIGHT) for head in self._heads])
+            plain = np.stack([seen(head.image, head.points, self._size, STRAIGHT)[0] for head in self._heads])
             embedding = trio.embed(torch.from_numpy(plain)[None])
             psi = trio.projection(embedding)
         self._psi, self._person = nn.Parameter(psi), nn.Parameter(embedding)
@@ -172,7 +158,7 @@ class Fit:
         for k in range(count):
             head = self._heads[order[(index * count + k) % len(order)]]
             place = jittered(random) if self._s.jitter else STRAIGHT
-            pair, mask = head.seen(self._size, place)
+            pair, mask = seen(head.image, head.points, self._size, place)
             pairs.append(pair)
             masks.append(mask)
         both = torch.from_numpy(np.stack(pairs))

@@ -18,6 +18,8 @@ from gioconda.types import FloatArray, Image
 SAME_CLIP_SHARE = 0.25  # of the samples whose photos may come from the target's own clip
 SCALE, SHIFT, TURN = 0.07, 0.04, 4.0  # of jitter: share of size, share of side, degrees
 LIT_SHARE, GREY_SHARE = 0.6, 0.08  # of the samples that get other light, and lose their colour
+DETAILS = (crop.RIGHT_EYE, crop.LEFT_EYE, crop.OUTER_LIPS)
+RIM = 0.03  # of the square's side, by which eyes and mouth are taken larger than their outlines
 CACHE_BYTES = 6 * 2**30  # of decoded pictures that are kept; beyond, they are decoded at each draw
 
 
@@ -25,11 +27,12 @@ CACHE_BYTES = 6 * 2**30  # of decoded pictures that are kept; beyond, they are d
 class Batch:
     """photos (N, K, 2, 3, S, S): picture and landmark picture; target (N, 2, 3, S, S); who (N,): person's index.
 
-    float32 in -1..1.
+    float32 in -1..1. details (N, 1, S, S): 1 in eyes and mouth of the target, else 0.
     """
 
     photos: FloatArray
     target: FloatArray
+    details: FloatArray
     who: npt.NDArray[np.int64]
 
 
@@ -92,22 +95,24 @@ class Heads:
         seeds = random.integers(1 << 62, size=size)
         rows = list(range(size))[part]
         made = list(self._pool.map(lambda k: self._sample(int(who[k]), int(seeds[k]), shots), rows))
-        photos, targets = (np.stack([one[side] for one in made]) for side in range(2))
-        return Batch(photos, targets, who[rows].astype(np.int64))
+        photos, targets, details = (np.stack([one[side] for one in made]) for side in range(3))
+        return Batch(photos, targets, details, who[rows].astype(np.int64))
 
     def fixed(self, size: int, shots: int) -> Batch:
         """The same `size` samples at each call, people in turn, photos from other clips, nothing changed."""
-        photos, targets, who = [], [], []
+        photos, targets, details, who = [], [], [], []
         for k in range(size):
             person, turn = k % len(self.people), k // len(self.people)
             clips = self.clips[person]
             clip = clips[(turn * 7 + 3) % len(clips)]
             frame = (turn * 5 + 2) % self._shards.clips[clip].count
             chosen = self._spread(person, clip, shots)
-            photos.append(np.stack([self._plain(*one) for one in chosen]))
-            targets.append(self._plain(clip, frame))
+            photos.append(np.stack([self._seen(*one, STRAIGHT)[0] for one in chosen]))
+            target, detail = self._seen(clip, frame, STRAIGHT)
+            targets.append(target)
+            details.append(detail)
             who.append(person)
-        return Batch(np.stack(photos), np.stack(targets), np.array(who, np.int64))
+        return Batch(np.stack(photos), np.stack(targets), np.stack(details), np.array(who, np.int64))
 
     def _spread(self, person: int, but: int, shots: int) -> list[tuple[int, int]]:
         clips = [c for c in self.clips[person] if c != but] or [but]
@@ -117,15 +122,15 @@ class Heads:
         ]
         return [(c, (k * 3) % self._shards.clips[c].count) for k, c in enumerate(chosen)]
 
-    def _sample(self, person: int, seed: int, shots: int) -> tuple[FloatArray, FloatArray]:
+    def _sample(self, person: int, seed: int, shots: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         random = np.random.default_rng(seed)
         clips = self.clips[person]
         clip = int(random.choice(clips))
         frame = int(random.integers(self._shards.clips[clip].count))
         look = _look(random)
         chosen = self._photos(clips, clip, frame, shots, random)
-        photos = np.stack([self._changed(c, f, look, random) for c, f in chosen])
-        return photos, self._changed(clip, frame, look, random)
+        photos = [self._seen(c, f, jittered(random, mirror=look.mirror), look)[0] for c, f in chosen]
+        return np.stack(photos), *self._seen(clip, frame, jittered(random, mirror=look.mirror), look)
 
     def _photos(
         self, clips: Sequence[int], clip: int, frame: int, shots: int, random: np.random.Generator
@@ -158,12 +163,12 @@ class Heads:
             self._landmarks[clip] = ((points + 0.5) * scale - 0.5).astype(np.float32)
         return np.asarray(self._landmarks[clip][frame], np.float32)
 
-    def _plain(self, clip: int, frame: int) -> FloatArray:
-        return seen(self._stored_picture(clip, frame), self._stored_points(clip, frame), self.size, STRAIGHT)
-
-    def _changed(self, clip: int, frame: int, look: Look, random: np.random.Generator) -> FloatArray:
+    def _seen(
+        self, clip: int, frame: int, place: Place, look: Look | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """What `seen` gives of a stored frame."""
         image, points = self._stored_picture(clip, frame), self._stored_points(clip, frame)
-        return seen(image, points, self.size, jittered(random, mirror=look.mirror), look)
+        return seen(image, points, self.size, place, look)
 
 
 @dataclass(frozen=True)
@@ -191,8 +196,10 @@ def jittered(random: np.random.Generator, *, mirror: bool = False) -> Place:
     return Place(linear, random.normal(0, SHIFT / 2, 2).astype(np.float32))
 
 
-def seen(image: Image, points: FloatArray, size: int, place: Place, look: Look | None = None) -> FloatArray:
-    """Picture and landmark picture (2, 3, size, size) of a stored head.
+def seen(
+    image: Image, points: FloatArray, size: int, place: Place, look: Look | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Picture and landmark picture (2, 3, size, size) of a stored head, and its eyes and mouth (1, size, size), 0 or 1.
 
     image: (s, s, 3), crop.MARGIN times the square in use; points (478, 2) in its pixels.
     """
@@ -202,7 +209,17 @@ def seen(image: Image, points: FloatArray, size: int, place: Place, look: Look |
     head = np.asarray(cut, np.uint8)
     moved = points @ place.linear.T + matrix[:, 2]
     head = head if look is None else _coloured(head, look)
-    return np.stack([crop.planes(head), crop.planes(crop.draw(np.asarray(moved, np.float32), size))])
+    drawn = crop.draw(np.asarray(moved, np.float32), size)
+    return np.stack([crop.planes(head), crop.planes(drawn)]), _details(moved, size)
+
+
+def _details(points: FloatArray, size: int) -> FloatArray:
+    """Eyes and mouth of landmarks (478, 2), with a rim: (1, size, size), 0 or 1."""
+    mask = np.zeros((size, size), np.uint8)
+    for outline in DETAILS:
+        cv2.fillConvexPoly(mask, cv2.convexHull(np.rint(points[list(outline)]).astype(np.int32)), (1,))
+    reach = 1 + 2 * max(1, round(RIM * size))
+    return np.asarray(cv2.dilate(mask, np.ones((reach, reach), np.uint8))[None], np.float32)
 
 
 def _look(random: np.random.Generator) -> Look:

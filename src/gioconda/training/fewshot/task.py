@@ -18,7 +18,7 @@ from torch.nn import functional as F  # noqa: N812
 from gioconda.errors import InputError
 from gioconda.training import machine
 from gioconda.training.config import as_dict
-from gioconda.training.fewshot.content import Content
+from gioconda.training.fewshot.content import Content, OrientedEnergy
 from gioconda.training.fewshot.data import Batch, Heads
 from gioconda.training.fewshot.model import (
     Discriminator,
@@ -71,6 +71,8 @@ class Settings:
     squeeze: float = 1.0
     pixel: float = 0.0
     structure: float = 0.0  # of 1 - SSIM
+    energy: float = 0.0  # of `OrientedEnergy`
+    details: float = 5.0  # how many times more it counts in eyes and mouth
     matching: float = 10.0
     columns: float = 80.0  # of L_MCH; 0 for the feed-forward variant
     adversarial: float = 1.0
@@ -134,6 +136,7 @@ class FewshotTask:
         self._critic_optimizer = torch.optim.Adam(self.critic.parameters(), 1.0, betas)
         self.ema = deepcopy(self.trio).requires_grad_(False).eval()
         self._content = settings.content().to(fabric.device)
+        self._energy = OrientedEnergy().to(fabric.device)
         self._rows = slice(fabric.global_rank, None, fabric.world_size)
 
     def step(self, index: int, progress: float) -> dict[str, float]:
@@ -145,6 +148,9 @@ class FewshotTask:
         with self._fabric.autocast():
             made, embedding = self.trio(photos, landmarks)
         parts = {"content": self._content_loss(made, true)}
+        if s.energy:
+            details = torch.from_numpy(batch.details).to(self._fabric.device)
+            parts["energy"] = s.energy * self._energy(made.float(), true, 1 + s.details * details)
         critic_on = progress >= s.critic_from
         if critic_on:
             parts |= self._critic_parts(made, true, landmarks, embedding, who)
