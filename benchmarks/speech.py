@@ -14,13 +14,11 @@ from typing import Any
 import numpy as np
 
 from common import Bar, Clock, arguments, bars_table, markdown, say, write_results
-from gioconda.graphs import open_graph
+from gioconda.speech import listen
 from gioconda.speech.features import HERTZ, levelled
-from gioconda.speech.listen import OUT_HERTZ, in_stretches
 from gioconda.speech.mouth import COLUMNS, POINTS
 from gioconda.training.speech import data as prepared
 from gioconda.training.speech.measure import OFFSETS, Followed, Predict, by_person, follow
-from gioconda.types import FloatArray
 from gioconda.weights import asset_path
 
 GROUPS = {"grid_s1": "seen speaker, unseen sentences", "lrw_ar": "unseen people", "talk": "unseen people"}
@@ -44,22 +42,18 @@ def network(file: Path) -> Predict:
     from gioconda.motion.expression import load_basis
 
     lips = load_basis().offsets[COLUMNS][:, POINTS, :2]
-    session = open_graph(file, 2)
-
-    def coefficients(mel: FloatArray) -> FloatArray:
-        return np.asarray(session.run(None, {"mel": mel[None]})[0][0], np.float32)
-
-    return lambda mel: np.einsum("tc,cpd->tpd", in_stretches(coefficients, mel), lips)
+    net = listen.network(file)
+    return lambda mel: np.einsum("tc,cpd->tpd", listen.in_stretches(net, mel), lips)
 
 
 def seconds_a_minute(samples: list[Any]) -> float:
     """Processor seconds that the packaged network takes for a minute of sound; the best of three."""
-    session = open_graph(asset_path("speech.onnx"), 1)
+    net = listen.network(asset_path("speech.onnx"))
     mel = np.concatenate([t.mel for t in samples])[: 60 * HERTZ]
     taken = []
     for _ in range(3):
         start = time.process_time()
-        in_stretches(lambda part: session.run(None, {"mel": part[None]})[0][0], levelled(mel))
+        listen.in_stretches(net, levelled(mel))
         taken.append(time.process_time() - start)
     return min(taken)
 
@@ -86,7 +80,7 @@ def figures(clips: list[Followed]) -> dict[str, Any]:
         "pooled": float(np.corrcoef(*pooled)[0, 1]) if len(good) else float("nan"),
         "distance": float(np.mean([c.distance for c in clips])),
         "reach": float(np.mean([c.opening.std() for c in clips]) / np.mean([c.tracked.std() for c in clips])),
-        "offset_ms": 1000 * OFFSETS[int(np.argmax(curves))] / OUT_HERTZ if len(good) else float("nan"),
+        "offset_ms": 1000 * OFFSETS[int(np.argmax(curves))] / listen.OUT_HERTZ if len(good) else float("nan"),
         "clips": len(clips),
         "still": int((~np.isfinite(own)).sum()),
     }
@@ -105,7 +99,7 @@ def row(label: str, group: str, told: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def newsreaders(clips: list[Followed]) -> str:
-    """Each newsreader's own table row: their films are off their sound, each its own way."""
+    """A table of newsreaders, whose films may be off their sound, each its own way."""
     people = by_person([c for c in clips if c.name.startswith("lrw_ar/")])
     return markdown(
         ("newsreader", "correlation", "best offset, ms", "correlation there"),

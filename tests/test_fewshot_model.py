@@ -10,7 +10,7 @@ from gioconda.errors import InputError, MissingFileError, WeightsError
 from gioconda.training import metrics
 from gioconda.training.config import load
 from gioconda.training.fewshot import content, model, task
-from gioconda.training.fewshot.data import STRAIGHT, Place, seen
+from gioconda.training.fewshot.data import STRAIGHT, Place, eyes_and_mouth, seen
 from gioconda.training.fewshot.model import Shape
 from gioconda.training.perceptual import MEAN_BGR
 
@@ -225,7 +225,7 @@ def test_training_sees_the_crop_that_use_sees(astronaut_image):
     used = crop.planes(crop.cut(astronaut_image, square, 128))
     drawn = crop.planes(crop.draw(crop.into(portrait.face.landmarks, square, 128), 128))
     head = stored(portrait, 128)
-    trained, _ = seen(head.image, head.points, 128, STRAIGHT)
+    trained = seen(head.image, head.points, 128, STRAIGHT)
     assert np.abs(trained[0] - used).mean() < 0.03  # of 2; the same square a pixel aside differs by more
     assert np.abs(trained[0] - np.roll(used, 1, 2)).mean() > 2 * np.abs(trained[0] - used).mean()
     assert np.abs(trained[1] - drawn).mean() < 0.05
@@ -239,7 +239,7 @@ def test_eyes_and_mouth_are_where_a_photo_has_them(astronaut_image):
     portrait = Portrait(astronaut_image, detect_faces(astronaut_image)[0])
     shifted = Place(np.eye(2, dtype=np.float32), np.array([0.1, 0.0], np.float32))
     head = stored(portrait, 128)
-    _, mask = seen(head.image, head.points, 128, STRAIGHT)
+    mask = eyes_and_mouth(head.points, len(head.image), 128, STRAIGHT)
     own = crop.into(portrait.face.landmarks, crop.head_square(portrait.face.landmarks), 128)
     inside = [468, 473, 13, 14, 61, 291]  # irises, lips
     outside = [4, 152, 10, 234, 454]  # nose, chin, forehead, cheeks
@@ -247,7 +247,7 @@ def test_eyes_and_mouth_are_where_a_photo_has_them(astronaut_image):
     assert all(mask[0, at[k, 1], at[k, 0]] == 1 for k in inside)
     assert all(mask[0, at[k, 1], at[k, 0]] == 0 for k in outside)
     assert 0.01 < mask.mean() < 0.12
-    _, moved = seen(head.image, head.points, 128, shifted)
+    moved = eyes_and_mouth(head.points, len(head.image), 128, shifted)
     assert all(moved[0, at[k, 1], at[k, 0] + 13] == 1 for k in inside)
 
 

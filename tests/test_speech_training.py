@@ -14,7 +14,7 @@ from gioconda.graphs import open_graph
 from gioconda.speech import features
 from gioconda.training.speech import data, measure, spoil
 from gioconda.training.speech.ear import Ear, begin
-from gioconda.training.speech.export import export, rebuilt
+from gioconda.training.speech.export import SMALL, export, rebuilt
 from gioconda.training.speech.task import Settings, SpeechTask, predictor, train, unlike
 from speech_world import buzz, prepared
 
@@ -28,6 +28,15 @@ def quick(**changes):
     return Settings(
         **{"steps": 60, "width": 32, "batch": 16, "ema": 0.9, "threads": 1, "dropout": 0.0, **changes}
     )
+
+
+def as_stored(net):
+    """A network whose large tensors have the 16 bits that an exported file keeps."""
+    with torch.no_grad():
+        for value in net.state_dict().values():
+            if value.numel() >= SMALL:
+                value.copy_(value.half().float())
+    return net
 
 
 def test_what_is_learnt_from_is_off_the_persons_own_rest(folder):
@@ -81,9 +90,9 @@ def test_networks_learn_to_follow_a_voice(folder, tmp_path, network):
     mel = np.random.default_rng(0).normal(0, 1, (1, 130, features.BANDS)).astype(np.float32)
     made = open_graph(onnx_file, 1).run(None, {"mel": mel})[0]
     with torch.no_grad():
-        wanted = net(torch.from_numpy(mel)).numpy()
+        wanted = as_stored(net)(torch.from_numpy(mel)).numpy()
     assert made.shape == (1, 65, 27)
-    assert np.allclose(made, wanted, atol=2e-3)  # kept in 16 bits
+    assert np.allclose(made, wanted, atol=1e-4)
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(folder, tmp_path):
@@ -103,9 +112,9 @@ def test_several_runs_answer_together_in_one_file(folder, tmp_path):
     mel = np.random.default_rng(0).normal(0, 1, (1, 90, features.BANDS)).astype(np.float32)
     made = open_graph(onnx_file, 1).run(None, {"mel": mel})[0]
     with torch.no_grad():
-        each = [rebuilt(r, "last.pt")[0](torch.from_numpy(mel)).numpy() for r in runs]
+        each = [as_stored(rebuilt(r, "last.pt")[0])(torch.from_numpy(mel)).numpy() for r in runs]
     assert np.abs(each[0] - each[1]).max() > 1e-2
-    assert np.allclose(made, np.mean(each, 0), atol=2e-3)
+    assert np.allclose(made, np.mean(each, 0), atol=1e-4)
     props = {p.key: p.value for p in onnx.load(str(onnx_file)).metadata_props}
     assert [json.loads(h["settings"])["seed"] for h in json.loads(props["runs"])] == [1, 2]
 

@@ -51,7 +51,7 @@ def listen(blocks: Iterable[FloatArray], fps: float = 25.0, *, weights: Path | N
     weights: an exported speech.onnx; the packaged one if None. InputError for no sound at all, WeightsError.
     Memory grows by some 20 KB a second of sound, not with the sound itself.
     """
-    net = _network(weights or asset_path(WEIGHTS))
+    net = network(weights or asset_path(WEIGHTS))
     moved, loud, length = [], [], 0
     for mel, inner in pieces(blocks):
         moved.append(in_stretches(net, features.levelled(mel), inner))
@@ -88,7 +88,8 @@ def in_stretches(net: Net, mel: FloatArray, inner: slice | None = None) -> Float
 
 
 @lru_cache(maxsize=2)
-def _network(file: Path) -> Net:
+def network(file: Path) -> Net:
+    """An exported speech.onnx; WeightsError for another file."""
     try:
         graph = open_graph(file, 1)
     except (ValueError, OSError) as error:

@@ -21,7 +21,7 @@ from gioconda.engines.fewshot.network import WEIGHTS
 from gioconda.errors import InputError
 from gioconda.training import machine
 from gioconda.training.fewshot.content import Content, OrientedEnergy
-from gioconda.training.fewshot.data import STRAIGHT, jittered, seen
+from gioconda.training.fewshot.data import STRAIGHT, eyes_and_mouth, jittered, seen
 from gioconda.training.fewshot.model import Discriminator, Trio, channels_last, critic_loss, judged
 from gioconda.training.fewshot.weights import COLUMNS, folded, shape_of, take_over
 from gioconda.training.machine import use_threads
@@ -116,7 +116,7 @@ class Fit:
         for net in (trio, self._critic):
             machine.lay_out(net)
         with torch.no_grad():
-            plain = np.stack([seen(head.image, head.points, self._size, STRAIGHT)[0] for head in self._heads])
+            plain = np.stack([seen(head.image, head.points, self._size, STRAIGHT) for head in self._heads])
             embedding = trio.embed(torch.from_numpy(plain)[None])
             psi = trio.projection(embedding)
         self._psi, self._person = nn.Parameter(psi), nn.Parameter(embedding)
@@ -158,9 +158,8 @@ class Fit:
         for k in range(count):
             head = self._heads[order[(index * count + k) % len(order)]]
             place = jittered(random) if self._s.jitter else STRAIGHT
-            pair, mask = seen(head.image, head.points, self._size, place)
-            pairs.append(pair)
-            masks.append(mask)
+            pairs.append(seen(head.image, head.points, self._size, place))
+            masks.append(eyes_and_mouth(head.points, len(head.image), self._size, place))
         both = torch.from_numpy(np.stack(pairs))
         return channels_last(both[:, 0]), channels_last(both[:, 1]), torch.from_numpy(np.stack(masks))
 

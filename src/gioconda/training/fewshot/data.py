@@ -107,10 +107,9 @@ class Heads:
             clip = clips[(turn * 7 + 3) % len(clips)]
             frame = (turn * 5 + 2) % self._shards.clips[clip].count
             chosen = self._spread(person, clip, shots)
-            photos.append(np.stack([self._seen(*one, STRAIGHT)[0] for one in chosen]))
-            target, detail = self._seen(clip, frame, STRAIGHT)
-            targets.append(target)
-            details.append(detail)
+            photos.append(np.stack([self._seen(*one, STRAIGHT) for one in chosen]))
+            targets.append(self._seen(clip, frame, STRAIGHT))
+            details.append(self._details(clip, frame, STRAIGHT))
             who.append(person)
         return Batch(np.stack(photos), np.stack(targets), np.stack(details), np.array(who, np.int64))
 
@@ -129,8 +128,9 @@ class Heads:
         frame = int(random.integers(self._shards.clips[clip].count))
         look = _look(random)
         chosen = self._photos(clips, clip, frame, shots, random)
-        photos = [self._seen(c, f, jittered(random, mirror=look.mirror), look)[0] for c, f in chosen]
-        return np.stack(photos), *self._seen(clip, frame, jittered(random, mirror=look.mirror), look)
+        photos = [self._seen(c, f, jittered(random, mirror=look.mirror), look) for c, f in chosen]
+        place = jittered(random, mirror=look.mirror)
+        return np.stack(photos), self._seen(clip, frame, place, look), self._details(clip, frame, place)
 
     def _photos(
         self, clips: Sequence[int], clip: int, frame: int, shots: int, random: np.random.Generator
@@ -163,12 +163,12 @@ class Heads:
             self._landmarks[clip] = ((points + 0.5) * scale - 0.5).astype(np.float32)
         return np.asarray(self._landmarks[clip][frame], np.float32)
 
-    def _seen(
-        self, clip: int, frame: int, place: Place, look: Look | None = None
-    ) -> tuple[FloatArray, FloatArray]:
-        """What `seen` gives of a stored frame."""
+    def _seen(self, clip: int, frame: int, place: Place, look: Look | None = None) -> FloatArray:
         image, points = self._stored_picture(clip, frame), self._stored_points(clip, frame)
         return seen(image, points, self.size, place, look)
+
+    def _details(self, clip: int, frame: int, place: Place) -> FloatArray:
+        return eyes_and_mouth(self._stored_points(clip, frame), self._stored, self.size, place)
 
 
 @dataclass(frozen=True)
@@ -196,10 +196,8 @@ def jittered(random: np.random.Generator, *, mirror: bool = False) -> Place:
     return Place(linear, random.normal(0, SHIFT / 2, 2).astype(np.float32))
 
 
-def seen(
-    image: Image, points: FloatArray, size: int, place: Place, look: Look | None = None
-) -> tuple[FloatArray, FloatArray]:
-    """Picture and landmark picture (2, 3, size, size) of a stored head, and its eyes and mouth (1, size, size), 0 or 1.
+def seen(image: Image, points: FloatArray, size: int, place: Place, look: Look | None = None) -> FloatArray:
+    """Picture and landmark picture (2, 3, size, size) of a stored head.
 
     image: (s, s, 3), crop.MARGIN times the square in use; points (478, 2) in its pixels.
     """
@@ -209,12 +207,12 @@ def seen(
     head = np.asarray(cut, np.uint8)
     moved = points @ place.linear.T + matrix[:, 2]
     head = head if look is None else _coloured(head, look)
-    drawn = crop.draw(np.asarray(moved, np.float32), size)
-    return np.stack([crop.planes(head), crop.planes(drawn)]), _details(moved, size)
+    return np.stack([crop.planes(head), crop.planes(crop.draw(np.asarray(moved, np.float32), size))])
 
 
-def _details(points: FloatArray, size: int) -> FloatArray:
-    """Eyes and mouth of landmarks (478, 2), with a rim: (1, size, size), 0 or 1."""
+def eyes_and_mouth(points: FloatArray, stored: int, size: int, place: Place) -> FloatArray:
+    """Where eyes and mouth, with a rim, of a head stored in `stored` pixels are seen: (1, size, size), 0 or 1."""
+    points = points @ place.linear.T + place.matrix(stored, size)[:, 2]
     mask = np.zeros((size, size), np.uint8)
     for outline in DETAILS:
         cv2.fillConvexPoly(mask, cv2.convexHull(np.rint(points[list(outline)]).astype(np.int32)), (1,))
