@@ -122,10 +122,10 @@ def test_losses_by_hand():
     assert float(model.match_columns(torch.zeros(2, 4), torch.full((2, 4), 0.5))) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("fold", [1, 2])
-def test_the_content_loss_reaches_every_weight_that_draws(fold):
+@pytest.mark.parametrize(("fold", "skips"), [(1, 0), (2, 0), (1, 1), (2, 1)])
+def test_the_content_loss_reaches_every_weight_that_draws(fold, skips):
     torch.manual_seed(0)
-    trio = model.Trio(Shape(64, 8, 1, fold))
+    trio = model.Trio(Shape(64, 8, 1, fold, skips))
     for attention in (m for m in trio.modules() if isinstance(m, model.Attention)):
         torch.nn.init.ones_(attention.strength)
     photos, landmarks = torch.randn(2, 2, 2, 3, 64, 64), torch.randn(2, 3, 64, 64)
@@ -135,6 +135,33 @@ def test_the_content_loss_reaches_every_weight_that_draws(fold):
     # a bias before a normalisation, and one that all keys share, change nothing
     assert [n for n in still if not n.endswith("bias")] == []
     assert len(still) < 12
+
+
+def test_skips_carry_what_the_narrow_middle_loses():
+    """Trained to draw scattered dots, which only the finest level can place."""
+    left = {}
+    for skips in (0, 1):
+        torch.manual_seed(0)
+        net = model.Generator(Shape(32, 8, 1, 1, skips))
+        psi = torch.zeros(1, net.style)
+        optimizer = torch.optim.Adam(net.parameters(), 3e-3)
+        for _ in range(80):
+            dots = (torch.rand(8, 1, 32, 32) > 0.9).float().expand(-1, 3, -1, -1) * 2 - 1
+            loss = F.l1_loss(net(dots, psi.expand(8, -1)), dots)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        left[skips] = float(loss.detach())
+    assert left[1] < 0.5 * left[0]
+
+
+def test_l1_counts_as_much_as_each_pixel_is_said_to():
+    made, true, counts = torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4), torch.ones(1, 1, 4, 4)
+    true[..., 0, 0] = 0.8
+    counts[..., 0, 0] = 6
+    plain = content.Content(2.0, {})
+    assert float(plain(made, true)) == pytest.approx(2 * 0.8 / 16)
+    assert float(plain(made, true, counts)) == pytest.approx(6 * 2 * 0.8 / 16)
 
 
 def test_structural_similarity_is_that_of_the_figures(astronaut_image):

@@ -175,7 +175,7 @@ def test_batches_follow_from_the_steps_number(heads):
 
 
 def test_eyes_and_mouth_are_learnt_with_more_weight_where_it_is_asked(heads, tmp_path):
-    """The same step with and without: the energy is one loss more, and details make it heavier."""
+    """The same step with and without: the energy is one loss more, and details make it and L1 heavier."""
     logged = {}
     for energy, details in ((0.0, 0.0), (10.0, 0.0), (10.0, 5.0)):
         settings = tiny(steps=2, energy=energy, details=details, structure=0.0)
@@ -186,6 +186,7 @@ def test_eyes_and_mouth_are_learnt_with_more_weight_where_it_is_asked(heads, tmp
     assert "energy" not in logged[0.0, 0.0]
     assert logged[10.0, 5.0]["energy"] > 1.02 * logged[10.0, 0.0]["energy"] > 0
     assert logged[10.0, 0.0]["content"] == pytest.approx(logged[0.0, 0.0]["content"])
+    assert logged[10.0, 5.0]["content"] > 1.02 * logged[10.0, 0.0]["content"]
     shown = Heads(Shards(heads, "train"), 64).batch(0, 0, 4, 1)
     assert shown.details.shape == (4, 1, 64, 64)
     assert 0.005 < shown.details.mean() < 0.2
@@ -201,7 +202,7 @@ def test_exported_weights_draw_what_the_run_drew(tiny_weights, heads, tmp_path):
     from gioconda.engines.fewshot.network import Networks
 
     shape = weights.shape_of(tiny_weights)
-    assert shape == Shape(64, 8, 1, 1)
+    assert shape == Shape(64, 8, 1, 1, 1)
     trio, critic = weights.folded(Trio(shape)), Discriminator(shape, 1)
     weights.take_over(tiny_weights, trio, critic)
     batch = Heads(Shards(heads, "dev"), 64).fixed(1, 2)
@@ -214,6 +215,16 @@ def test_exported_weights_draw_what_the_run_drew(tiny_weights, heads, tmp_path):
     np.testing.assert_allclose(made, expected.numpy(), atol=0.02)
 
 
+def test_folding_leaves_the_network_as_it_was():
+    net, photos = Discriminator(Shape(64, 8, 1), 2).eval(), torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        before = net(photos, photos, torch.ones(1, 64))[0]
+        plain = weights.folded(net)(photos, photos, torch.ones(1, 64))[0]
+        torch.testing.assert_close(plain, before)
+        torch.testing.assert_close(net(photos, photos, torch.ones(1, 64))[0], before)
+    assert any("parametrizations" in name for name, _ in net.named_parameters())
+
+
 def test_weights_carry_no_path_of_the_machine_that_trained(tiny_weights):
     with safe_open(tiny_weights, "pt") as file:
         told = file.metadata()
@@ -222,7 +233,7 @@ def test_weights_carry_no_path_of_the_machine_that_trained(tiny_weights):
 
 
 def test_weights_of_another_size_or_kind_are_told(tiny_weights, tmp_path):
-    shape = Shape(64, 16, 1)
+    shape = Shape(64, 16, 1, 1, 1)
     with pytest.raises(WeightsError, match="other widths"):
         weights.take_over(tiny_weights, Trio(shape), Discriminator(shape, 1))
     (tmp_path / "cut.safetensors").write_bytes(tiny_weights.read_bytes()[:5000])
@@ -235,6 +246,24 @@ def test_a_run_may_start_from_exported_weights(tiny_weights, heads, tmp_path):
     begun = task.FewshotTask(settings, heads, launched("cpu", "32-true"))
     fresh = task.FewshotTask(tiny(steps=1), heads, launched("cpu", "32-true"))
     assert begun.validate()["content"] < fresh.validate()["content"]
+
+
+def test_networks_with_skips_go_on_from_a_file_without(heads, tmp_path):
+    """At first they draw what those without drew."""
+    shape = Shape(64, 8, 1, 1, 0)
+    plain, critic = weights.folded(Trio(shape)), weights.folded(Discriminator(shape, 2))
+    file = tmp_path / "plain.safetensors"
+    file.write_bytes(weights.encode(shape, plain, critic, {}))
+    after = weights.folded(Trio(Shape(64, 8, 1, 1, 1)))
+    for hint in after.generator.hints.parameters():
+        torch.nn.init.ones_(hint)
+    weights.take_over(file, after, critic)
+    photos = torch.from_numpy(Heads(Shards(heads, "dev"), 64).fixed(1, 2).photos)
+    with torch.no_grad():
+        first, second = (net.eval()(photos, photos[:, 0, 1])[0] for net in (plain, after))
+    torch.testing.assert_close(first, second, atol=0.02, rtol=0)
+    with pytest.raises(WeightsError, match="other networks"):
+        weights.take_over(file, Trio(Shape(64, 8, 2, 1, 1)), critic)
 
 
 def test_pairs_of_words_are_settings():

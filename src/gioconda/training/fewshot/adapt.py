@@ -37,7 +37,7 @@ class Settings:
     """How a person is fitted. steps: 0 for a number that grows with the photos. features: SqueezeNet's file.
 
     weights: an exported fewshot.safetensors; empty: the packaged one. jitter: photos are shifted, turned and scaled.
-    energy: weight of `OrientedEnergy`; details: how many times more it counts in eyes and mouth.
+    energy: weight of `OrientedEnergy`; details: how many times more it and L1 count in eyes and mouth.
     """
 
     steps: int = 0
@@ -136,11 +136,12 @@ class Fit:
         ):
             for group in optimizer.param_groups:
                 group["lr"] = rate * most
+        counts = 1 + self._s.details * details
         with torch.autocast("cpu", torch.bfloat16):
             made = self._generator(landmarks, self._psi.expand(len(true), -1))
-            parts = self._losses(made, true, landmarks)
+            parts = self._losses(made, true, landmarks, counts)
         if self._s.energy:
-            parts["energy"] = self._s.energy * self._energy(made, true, 1 + self._s.details * details)
+            parts["energy"] = self._s.energy * self._energy(made, true, counts)
         self._optimizer.zero_grad()
         torch.stack(list(parts.values())).sum().backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
@@ -163,11 +164,11 @@ class Fit:
         both = torch.from_numpy(np.stack(pairs))
         return channels_last(both[:, 0]), channels_last(both[:, 1]), torch.from_numpy(np.stack(masks))
 
-    def _losses(self, made: Tensor, true: Tensor, landmarks: Tensor) -> dict[str, Tensor]:
+    def _losses(self, made: Tensor, true: Tensor, landmarks: Tensor, counts: Tensor) -> dict[str, Tensor]:
         s, person = self._s, self._person.detach().expand(len(true), -1)
         score, match = judged(self._critic, made, true, landmarks, person)
         return {
-            "content": self._content(made, true).float(),
+            "content": self._content(made, true, counts).float(),
             "matching": s.matching * match,
             "adversarial": s.adversarial * score,
         }

@@ -211,9 +211,9 @@ class Content(nn.Module):
         self.pixel = pixel if named else max(pixel, 1.0)
         self.structure = structure
 
-    def forward(self, made: Tensor, true: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W) -> scalar."""
-        loss = self.pixel * F.l1_loss(made, true)
+    def forward(self, made: Tensor, true: Tensor, counts: Tensor | float = 1.0) -> Tensor:
+        """Pictures (N, 3, H, W) -> scalar. counts: how much each pixel does in L1, (N, 1, H, W)."""
+        loss = self.pixel * ((made - true).abs() * counts).mean()
         for part, weight in zip(self.parts, self.weights, strict=True):
             loss = loss + weight * part(made, true)
         if self.structure:

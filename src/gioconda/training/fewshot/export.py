@@ -14,7 +14,7 @@ from gioconda import media
 from gioconda.engines.fewshot.network import EMBEDDER, GENERATOR, WEIGHTS
 from gioconda.training.config import export_header
 from gioconda.training.fewshot.model import Discriminator, Shape, Trio
-from gioconda.training.fewshot.weights import COLUMNS, encode, folded
+from gioconda.training.fewshot.weights import COLUMNS, encode, folded, shape_in
 from gioconda.training.loop import BEST, read
 
 
@@ -48,7 +48,7 @@ def export(run: Path, out: Path, checkpoint: str = BEST) -> tuple[Path, ...]:
     """Write fewshot.safetensors, from the averaged weights of a run, and the graphs beside it into the folder `out`."""
     whole = read(run / checkpoint)
     settings = whole["settings"]
-    shape = Shape(*(int(settings[name]) for name in ("size", "width", "blocks", "fold")))
+    shape = shape_in(settings)
     trio = Trio(shape)
     trio.load_state_dict(whole["task"]["ema"])
     judged = whole["task"]["critic"]

@@ -27,13 +27,16 @@ class Shape:
     """How large the networks are. size: pixels of the picture; width: channels of the first level.
 
     blocks: residual blocks under AdaIN. fold: squares of so many pixels a side become channels at the entrance and
-    come apart at the exit, so that little is computed at full size; 1, as in the paper: none.
+    come apart at the exit, so that little is computed at full size; 1, as in the paper: none. skips: 1 if the way up
+    also sees what the way down saw at its size (Ronneberger et al. 2015), so that lines of a pixel keep their place
+    past the narrow middle; 0, as in the paper: not.
     """
 
     size: int = 256
     width: int = 64
     blocks: int = 5
     fold: int = 1
+    skips: int = 0
 
     @property
     def embedding(self) -> int:
@@ -168,14 +171,17 @@ class Mix(nn.Module):
         self.skip = nn.Identity() if into == out and not rise else _conv(into, out, 1, False)
         self.rise, self.widths = rise, (into, out)
 
-    def forward(self, x: Tensor, style1: Tensor, style2: Tensor) -> Tensor:
-        """Styles of (N, 2 * into) and (N, 2 * out) numbers, before the first and the second convolution."""
+    def forward(self, x: Tensor, style1: Tensor, style2: Tensor, hint: Tensor | None = None) -> Tensor:
+        """Styles of (N, 2 * into) and (N, 2 * out) numbers, before the first and the second convolution.
+
+        hint: what is added between the two, of the shape that is returned.
+        """
         y = F.relu(adaptive_norm(x, style1))
         x = self.skip(x)  # a 1 x 1 convolution may as well come before the rise
         if self.rise:
             x, y = (F.interpolate(part, scale_factor=2.0, mode="nearest") for part in (x, y))
-        y = F.relu(adaptive_norm(self.conv1(y), style2))
-        made: Tensor = x + self.conv2(y)
+        y = self.conv1(y) if hint is None else self.conv1(y) + hint
+        made: Tensor = x + self.conv2(F.relu(adaptive_norm(y, style2)))
         return made
 
 
@@ -200,6 +206,7 @@ class Generator(nn.Module):
         self.middle = nn.ModuleList(Mix(plan[-1], plan[-1], rise=False) for _ in range(shape.blocks))
         ups = [*reversed(plan), plan[0]]
         self.ups = nn.ModuleList(Mix(a, b, rise=True) for a, b in pairwise(ups))
+        self.hints = nn.ModuleList(_hints([*reversed(plan[:-1]), folded], ups[1:]) if shape.skips else ())
         self.looks_up = max(len(plan) - 2 - shape.fold, 0)  # a quarter of the side; folded, an eighth
         self.attention_up = Attention(ups[self.looks_up + 1], spectral=False)
         self.last = _conv(ups[-1], folded, 3, False)
@@ -219,16 +226,29 @@ class Generator(nn.Module):
         """The drawn picture, -1..1."""
         styles = iter(torch.split(psi, self.sizes, 1))
         x = F.pixel_unshuffle(landmarks, self.fold)
+        seen = []  # finest first; each has the size that one of the rises leads to
         for index, down in enumerate(self.downs):
+            seen.append(x)
             x = down(x)
             x = self.attention_down(x) if index == self.looks_down else x
         for block in self.middle:
             x = block(x, next(styles), next(styles))
         for index, up in enumerate(self.ups):
-            x = up(x, next(styles), next(styles))
+            hint = self.hints[index](seen[-1 - index]) if self.hints else None
+            x = up(x, next(styles), next(styles), hint)
             x = self.attention_up(x) if index == self.looks_up else x
         x = self.last(F.relu(adaptive_norm(x, next(styles)))).float()
         return torch.tanh(F.pixel_shuffle(x, self.fold))
+
+
+def _hints(seen: Sequence[int], ups: Sequence[int]) -> Iterator[nn.Module]:
+    """Convolutions of what the way down saw, coarsest first, for each rise; of no effect before they have learnt."""
+    for index, (into, out) in enumerate(zip(seen, ups, strict=True)):
+        last = index == len(ups) - 1  # that of the picture itself, which nothing has looked at yet
+        conv = nn.Conv2d(into, out, 5 if last else 3, padding=2 if last else 1)
+        for parameter in conv.parameters():
+            nn.init.zeros_(parameter)
+        yield conv
 
 
 class Projection(nn.Module):

@@ -53,6 +53,7 @@ class Settings:
     width: int = 64
     blocks: int = 5
     fold: int = 1
+    skips: int = 0
     batch: int = 48
     shots: int = 8
     fewest: int = 8  # each step draws from here to `shots` photos a person
@@ -72,7 +73,7 @@ class Settings:
     pixel: float = 0.0
     structure: float = 0.0  # of 1 - SSIM
     energy: float = 0.0  # of `OrientedEnergy`
-    details: float = 5.0  # how many times more it counts in eyes and mouth
+    details: float = 5.0  # how many times more it and L1 count in eyes and mouth
     matching: float = 10.0
     columns: float = 80.0  # of L_MCH; 0 for the feed-forward variant
     adversarial: float = 1.0
@@ -89,7 +90,7 @@ class Settings:
     @property
     def shape(self) -> Shape:
         """Of the networks."""
-        return Shape(self.size, self.width, self.blocks, self.fold)
+        return Shape(self.size, self.width, self.blocks, self.fold, self.skips)
 
     def schedule(self) -> Schedule:
         """What the loop needs of this."""
@@ -110,6 +111,8 @@ class Settings:
             raise InputError("steps, batch and fewest must be at least 1, and fewest at most shots")
         if self.size % (16 * self.fold) or self.fold not in (1, 2):
             raise InputError(f"size {self.size}: must divide by {16 * max(self.fold, 1)}, and fold be 1 or 2")
+        if self.skips not in (0, 1):
+            raise InputError(f"skips {self.skips}: 1 for networks with them, 0 for those without")
         if self.group not in GROUPS:
             raise InputError(f"group {self.group!r}: use {' or '.join(GROUPS)}")
 
@@ -147,10 +150,10 @@ class FewshotTask:
         self._set_rates(index, progress)
         with self._fabric.autocast():
             made, embedding = self.trio(photos, landmarks)
-        parts = {"content": self._content_loss(made, true)}
+        counts = 1 + s.details * torch.from_numpy(batch.details).to(self._fabric.device)
+        parts = {"content": self._content_loss(made, true, counts)}
         if s.energy:
-            details = torch.from_numpy(batch.details).to(self._fabric.device)
-            parts["energy"] = s.energy * self._energy(made.float(), true, 1 + s.details * details)
+            parts["energy"] = s.energy * self._energy(made.float(), true, counts)
         critic_on = progress >= s.critic_from
         if critic_on:
             parts |= self._critic_parts(made, true, landmarks, embedding, who)
@@ -185,9 +188,9 @@ class FewshotTask:
             for group in optimizer.param_groups:
                 group["lr"] = rate * max(share, 0.01)
 
-    def _content_loss(self, made: Tensor, true: Tensor) -> Tensor:
+    def _content_loss(self, made: Tensor, true: Tensor, counts: Tensor | float = 1.0) -> Tensor:
         with self._fabric.autocast():
-            loss: Tensor = self._content(made, true)
+            loss: Tensor = self._content(made, true, counts)
         return loss.float()
 
     def _critic_parts(

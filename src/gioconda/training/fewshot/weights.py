@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, fields
 from pathlib import Path
+from types import GetSetDescriptorType
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,6 +21,7 @@ from gioconda.training.fewshot.model import Shape
 
 KIND = "gioconda few-shot networks"
 COLUMNS = "columns.weight"  # the discriminator's columns belong to the people of one training
+HINTS = "generator.hints."
 SETTLE = 15  # power iterations after which a spectral norm has found its singular vectors
 
 
@@ -27,8 +30,18 @@ def folded(net: nn.Module) -> nn.Module:
     plain = deepcopy(net)
     for module in plain.modules():
         if parametrize.is_parametrized(module):
+            module.__class__ = _like(type(module))
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
     return plain
+
+
+def _like(kind: type) -> type:
+    """The same class once more: a copied module shares its original's, which loses `weight` when the copy does."""
+    return type(
+        kind.__name__,
+        kind.__bases__,
+        {k: v for k, v in vars(kind).items() if not isinstance(v, GetSetDescriptorType)},
+    )
 
 
 def encode(shape: Shape, trio: nn.Module, critic: nn.Module, told: Mapping[str, str]) -> bytes:
@@ -50,19 +63,29 @@ def shape_of(path: Path) -> Shape:
             told = file.metadata() or {}
         if told.get("kind") != KIND:
             raise ValueError("it is another kind of file")
-        values = json.loads(told["shape"])
-        return Shape(**{field.name: int(values[field.name]) for field in fields(Shape)})
+        return shape_in(json.loads(told["shape"]))
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise WeightsError(f"{path} holds no few-shot networks: {str(error)[:120]}") from None
 
 
+def shape_in(values: Mapping[str, Any]) -> Shape:
+    """The shape among settings or what a file tells; those that know of no skips have none. Raises KeyError."""
+    told = {"skips": 0, **values}
+    return Shape(**{field.name: int(told[field.name]) for field in fields(Shape)})
+
+
 def take_over(path: Path, trio: nn.Module, critic: nn.Module) -> None:
-    """Load a file's weights into networks of the same widths; WeightsError where they do not fit."""
-    shape_of(path)
+    """Load a file's weights into networks of the same widths; WeightsError where they do not fit.
+
+    Skips that the file's networks do not have begin without effect.
+    """
+    skips = shape_of(path).skips
     try:
         state = {k: v.float() for k, v in load_file(path).items()}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is damaged: {str(error)[:120]}") from None
+    if not skips:
+        state |= {k: torch.zeros_like(v) for k, v in trio.named_parameters() if k.startswith(HINTS)}
     judged = {k[len("critic.") :]: v for k, v in state.items() if k.startswith("critic.")}
     _load(trio, {k: v for k, v in state.items() if not k.startswith("critic.")}, path)
     _load(critic, judged, path)
