@@ -22,6 +22,7 @@ VARIANTS = {
     "without_L_MCH": {"columns": "0"},
     "without_feature_matching": {"matching": "0"},
     "without_energy": {"energy": "0"},
+    "without_skips": {"skips": "0"},
     "one_photo": {"shots": "1", "fewest": "1"},
     "eight_photos": {"shots": "8", "fewest": "8"},
 }
