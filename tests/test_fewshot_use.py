@@ -1,6 +1,7 @@
 """The few-shot engine from the outside: adapt, identity files, animate."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -244,6 +245,20 @@ def test_too_many_photos_or_none_are_told(portrait, tiny_weights):
     for photos in ([], [portrait] * 300):
         with pytest.raises(InputError, match="photos"):
             adapt(photos, Settings(weights=str(tiny_weights)))
+
+
+@pytest.mark.slow
+def test_who_is_fitted_looks_as_in_the_first_photo(portrait, tiny_weights, engine):
+    """By the same landmarks in two lights: without a look of each photo's own, both orders would draw their mean."""
+    dark = replace(portrait, image=(portrait.image * 0.4).astype(np.uint8))
+    settings = Settings(steps=60, weights=str(tiny_weights), threads=1, learning_rate=4e-3, jitter=False)
+    drawn = []
+    for photos in ((portrait, dark), (dark, portrait)):
+        who = replace(portrait, fitted=adapt(photos, settings))
+        drawn.append(engine.drawn(engine.prepare(who), portrait.face.landmarks).mean())
+    square = crop.head_square(portrait.face.landmarks)
+    light, less = (crop.cut(one.image, square, 64).mean() for one in (portrait, dark))
+    assert drawn[0] - drawn[1] > 0.5 * (light - less)
 
 
 def test_nobody_at_all_is_told(tmp_path, tiny_weights):

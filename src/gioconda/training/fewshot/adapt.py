@@ -1,6 +1,8 @@
 """Few-shot fine-tuning: the networks of meta-learning fitted to one person's photos (Zakharov et al. 2019, 3.3).
 
 psi and w0 + e become free parameters, started from P e; L_MCH is dropped; generator and discriminator are tuned.
+Each photo's psi may lie elsewhere, after the appearance embeddings of Martin-Brualla et al., *NeRF in the Wild*, CVPR
+2021, so that another room or hairdo is not taken for what the head's turn does.
 """
 
 from __future__ import annotations
@@ -66,7 +68,8 @@ def adapt(
 ) -> dict[str, npt.NDArray[Any]]:
     """Fit the networks to 1 to MOST_PHOTOS photos of a person: the generator's weights by name, and psi (style,).
 
-    float16. What `Portrait.fitted` takes. Raises InputError, MissingFileError or WeightsError.
+    The person looks as in the first photo. float16. What `Portrait.fitted` takes. Raises InputError,
+    MissingFileError or WeightsError.
     """
     s = settings or Settings()
     if not 1 <= len(photos) <= MOST_PHOTOS:
@@ -120,7 +123,11 @@ class Fit:
             embedding = trio.embed(torch.from_numpy(plain)[None])
             psi = trio.projection(embedding)
         self._psi, self._person = nn.Parameter(psi), nn.Parameter(embedding)
-        self._optimizer = torch.optim.Adam([*self._generator.parameters(), self._psi], 1.0, (0.5, 0.999))
+        self._looks = nn.Parameter(
+            torch.zeros(len(self._heads), psi.shape[1])
+        )  # added to psi, for each photo
+        free = [*self._generator.parameters(), self._psi, self._looks]
+        self._optimizer = torch.optim.Adam(free, 1.0, (0.5, 0.999))
         own = [p for name, p in self._critic.named_parameters() if name != COLUMNS]
         self._critic_optimizer = torch.optim.Adam([*own, self._person], 1.0, (0.5, 0.999))
         self._energy = OrientedEnergy()
@@ -128,7 +135,8 @@ class Fit:
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         """One step of the generator and one of the discriminator; the losses."""
-        true, landmarks, details = self._batch(index)
+        which = self._photos(index)
+        true, landmarks, details = self._batch(index, which)
         rate = min(1.0, (index + 1) / 10) * max(1.0 - progress, 0.05)
         for optimizer, most in (
             (self._optimizer, self._s.learning_rate),
@@ -138,7 +146,7 @@ class Fit:
                 group["lr"] = rate * most
         counts = 1 + self._s.details * details
         with torch.autocast("cpu", torch.bfloat16):
-            made = self._generator(landmarks, self._psi.expand(len(true), -1))
+            made = self._generator(landmarks, self._psi + self._looks[which])
             parts = self._losses(made, true, landmarks, counts)
         if self._s.energy:
             parts["energy"] = self._s.energy * self._energy(made, true, counts)
@@ -148,16 +156,17 @@ class Fit:
         parts["critic"] = self._critic_step(made.detach(), true, landmarks)
         return {name: float(value.detach()) for name, value in parts.items()}
 
-    def _batch(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Photos in turn, each a little moved: pictures and landmark pictures (N, 3, S, S), details (N, 1, S, S)."""
+    def _photos(self, index: int) -> list[int]:
+        """Which photos a step sees: all in turn."""
+        total, count = len(self._heads), min(self._s.batch, max(len(self._heads), 4))
+        order = np.random.default_rng((self._s.seed, index * count // total)).permutation(total)
+        return [int(order[(index * count + k) % total]) for k in range(count)]
+
+    def _batch(self, index: int, which: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Photos, each a little moved: pictures and landmark pictures (N, 3, S, S), details (N, 1, S, S)."""
         random = np.random.default_rng((self._s.seed, index))
-        count = min(self._s.batch, max(len(self._heads), 4))
-        order = np.random.default_rng((self._s.seed, index * count // len(self._heads))).permutation(
-            len(self._heads)
-        )
         pairs, masks = [], []
-        for k in range(count):
-            head = self._heads[order[(index * count + k) % len(order)]]
+        for head in (self._heads[k] for k in which):
             place = jittered(random) if self._s.jitter else STRAIGHT
             pairs.append(seen(head.image, head.points, self._size, place))
             masks.append(eyes_and_mouth(head.points, len(head.image), self._size, place))
@@ -184,5 +193,5 @@ class Fit:
     def result(self) -> dict[str, npt.NDArray[Any]]:
         """What `Portrait.fitted` takes, float16."""
         state = {f"generator.{k}": v for k, v in self._generator.state_dict().items()}
-        state[PSI] = self._psi.detach()[0]
+        state[PSI] = (self._psi + self._looks[:1]).detach()[0]
         return {k: v.detach().cpu().numpy().astype(np.float16) for k, v in state.items()}
