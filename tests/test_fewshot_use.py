@@ -155,14 +155,17 @@ def test_what_cannot_be_adapted_is_told(astronaut, tiny_weights, shared_data, tm
     assert run(["adapt", out, "-o", str(tmp_path / "again.safetensors"), *more]) == 2
 
 
-def test_fitted_weights_of_other_networks_are_told(portrait, engine):
+def test_fitted_weights_of_other_networks_are_told(portrait, engine, tiny_weights):
     strange = {"psi": np.zeros(7, np.float16)}
     with pytest.raises(WeightsError, match="other networks"):
         engine.prepare(Portrait(portrait.image, portrait.face, fitted=strange))
-    psi = np.zeros(engine._networks.style, np.float16)
-    for name in ("generator.last.weight", "critic.bias"):
+    whole = adapt([portrait], Settings(steps=1, weights=str(tiny_weights)))
+    engine.prepare(replace(portrait, fitted=whole))
+    reshaped, more = ({**whole, name: np.zeros(3)} for name in ("generator.last.weight", "critic.bias"))
+    without_skips = {k: v for k, v in whole.items() if "hints" not in k}
+    for fitted in (reshaped, more, without_skips):
         with pytest.raises(WeightsError, match="adapt the person again"):
-            engine.prepare(Portrait(portrait.image, portrait.face, fitted={"psi": psi, name: np.zeros(3)}))
+            engine.prepare(replace(portrait, fitted=fitted))
 
 
 def test_the_packaged_engine_is_there_by_name():

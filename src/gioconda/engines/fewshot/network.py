@@ -65,14 +65,12 @@ class Networks:
         return self._folder / name
 
     def fitted(self, tensors: Tensors) -> Graph:
-        """The generator with some of its weights replaced by a person's own; WeightsError where they do not fit."""
+        """The generator, with a person's own weights if there are any; WeightsError where they do not fit."""
         own = {k: v for k, v in self._tensors.items() if k.startswith("generator.")}
-        for name, value in tensors.items():
-            if name not in own or own[name].shape != value.shape:
-                raise WeightsError(
-                    f"{name} {value.shape} does not belong to this generator; adapt the person again"
-                )
-        return Graph(self._graph(GENERATOR), {**own, **tensors})
+        for name in sorted(own.keys() | tensors.keys()) if tensors else ():
+            if name not in own or name not in tensors or own[name].shape != tensors[name].shape:
+                raise WeightsError(f"{name} is not as in this generator; adapt the person again")
+        return Graph(self._graph(GENERATOR), tensors or own)
 
     def embed(self, picture: FloatArray, landmarks: FloatArray) -> FloatArray:
         """AdaIN parameters (1, style) that one photo asks for; picture, landmarks: (3, size, size) in -1..1."""

@@ -123,9 +123,7 @@ class Fit:
             embedding = trio.embed(torch.from_numpy(plain)[None])
             psi = trio.projection(embedding)
         self._psi, self._person = nn.Parameter(psi), nn.Parameter(embedding)
-        self._looks = nn.Parameter(
-            torch.zeros(len(self._heads), psi.shape[1])
-        )  # added to psi, for each photo
+        self._looks = nn.Parameter(torch.zeros(len(self._heads), psi.shape[1]))  # each photo's, added to psi
         free = [*self._generator.parameters(), self._psi, self._looks]
         self._optimizer = torch.optim.Adam(free, 1.0, (0.5, 0.999))
         own = [p for name, p in self._critic.named_parameters() if name != COLUMNS]
