@@ -245,7 +245,7 @@ def _hints(seen: Sequence[int], ups: Sequence[int]) -> Iterator[nn.Module]:
     """Convolutions of what the way down saw, coarsest first, for each rise; of no effect before they have learnt."""
     for index, (into, out) in enumerate(zip(seen, ups, strict=True)):
         last = index == len(ups) - 1  # that of the picture itself, which nothing has looked at yet
-        conv = nn.Conv2d(into, out, 5 if last else 3, padding=2 if last else 1)
+        conv = _conv(into, out, 5 if last else 3, False)
         for parameter in conv.parameters():
             nn.init.zeros_(parameter)
         yield conv
