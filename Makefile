@@ -1,4 +1,4 @@
-.PHONY: demo test fuzz lint types install dev bench docs clean
+.PHONY: demo test quick fuzz lint types install dev bench docs clean
 
 VENV := .venv/bin
 
@@ -8,6 +8,9 @@ demo:  ## a first video, from nothing
 
 test: lint types  ## everything that CI asks for
 	$(VENV)/pytest -n 2 --dist loadgroup
+
+quick: lint types  ## the same without the tests that take seconds
+	$(VENV)/pytest -n 2 --dist loadgroup -m "not slow"
 
 fuzz: dev  ## 10,000 damaged files through every reader
 	$(VENV)/python tests/fuzz.py --count 10000 --workers 2
@@ -20,7 +23,7 @@ lint: dev
 types: dev
 	$(VENV)/mypy
 
-bench: dev  ## the figures of the README
+bench: dev  ## the figures of docs/figures.md
 	$(VENV)/python benchmarks/quality.py
 	$(VENV)/python benchmarks/refiner.py
 	$(VENV)/python benchmarks/cross.py

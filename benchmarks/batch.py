@@ -24,8 +24,8 @@ import gioconda
 from batch_world import at_work, cut_off, workers_of
 from common import machine, markdown, say, write_results
 from corpus import seeds
+from gioconda.assets import asset_path
 from gioconda.motion import store
-from gioconda.weights import asset_path
 
 Row = tuple[Any, ...]
 

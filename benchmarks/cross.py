@@ -2,7 +2,7 @@
 
 Measured on the square face crop: does the portrait stay itself (CSIM, and its face's own shape), and does
 it do what the driver does (correlation of what the tracker sees in both)? The tracker that drives also
-scores, so the correlations are circular; two openings in plain pixels stand beside them.
+scores, so the correlations are circular; two openings and the width of the mouth in plain pixels stand beside them.
 """
 
 from __future__ import annotations
@@ -40,10 +40,16 @@ from gioconda.types import Face, Motion
 DRIVERS = ("driving/d11", "driving/d14", "driving/d7", "driving/tps", "talk/virtual_13", "talk/retalking_1")
 CSIM_STEP = 5  # frames
 UPPER_LIP, LOWER_LIP = 13, 14  # inner edges
+MOUTH_CORNERS = (61, 291)
 LIDS = ((159, 145), (386, 374))  # upper and lower, of both eyes
 EYE_CORNERS = (33, 263)  # outer
-OPENINGS = {"lips": 0.02, "lids": 0.01}  # spread, in inter-ocular distances, from which a driver counts
+OPENINGS = {
+    "lips": 0.02,
+    "lids": 0.01,
+    "mouth": 0.03,
+}  # spread, in inter-ocular distances, from which a driver counts
 NAMES = (*MOVES, *OPENINGS)
+BLINK = 0.4  # coefficient from which an iris may be behind the lid
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class Driver:
 
 
 def openings(faces: list[Face | None]) -> dict[str, np.ndarray]:
-    """How far lips and lids are apart in each frame, in inter-ocular distances, straight from landmarks."""
+    """How far lips, lids and the mouth's corners are apart in each frame, inter-ocular distances, from landmarks."""
     points = np.array([face.landmarks if face else np.full((478, 3), np.nan) for face in faces])
 
     def gap(first: int, second: int) -> np.ndarray:
@@ -67,6 +73,7 @@ def openings(faces: list[Face | None]) -> dict[str, np.ndarray]:
     return {
         "lips": gap(UPPER_LIP, LOWER_LIP) / unit,
         "lids": np.mean([gap(*pair) for pair in LIDS], axis=0) / unit,
+        "mouth": gap(*MOUTH_CORNERS) / unit,
     }
 
 
@@ -141,6 +148,27 @@ def rest_at(motion: Motion, index: int) -> Motion:
     return motion.with_(expression=solve((moved - moved[index]).astype(np.float32)))
 
 
+def vergence(motion: Motion, rest: int) -> np.ndarray:
+    """How far the eyes' turns differ since frame `rest`, (T,) in degrees, positive where they part."""
+    from gioconda.motion.expression import offsets
+    from gioconda.motion.gaze import CORNERS, EYEBALL, IRISES
+
+    moved = offsets(motion.expression) + np.asarray(motion.residual, np.float32)
+    moved = moved - moved[rest]
+    turned = (moved[:, IRISES].mean(axis=2) - moved[:, CORNERS].mean(axis=2))[..., 0]
+    return np.degrees(np.arcsin(np.clip(turned / EYEBALL, -1, 1))) @ np.array([-1.0, 1.0])
+
+
+def squint(driver: Motion, output: Motion) -> float:
+    """Mean distance of the output's vergence from the driver's where both have open eyes, degrees."""
+    lids = [np.maximum(channels(m)["blink"], 1 - m.confidence) for m in (driver, output)]
+    seen = np.maximum(*lids) < BLINK
+    if not seen.any():
+        return float("nan")
+    apart = vergence(output, driver.reference) - vergence(driver, driver.reference)
+    return float(np.abs(apart[seen]).mean())
+
+
 @dataclass(frozen=True)
 class Sitter:
     """A portrait: its face at rest, and who it shows to the embedder (or None)."""
@@ -167,7 +195,7 @@ def run_pair(sitter: Sitter, driver: Driver, size: int, embedder: Any, refine: b
     """Render one portrait with one driver and measure the result."""
     import gioconda
 
-    frames = gioconda.animate(sitter.path, driver.path, refine=refine, crop=True, size=size)
+    frames = gioconda.frames(sitter.path, driver.path, refine=refine, crop=True, size=size)
     with contextlib.closing(frames):
         images = (frame.image for frame in itertools.islice(frames, len(driver.motion)))
         output, faces, kept = track_images(images, 25.0)
@@ -186,6 +214,7 @@ def run_pair(sitter: Sitter, driver: Driver, size: int, embedder: Any, refine: b
         "corr": {name: value[0] for name, value in follows.items()},
         "corr_own_rest": {name: value[0] for name, value in alone.items()},
         "gain": {name: value[1] for name, value in follows.items()},
+        "squint": squint(driver.motion, output),
         "to_portrait": shape_distance(output.neutral, sitter.neutral),
         "to_driver": shape_distance(output.neutral, driver.motion.neutral),
         "apart": shape_distance(driver.motion.neutral, sitter.neutral),
@@ -203,6 +232,7 @@ def summary(pairs: list[dict[str, Any]]) -> dict[str, float]:
     result = {"CSIM": _mean(p["CSIM"] for p in pairs)}
     for name in NAMES:
         result[name] = _mean(p["corr"].get(name, np.nan) for p in pairs)
+    result["vergence off"] = _mean(p["squint"] for p in pairs)
     result["own shape"] = float(np.mean([p["to_portrait"] < p["to_driver"] for p in pairs]))
     result["shape to portrait"] = _mean(p["to_portrait"] for p in pairs)
     result["shape to driver"] = _mean(p["to_driver"] for p in pairs)
@@ -216,6 +246,7 @@ def bars(mean: dict[str, float]) -> list[Bar]:
         Bar("correlation of jawOpen", mean["jawOpen"], 0.85),
         Bar("correlation of yaw", mean["yaw"], 0.80),
         Bar("correlation of blinks", mean["blink"], 0.70),
+        Bar("vergence off the driver's, degrees", mean["vergence off"], 3.0, at_most=True),
         Bar("pairs whose face keeps the portrait's shape", mean["own shape"], 1.0),
     ]
 
@@ -232,8 +263,9 @@ def report(pairs: list[dict[str, Any]], mean: dict[str, float], held: list[Bar])
         groups.append(markdown((key, *names), rows))
     lead = (
         f"Cross-reenactment, {len(pairs)} pairs. Correlations between the driver and the re-tracked output, "
-        "over pairs whose driver moves the channel (lips and lids: openings in pixels, no coefficients). "
+        "over pairs whose driver moves the channel (lips, lids, mouth: openings and width in pixels, no coefficients). "
         "Own shape: share of pairs whose face at rest is nearer to the portrait's than to the driver's. "
+        "Vergence off: how far the eyes' turns differ from each other otherwise than the driver's, degrees. "
         "Gain: slope of the output's change over the driver's. The output's coefficients count from the "
         "moment at which the driver rests; own rest: from its own most neutral frame, as if tracked alone."
     )

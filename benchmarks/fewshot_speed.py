@@ -15,13 +15,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from common import Clock, arguments, markdown, say, two_cores, write_results
 from gioconda.engines.fewshot.engine import FewshotEngine
 from gioconda.engines.fewshot.network import load_networks
+from gioconda.inputs.portrait import load_portraits
 from gioconda.media import read_picture
-from gioconda.sources import load_portraits
 from gioconda.training.config import load
+from gioconda.training.device import launched
 from gioconda.training.fewshot import task
-from gioconda.training.fewshot.adapt import Settings, adapt
-from gioconda.training.fewshot.model import Discriminator, Trio
-from gioconda.training.machine import launched
+from gioconda.training.fewshot.adapt import AdaptSettings, adapt
+from gioconda.training.fewshot.model import Discriminator, TalkingHead
 
 SHOTS = (1, 8, 32)
 
@@ -33,22 +33,25 @@ def millions(net: torch.nn.Module) -> float:
 
 def cost(preset: str) -> list[object]:
     """A preset's line: size, parameters of embedder, generator and discriminator, GFLOP of the first two."""
-    shape = load(task.Settings, preset).shape
-    trio, critic = Trio(shape).eval(), Discriminator(shape, 1)
-    picture, psi = torch.zeros(1, 3, shape.size, shape.size), torch.zeros(1, trio.generator.style)
+    shape = load(task.FewshotSettings, preset).shape
+    talking_head, critic = TalkingHead(shape).eval(), Discriminator(shape, 1)
+    picture, psi = torch.zeros(1, 3, shape.size, shape.size), torch.zeros(1, talking_head.generator.style)
     counted = []
-    for net, inputs in ((trio.embedder, (picture, picture)), (trio.generator, (picture, psi))):
+    for net, inputs in (
+        (talking_head.embedder, (picture, picture)),
+        (talking_head.generator, (picture, psi)),
+    ):
         with torch.no_grad(), FlopCounterMode(display=False) as flops:
             net(*inputs)
         counted.append(flops.get_total_flops() / 1e9)
-    sizes = [millions(net) for net in (trio.embedder, trio.generator, critic)]
+    sizes = [millions(net) for net in (talking_head.embedder, talking_head.generator, critic)]
     return [preset, shape.size, *sizes, *counted]
 
 
 def training(data: Path, features: Path, preset: str, steps: int) -> float:
     """Samples a second of meta-learning, all losses on, the first steps not counted."""
     words = {"features": str(features)} if features.is_file() else {}
-    settings = load(task.Settings, preset, words)
+    settings = load(task.FewshotSettings, preset, words)
     torch.set_num_threads(2)
     one = task.FewshotTask(settings, data, launched("cpu", settings.precision))
     for index in range(3):
@@ -76,7 +79,7 @@ def fitting(portrait: Path, shots: int) -> float:
     """Seconds of adaptation to so many photos (the same one, which costs the same)."""
     one = load_portraits(read_picture(portrait)[0], chosen=0, crop=False, size=None).portraits[0]
     start = time.perf_counter()
-    adapt([one] * shots, Settings())
+    adapt([one] * shots, AdaptSettings())
     return time.perf_counter() - start
 
 

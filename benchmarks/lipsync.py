@@ -30,10 +30,14 @@ from common import (
     say,
     write_results,
 )
-from gioconda import mouths, pipeline, revoice
-from gioconda.engines.lipsync.bank import Bank
-from gioconda.engines.lipsync.points import LIP_PAIRS, LIP_ROWS
+from gioconda import pipeline
 from gioconda.face import FaceTracker
+from gioconda.lipsync.build import adapt_speech
+from gioconda.lipsync.database import MouthDatabase
+from gioconda.lipsync.plan import plan_lipsync
+from gioconda.lipsync.points import LIP_PAIRS, LIP_ROWS
+from gioconda.lipsync.renderer import LipSyncRenderer, replaced_frames, target_images
+from gioconda.lipsync.target import Target
 from gioconda.training import metrics
 from gioconda.types import Motion
 
@@ -47,7 +51,7 @@ SHARPNESS = 0.2  # of the original's, by which the mouth's may differ
 class Made:
     """A revoiced clip: the frames that were taken, those made (before the marks), those of the signed file."""
 
-    job: revoice.Revoicing
+    job: LipSyncRenderer
     taken: list[np.ndarray]
     made: list[np.ndarray]
     signed: list[np.ndarray]
@@ -57,9 +61,9 @@ class Made:
 def words(clip: Clip, voice: bool, folder: Path) -> Motion:
     """How the mouth moves in a clip, tracked, or by its sound."""
     if voice:
-        from gioconda.spoken import heard_motion
+        from gioconda.inputs.speech import motion_of_sound
 
-        return heard_motion(clip.path, lambda *_: None)
+        return motion_of_sound(clip.path, lambda *_: None)
     kept = folder / f"{clip.path.stem}.npz"
     if kept.is_file():
         from gioconda.motion import store
@@ -70,15 +74,15 @@ def words(clip: Clip, voice: bool, folder: Path) -> Motion:
 
 def make(clip: Clip, motion: Motion, bank: Path, folder: Path, *, retimed: bool) -> Made:
     """Revoice a clip twice: as users do, into a signed file, and frame by frame before the marks."""
-    job = revoice.plan_revoicing(clip.path, motion, bank, False, lambda *_: None, retimed=retimed)
-    target = revoice.Target(job.laid, job.way, job.tail)
-    with closing(revoice.along(job, target)) as frames:
+    job = plan_lipsync(clip.path, motion, bank, False, lambda *_: None, retimed=retimed)
+    target = Target(job.layout, job.positions, job.tail)
+    with closing(target_images(job, target)) as frames:
         taken = list(frames)
-    with closing(revoice.rendered(job)) as made:
+    with closing(replaced_frames(job)) as made:
         rendered = [frame.image for frame in made]
     out = folder / f"{clip.path.stem}.mp4"
     clock = Clock()
-    pipeline.revoice(clip.path, motion, out, bank=bank, sound=clip.path, retime=retimed)
+    pipeline.animate(clip.path, motion, out, engine="lipsync", bank=bank, retime=retimed)
     return Made(job, taken, rendered, list(read_images(out)), clock.seconds)
 
 
@@ -118,11 +122,11 @@ def changed_share(made: Made) -> float:
 def seam(made: Made) -> float:
     """Gradient along the mask's edge, of the frames made over those taken; 1 where no seam stands out."""
     ours, theirs = 0.0, 0.0
-    target = revoice.Target(made.job.laid, made.job.way, made.job.tail)
+    target = Target(made.job.layout, made.job.positions, made.job.tail)
     for t, (taken, rendered) in enumerate(zip(made.taken, made.made, strict=True)):
         some = slice(t, t + 1)
         matrix, seen = target.mean("matrix", some)[0], target.mean("points", some)[0]
-        edge = mask_edge(matrix, seen, target.wanted(made.job.wanted[some], some)[0], taken.shape)
+        edge = mask_edge(matrix, seen, target.mouth_points(made.job.mouth_points[some], some)[0], taken.shape)
         ours, theirs = (
             ours + float(gradient(rendered)[edge].sum()),
             theirs + float(gradient(taken)[edge].sum()),
@@ -132,11 +136,13 @@ def seam(made: Made) -> float:
 
 def mask_edge(matrix: np.ndarray, seen: np.ndarray, wanted: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Where the engine's mask goes from one to nothing, (H, W) bool."""
-    from gioconda.engines.lipsync import blend
-    from gioconda.engines.lipsync.fields import Plane
+    from gioconda.lipsync import blend
+    from gioconda.lipsync.warp import FacePlaneGrid
 
     size = (shape[1] // 4 * 4, shape[0] // 4 * 4)
-    mask = blend.outline_mask(Plane(matrix, (0, 0, *size)), matrix, np.zeros(2, np.float32), seen, wanted)
+    mask = blend.outline_mask(
+        FacePlaneGrid(matrix, (0, 0, *size)), matrix, np.zeros(2, np.float32), seen, wanted
+    )
     edge = np.zeros(shape[:2], bool)
     edge[: size[1], : size[0]] = (mask > 0.1) & (mask < 0.9)
     return edge
@@ -160,7 +166,7 @@ def shimmer(images: list[np.ndarray], matrices: np.ndarray) -> float:
 
 def opening(images: list[np.ndarray]) -> np.ndarray:
     """How far the lips are apart in each frame, by the tracker, inter-ocular units."""
-    from gioconda.engines.lipsync.points import POINTS
+    from gioconda.lipsync.points import POINTS
 
     pairs = POINTS[LIP_PAIRS]
     found = []
@@ -178,10 +184,10 @@ def opening(images: list[np.ndarray]) -> np.ndarray:
 def other_words(clip: Clip, motion: Motion, spoken: np.ndarray, bank: Path, folder: Path) -> dict[str, float]:
     """Figures of a clip with the words of another."""
     made = make(clip, motion, bank, folder, retimed=True)
-    target = revoice.Target(made.job.laid, made.job.way, made.job.tail)
+    target = Target(made.job.layout, made.job.positions, made.job.tail)
     whole = slice(0, len(made.taken))
     matrices, seen = target.mean("matrix", whole), target.mean("points", whole)
-    wanted = target.wanted(made.job.wanted, whole)
+    wanted = target.mouth_points(made.job.mouth_points, whole)
 
     def sharp(images: list[np.ndarray], points: np.ndarray) -> float:
         return float(np.mean([lips_sharpness(*one) for one in zip(images, matrices, points, strict=True)]))
@@ -197,7 +203,7 @@ def other_words(clip: Clip, motion: Motion, spoken: np.ndarray, bank: Path, fold
         "seam": seam(made),
         "shimmer": shimmer(made.made, matrices) / shimmer(made.taken, matrices),
         "lips follow": metrics.pearson(got[:length][there], spoken[:length][there]),
-        "distance": float(made.job.choice.distance.mean()),
+        "distance": float(made.job.selection.distance.mean()),
         "seconds": made.seconds,
     }
 
@@ -205,14 +211,14 @@ def other_words(clip: Clip, motion: Motion, spoken: np.ndarray, bank: Path, fold
 def own_words(clip: Clip, motion: Motion, bank: Path, folder: Path, features: Any) -> dict[str, float]:
     """Figures of a clip with its own words again, against the truth; and its mouth of LATER frames on."""
     made = make(clip, motion, bank, folder, retimed=False)
-    matrices = made.job.laid.matrix[: len(made.taken)]
+    matrices = made.job.layout.matrix[: len(made.taken)]
     truth = [mouth(*one) for one in zip(made.taken, matrices, strict=True)]
     ours = [mouth(*one) for one in zip(made.made, matrices, strict=True)]
     later = [truth[(t + LATER) % len(truth)] for t in range(len(truth))]
     sharp = [
         lips_sharpness(image, m, p)
         for images in (made.made, made.taken)
-        for image, m, p in zip(images, matrices, made.job.laid.points[: len(matrices)], strict=True)
+        for image, m, p in zip(images, matrices, made.job.layout.points[: len(matrices)], strict=True)
     ]
     own, theirs = np.mean(sharp[: len(matrices)]), np.mean(sharp[len(matrices) :])
     result = {"own sharpness": float(own / theirs)}
@@ -249,7 +255,7 @@ def the_bank(args: Any, train: list[Clip], folder: Path) -> Path:
     if args.bank:
         return args.bank
     path, clock = folder / "bank.safetensors", Clock()
-    made: Bank = mouths.adapt_speech([c.path for c in every(train, args.bank_clips)], path, lambda *_: None)
+    made: MouthDatabase = adapt_speech([c.path for c in every(train, args.bank_clips)], path, lambda *_: None)
     say(f"bank of {len(made)} mouths in {clock}")
     return path
 

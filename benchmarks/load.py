@@ -27,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from common import machine, markdown, say, write_results
 from corpus import seeds
+from gioconda.assets import asset_path
 from gioconda.motion import store
-from gioconda.weights import asset_path
 
 LONGEST = 600.0  # seconds that a job may take, waiting included
 

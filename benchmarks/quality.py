@@ -69,6 +69,12 @@ def choose_clips(data: Path, quick: bool) -> list[Clip]:
     return chosen[::4] if quick else chosen
 
 
+def half_of(clips: list[Clip], half: int | None) -> list[Clip]:
+    """Those of every other identity in order of their names, from the first (0) or the second (1); None: all."""
+    identities = sorted({clip.identity for clip in clips})
+    return [c for c in clips if half is None or identities.index(c.identity) % 2 == half]
+
+
 def track_crops(crops: list[np.ndarray]) -> Tracked:
     """The crops with the face in each, followed from one to the next."""
     from gioconda.face import FaceTracker
@@ -81,7 +87,7 @@ def rendered(portrait: Path, source: Path, count: int) -> Iterator[np.ndarray]:
     """The first `count` frames of the portrait driven by a video or a motion file."""
     import gioconda
 
-    frames = gioconda.animate(portrait, source, absolute=True)
+    frames = gioconda.frames(portrait, source, absolute=True)
     with contextlib.closing(frames):
         yield from (frame.image for frame in itertools.islice(frames, count))
 
@@ -255,12 +261,14 @@ def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--frames", type=int, default=150, help="of each clip, from its start")
     parser.add_argument("--quick", action="store_true", help="a quarter of the clips")
+    parser.add_argument("--half", type=int, choices=(0, 1), help="every other identity: tune on 0, report 1")
     parser.add_argument("--only", default="", help="clips whose name contains this")
     options = parser.parse_args()
     two_cores()
     network = options.data / EMBEDDER
     embedder = metrics.FaceEmbedder(network) if network.is_file() else None
-    clips = [c for c in choose_clips(options.data, options.quick) if options.only in c.name]
+    clips = half_of(choose_clips(options.data, options.quick), options.half)
+    clips = [c for c in clips if options.only in c.name]
     if not clips:
         sys.exit(f"no dev clip is named like {options.only!r}")
     clock, results = Clock(), []

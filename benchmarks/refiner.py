@@ -6,12 +6,16 @@ are 95% bootstrap over clips. The perceptual distance is SqueezeNet's, unit weig
 mouth and eyes, where the network may change the picture; a column of its own has the whole crop, hair and background
 included. The networks were trained on the layers fire3, fire5, fire7 and fire9; "unseen layers" leaves these out. CSIM
 is taken at the tracked landmarks of the truth for both.
+
+With --photos the dev people of the stills instead: one expression moved to where the other's landmarks lie, neutral to
+smile and back, the truth brought to the source's place and light; without flicker.
 """
 
 from __future__ import annotations
 
+import csv
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,31 +36,24 @@ from common import (
     two_cores,
     write_results,
 )
-from gioconda.engines.warp.engine import WarpEngine, warp_shot
+from gioconda.engines.warp.engine import WarpEngine, warp_frame
 from gioconda.engines.warp.mesh import load_topology
 from gioconda.engines.warp.refiner import Network, Repair, load_network
-from gioconda.motion.retarget import Retargeter, Style, picture_points
-from gioconda.sources import load_portraits, track_video
+from gioconda.inputs.motion import track_video
+from gioconda.inputs.portrait import load_portraits
+from gioconda.motion.moments import picture_points
+from gioconda.motion.retarget import RetargetedMotion, Style
 from gioconda.training import metrics
 from gioconda.training.perceptual import SqueezeFeatures, feature_distance
-from quality import choose_clips
+from gioconda.training.refiner.photos import BEFORE, NOW, brought, readable, way
+from gioconda.types import Motion, Portrait
+from quality import choose_clips, half_of
 
 SQUEEZE = "metrics/squeezenet11.safetensors"
 SEEN = ("fire3", "fire5", "fire7", "fire9")  # layers of the training loss
-FIGURES = (
-    "perceptual",
-    "whole crop",
-    "unseen layers",
-    "mouth L1",
-    "eyes L1",
-    "L1",
-    "PSNR",
-    "SSIM",
-    "CSIM",
-    "flicker",
-)
 DIFFERENCES = ("PSNR", "CSIM")  # compared by difference, the others by ratio
 CSIM_STEP = 5
+STEP = 0.2  # share of the way back from the second photo to the first at which the moment before lies
 REGION = 0.12  # inter-ocular units around lips and lids that count as mouth and eyes
 DRAWS = 10_000
 
@@ -139,22 +136,31 @@ def moments(clip: Clip, count: int, networks: dict[str, Network]) -> Iterator[Mo
     motion = track_video(clip.path, lambda *_: None)
     images = list(read_images(clip.path, count))
     source = load_portraits(images[0], chosen=0, crop=False, size=None)
-    portrait, scale = source.portraits[0], source.image.shape[1] / images[0].shape[1]
-    crop = crop_around(portrait.face.landmarks / scale, images[0])
-    laid = Retargeter(motion, portrait, Style(absolute=True))
+    truths = list(enumerate(images[: len(motion)]))
+    yield from portrait_moments(source.portraits[0], motion, truths, networks)
+
+
+def portrait_moments(
+    portrait: Portrait, motion: Motion, truths: Sequence[tuple[int, np.ndarray]], networks: dict[str, Network]
+) -> Iterator[Moment]:
+    """A portrait at some frames of a motion, warped, and repaired by each network, beside the true pictures."""
+    scale = portrait.image.shape[1] / truths[0][1].shape[1]
+    crop = crop_around(portrait.face.landmarks / scale, truths[0][1])
+    laid = RetargetedMotion(motion, portrait, Style(absolute=True))
     who = WarpEngine(next(iter(networks.values()), None)).prepare(portrait)
-    corner = who.surround.box[:2]
+    corner = who.background_warp.box[:2]
     repairs = {name: Repair(network, who.references) for name, network in networks.items()}
-    for index in range(min(len(images), len(motion))):
-        shot = laid.shot(index)
-        warped = warp_shot(who, shot)
+    for index, true in truths:
+        shot = laid.target(index)
+        warped = warp_frame(who, shot)
         made = {"warp": warped.image}
         for name, repair in repairs.items():
             made[name] = warped.image.copy()
-            repair.apply(made[name], (warped.map_x, warped.map_y), warped.fill, shot.landmarks, corner)
+            maps = (warped.map_x, warped.map_y)
+            repair.apply(made[name], maps, warped.fill, shot.landmarks, corner, warped.hold)
         points = (picture_points(motion, index)[:, :2] - (crop.left, crop.top)) * (crop.size / crop.side)
-        full = {name: placed(source.image, stage, corner, images[0].shape) for name, stage in made.items()}
-        yield Moment(crop.cut(images[index]), {k: crop.cut(v) for k, v in full.items()}, points)
+        full = {name: placed(portrait.image, stage, corner, true.shape) for name, stage in made.items()}
+        yield Moment(crop.cut(true), {k: crop.cut(v) for k, v in full.items()}, points)
 
 
 def placed(image: np.ndarray, stage: np.ndarray, corner: Sequence[int], shape: tuple[int, ...]) -> np.ndarray:
@@ -166,13 +172,33 @@ def placed(image: np.ndarray, stage: np.ndarray, corner: Sequence[int], shape: t
     return whole
 
 
-def run_clip(
-    clip: Clip, count: int, networks: dict[str, Network], features: SqueezeFeatures, embedder: Any
+def photo_moments(pair: Sequence[Path], networks: dict[str, Network]) -> Iterator[Moment]:
+    """The first photo moved to where the second has its landmarks; the moment before comes first and has no truth."""
+    first, second = readable(pair)
+    second = brought(first, second)
+    portrait = load_portraits(Portrait(first.image, first.face), chosen=0, crop=False, size=None).portraits[0]
+    motion = way(first, second, STEP)
+    yield from portrait_moments(portrait, motion, [(k, second.image) for k in (BEFORE, NOW)], networks)
+
+
+def photo_pairs(data: Path, half: int | None) -> dict[str, tuple[Path, Path]]:
+    """Neutral to smile, and back, of the dev people of stills.tsv who have both, by name."""
+    with (data / "stills/stills.tsv").open(encoding="utf-8", newline="") as file:
+        rows = [r for r in csv.DictReader(file, delimiter="\t") if r["split"] == "dev"]
+    found = {(r["identity"], r["expression"]): data / r["path"] for r in rows}
+    people = sorted(name for name, kind in found if kind == "smile")
+    people = people if half is None else people[half::2]
+    ways = (("neutral", "smile"), ("smile", "neutral"))
+    return {f"{name} {a} to {b}": (found[name, a], found[name, b]) for name in people for a, b in ways}
+
+
+def figures_of(
+    seen: Iterable[Moment], networks: dict[str, Network], features: SqueezeFeatures, embedder: Any
 ) -> dict[str, dict[str, float]]:
-    """All figures of all methods on one clip."""
+    """All figures of all methods on the moments of one clip or pair."""
     names = ["warp", *networks]
     scores = {name: Score(features, embedder, None) for name in names}
-    for index, moment in enumerate(moments(clip, count, networks)):
+    for index, moment in enumerate(seen):
         true = scores["warp"].features(moment.true)
         for name in names:
             scores[name].push(moment.made[name], moment, true, index)
@@ -189,22 +215,24 @@ def compared(clips: list[dict[str, dict[str, float]]], name: str, figure: str) -
     return float(values[0]), *(float(v) for v in np.percentile(values[1:], (2.5, 97.5)))
 
 
-def report(clips: list[dict[str, dict[str, float]]], names: Sequence[str]) -> tuple[str, dict[str, Any]]:
+def report(
+    clips: list[dict[str, dict[str, float]]], names: Sequence[str], what: str
+) -> tuple[str, dict[str, Any]]:
     """Tables in markdown, and the same as values."""
-    methods = ["warp", *names]
-    means = {m: {f: float(np.nanmean([c[m][f] for c in clips])) for f in FIGURES} for m in methods}
-    table = markdown(("", *FIGURES), [[m, *(means[m][f] for f in FIGURES)] for m in methods])
-    against = {n: {f: compared(clips, n, f) for f in FIGURES} for n in names}
+    methods, figures = ["warp", *names], list(clips[0]["warp"])
+    means = {m: {f: float(np.nanmean([c[m][f] for c in clips])) for f in figures} for m in methods}
+    table = markdown(("", *figures), [[m, *(means[m][f] for f in figures)] for m in methods])
+    against = {n: {f: compared(clips, n, f) for f in figures} for n in names}
     rows = [[n, *(f"{a:.3f} [{b:.3f}, {c:.3f}]" for a, b, c in against[n].values())] for n in names]
-    heads = [f"{f} {'difference' if f in DIFFERENCES else 'ratio'}" for f in FIGURES]
-    lead = f"Self-reenactment from the first frame by tracked motion, {len(clips)} dev clips, 256 px."
+    heads = [f"{f} {'difference' if f in DIFFERENCES else 'ratio'}" for f in figures]
+    lead = f"{what}, 256 px."
     second = "Against the warp, paired by clip, with 95% bootstrap intervals over clips:"
     text = "\n\n".join((lead, table, second, markdown(("", *heads), rows)))
     return text, {"mean": means, "against": against}
 
 
-def main() -> None:
-    """Read the command line, run, and write the tables."""
+def _options() -> Any:
+    """What the command line says."""
     parser = arguments(__doc__ or "")
     parser.add_argument("--frames", type=int, default=120, help="of each clip, from its start")
     parser.add_argument(
@@ -212,8 +240,17 @@ def main() -> None:
     )
     parser.add_argument("--only", default="", help="clips whose name contains this")
     parser.add_argument("--quick", action="store_true", help="a quarter of the clips")
+    parser.add_argument("--half", type=int, choices=(0, 1), help="every other identity: tune on 0, report 1")
+    parser.add_argument(
+        "--photos", action="store_true", help="photos of people in two expressions, not clips"
+    )
     parser.add_argument("--name", default="refiner", help="of the results")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Read the command line, run, and write the tables."""
+    options = _options()
     two_cores()
     torch.set_num_threads(2)
     features = SqueezeFeatures(options.data / SQUEEZE)
@@ -224,20 +261,35 @@ def main() -> None:
         for path in options.networks
     }
     networks = networks or {"refined": load_network()}
-    clips = [c for c in choose_clips(options.data, options.quick) if options.only in c.name]
-    if not clips:
-        sys.exit(f"no dev clip is named like {options.only!r}")
+    jobs = jobs_of(options, networks)
+    if not jobs:
+        sys.exit(f"nothing of dev is named like {options.only!r}")
     clock, results = Clock(), []
-    for clip in clips:
-        results.append(run_clip(clip, options.frames, networks, features, embedder))
+    for name, seen in jobs.items():
+        results.append(figures_of(seen, networks, features, embedder))
         one = results[-1]
+        if options.photos:  # two moments are no sequence
+            for row in one.values():
+                del row["flicker"]
         say(
-            f"{clock}: {clip.name}: "
+            f"{clock}: {name}: "
             + ", ".join(f"{n} {one[n]['perceptual'] / one['warp']['perceptual']:.2f}" for n in networks)
         )
-    text, values = report(results, list(networks))
-    each = [{"clip": c.name, **r} for c, r in zip(clips, results, strict=True)]
+    kind = (
+        "pairs of photos, one expression to another" if options.photos else "dev clips from the first frame"
+    )
+    text, values = report(results, list(networks), f"Self-reenactment by tracked motion, {len(jobs)} {kind}")
+    each = [{"clip": name, **r} for name, r in zip(jobs, results, strict=True)]
     write_results(options.out, options.name, {**values, "clips": each, "seconds": clock.seconds}, text)
+
+
+def jobs_of(options: Any, networks: dict[str, Network]) -> dict[str, Iterator[Moment]]:
+    """The moments of each clip, or pair of photos, by name; nothing is computed before they are drawn."""
+    if options.photos:
+        pairs = photo_pairs(options.data, options.half)
+        return {n: photo_moments(p, networks) for n, p in pairs.items() if options.only in n}
+    clips = half_of(choose_clips(options.data, options.quick), options.half)
+    return {c.name: moments(c, options.frames, networks) for c in clips if options.only in c.name}
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def both(portrait: Path, driver: Driver, options: Any) -> dict[bool, dict[int, n
     made: dict[bool, dict[int, np.ndarray]] = {}
     for refine in (False, True):
         network = options.network if refine and options.network else refine
-        frames = gioconda.animate(portrait, motion, refine=network, crop=True, size=options.size)
+        frames = gioconda.frames(portrait, motion, refine=network, crop=True, size=options.size)
         with contextlib.closing(frames):
             picked = itertools.islice(frames, max(wanted) + 1)
             made[refine] = {i: frame.image for i, frame in enumerate(picked) if i in wanted}

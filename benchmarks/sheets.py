@@ -115,7 +115,7 @@ def rendered(portrait: Path, driver: Driver, options: Any) -> dict[int, np.ndarr
 
     wanted = {0, *(index for index, _ in driver.moments)}
     how = {} if options.full or options.diff else {"crop": True, "size": options.size}
-    frames = gioconda.animate(portrait, driver.path, engine=options.engine, **how)
+    frames = gioconda.frames(portrait, driver.path, engine=options.engine, **how)
     with contextlib.closing(frames):
         picked = itertools.islice(frames, max(wanted) + 1)
         return {i: frame.image for i, frame in enumerate(picked) if i in wanted}

@@ -53,7 +53,7 @@ def jobs(folder: Path) -> list[Callable[[], object]]:
         lambda: gioconda.animate(face, take, out[0], engine="fewshot"),
         lambda: refused(lambda: gioconda.animate(face, bad, out[0], **small)),
         lambda: refused(lambda: gioconda.animate(bad, take, out[0], **small)),
-        lambda: list(zip(gioconda.animate(face, clip, **small), range(2), strict=False)),
+        lambda: list(zip(gioconda.frames(face, clip, **small), range(2), strict=False)),
     ]
 
 

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from common import Bar, Clock, arguments, bars_table, markdown, say, write_results
+from gioconda.assets import asset_path
 from gioconda.speech import listen
 from gioconda.speech.features import HERTZ, levelled
 from gioconda.speech.mouth import COLUMNS, POINTS
 from gioconda.training.speech import data as prepared
-from gioconda.training.speech.measure import OFFSETS, Followed, Predict, by_person, follow
-from gioconda.weights import asset_path
+from gioconda.training.speech.evaluate import OFFSETS, ClipMetrics, Predict, by_person, evaluate_clip
 
 GROUPS = {"grid_s1": "seen speaker, unseen sentences", "lrw_ar": "unseen people", "talk": "unseen people"}
 BARS = {"grid_s1": 0.93, "lrw_ar": 0.65, "talk": 0.55}
@@ -60,12 +60,12 @@ def seconds_a_minute(samples: list[Any]) -> float:
 
 def mean_mouth(samples: Path) -> Predict:
     """The mean of all train mouths, whatever is said."""
-    takes = prepared.load(samples, "train")
+    takes = prepared.load_clips(samples, "train")
     mean = np.concatenate([t.points for t in takes]).mean(0)
     return lambda mel: np.repeat(mean[None], len(mel) // 2, 0)
 
 
-def figures(clips: list[Followed]) -> dict[str, Any]:
+def metrics(clips: list[ClipMetrics]) -> dict[str, Any]:
     """Correlation with its 95% interval over clips, pooled correlation, distance, best offset in ms."""
     own = np.array([c.correlation for c in clips])
     good = own[np.isfinite(own)]
@@ -98,7 +98,7 @@ def row(label: str, group: str, told: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def newsreaders(clips: list[Followed]) -> str:
+def newsreaders(clips: list[ClipMetrics]) -> str:
     """A table of newsreaders, whose films may be off their sound, each its own way."""
     people = by_person([c for c in clips if c.name.startswith("lrw_ar/")])
     return markdown(
@@ -114,18 +114,18 @@ def main() -> None:
     parser.add_argument("--networks", nargs="*", type=Path, help="speech.onnx files beside the packaged one")
     options = parser.parse_args()
     clock = Clock()
-    takes = [t for t in prepared.load(options.samples, "dev") if t.name.split("/")[0] in GROUPS]
+    takes = [t for t in prepared.load_clips(options.samples, "dev") if t.name.split("/")[0] in GROUPS]
     nets = {"packaged": network(asset_path("speech.onnx"))}
     nets |= {file.parent.name: network(file) for file in options.networks or ()}
     rows, results, people = [], {}, ""
     for name, predict in [*nets.items(), ("mean mouth", mean_mouth(options.samples))]:
         for late in (0.0, LATE) if name in nets else (0.0,):
-            clips = [follow(t, predict, late) for t in takes]
+            clips = [evaluate_clip(t, predict, late) for t in takes]
             label = f"{name}, sound {1000 * late:.0f} ms late" if late else name
             for group in GROUPS:
-                told = figures([c for c in clips if c.name.startswith(f"{group}/")])
-                results[f"{label} / {group}"] = told
-                rows.append(row(label, group, told))
+                found = metrics([c for c in clips if c.name.startswith(f"{group}/")])
+                results[f"{label} / {group}"] = found
+                rows.append(row(label, group, found))
             people = people or newsreaders(clips)
             say(f"{clock}: {label}")
     bars = [Bar(f"correlation, {g}", results[f"packaged / {g}"]["correlation"], b) for g, b in BARS.items()]

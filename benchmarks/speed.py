@@ -27,12 +27,12 @@ from common import Bar, Clock, arguments, bars_table, cores, machine, markdown, 
 ANIMATE = """
 import json, sys
 from gioconda import cli, pipeline
-made = pipeline.animate
-def animate(*args, **options):
-    result = made(*args, **options)
+carry_out = pipeline.run
+def run(request):
+    result = carry_out(request)
     print("STAGES " + json.dumps({**result.stages, "frames": result.frames}), flush=True)
     return result
-pipeline.animate = animate
+pipeline.run = run
 sys.argv[0] = "gioconda"
 cli.main()
 """
@@ -140,7 +140,7 @@ def material(data: Path, folder: Path) -> tuple[Path, Path, Path]:
             data / "portraits" / "photo_woman.jpg",
             data / "portraits" / "mona_lisa.jpg",
         )
-    from gioconda.weights import asset_path
+    from gioconda.assets import asset_path
 
     portrait = asset_path("astronaut.jpg")
     image = cv2.imread(str(portrait))

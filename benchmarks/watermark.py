@@ -32,7 +32,7 @@ from common import (
     write_clip,
     write_results,
 )
-from gioconda import jobs, pipeline, revoice, speak
+from gioconda import output, pipeline, speak
 from gioconda.media import read_sound, write_sound
 from gioconda.motion import store, templates
 from gioconda.provenance import Watermarker, read_watermark, watermark
@@ -152,14 +152,14 @@ def outputs(numbers: range, data: Path, keep: Path) -> list[Output]:
     """The outputs of these numbers, made now or kept from before with the same watermark."""
     if all((keep / f"{k:03}.json").is_file() for k in numbers):
         return [make(k, data, keep, [], []) for k in numbers]
-    jobs.Watermarker = revoice.Watermarker = Recorder  # type: ignore[misc]
+    output.Watermarker = Recorder  # type: ignore[misc]
     keep.mkdir(parents=True, exist_ok=True)
     moves, made = motions(data, keep), list[Output]()
     clips = [c for c in read_clips(data) if c.name.startswith(("lrw_ar", "grid_s1", "talk/virtual"))]
     for k in numbers:
         made.append(make(k, data, keep, moves, clips))
         say(f"{made[-1].path.name}: {made[-1].engine}, {made[-1].psnr:.1f} dB")
-    jobs.Watermarker = revoice.Watermarker = Watermarker  # type: ignore[misc]
+    output.Watermarker = Watermarker  # type: ignore[misc]
     return made
 
 

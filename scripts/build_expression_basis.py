@@ -2,7 +2,7 @@
 
     python scripts/build_expression_basis.py [--sheet check.png]
 
-ICT-FaceKit's head is rendered for several people, turns and openings of the mouth; Face Mesh looks at the
+ICT-FaceKit's head is rendered for several people, turns and openings of the mouth; the tracker looks at the
 renders; each landmark is traced through its pixel to the mesh. The traces are averaged on the mesh, and the
 offsets of ICT's expressions are read off there. The mesh lies in `../shared/data/ict_facekit`.
 """
@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import mediapipe
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+from gioconda.face import detect_faces
 from gioconda.types import ARKIT_NAMES
 from ict_head import PARTS, SHARED, Floats, Head, Ints, barycentric, load_head, raster, rotation
 from ict_paint import paint, shade
@@ -66,17 +66,16 @@ def views() -> Iterator[tuple[Floats | None, float, float, float, float]]:
 
 def trace(head: Head, apart: Floats, colours: Floats) -> tuple[Floats, Floats]:
     """Positions (R, 468, 3) on the `apart` mesh where landmarks hit it in R renders, and weights (R, 468)."""
-    finder = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True)
     everything = head.part(*PARTS)
     is_skin = in_front_of_ears(head)[everything].all(axis=1)
     found, trust = [], []
     for person, yaw, pitch, jaw, light in views():
         posed = head.posed(person, jawOpen=jaw) @ rotation(yaw, pitch)
         points = to_picture(posed)
-        faces = finder.process(shade(posed, points, everything, colours, SIZE, light)).multi_face_landmarks
+        faces = detect_faces(shade(posed, points, everything, colours, SIZE, light))
         if not faces:
             continue
-        xy = np.array([(p.x, p.y) for p in faces[0].landmark])[:POINTS] * SIZE
+        xy = faces[0].landmarks[:POINTS, :2].astype(np.float64)
         visible = raster(points, everything, (SIZE, SIZE))
         hit, distance = nearest_pixel(np.where((visible >= 0) & is_skin[visible], visible, -1), xy)
         corners = everything[hit]
@@ -127,11 +126,9 @@ def robust_mean(found: Floats, trust: Floats) -> Floats:
 
 def partners(head: Head, colours: Floats) -> Ints:
     """The mirror image (468,) of each landmark, from a symmetric picture."""
-    finder = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True)
     rest = head.posed(jawOpen=0.2)
     picture = shade(rest, to_picture(rest), head.part(*PARTS), colours, SIZE, 0)
-    marks = finder.process(picture).multi_face_landmarks[0].landmark
-    points = np.array([(p.x - 0.5, p.y, p.z) for p in marks])[:POINTS]
+    points = detect_faces(picture)[0].landmarks[:POINTS].astype(np.float64) - (SIZE / 2, 0, 0)
     _, partner = linear_sum_assignment(cdist(points, points * MIRROR) ** 2)
     if (partner[partner] != np.arange(POINTS)).any() or partner[RIGHT_OUTER] != LEFT_OUTER:
         raise SystemExit("the landmarks found do not pair up left to right: look at the render")

@@ -1,6 +1,6 @@
-"""Write assets/face_mesh.npz: triangles and contours of MediaPipe Face Mesh (Apache-2.0).
+"""Write assets/face_mesh.npz: triangles, contours and mirror table of MediaPipe Face Mesh (Apache-2.0).
 
-With them, engines need no MediaPipe.
+Needs mediapipe==0.10.21, which lists the mesh's edges, and the expression basis, whose neutral face is symmetric.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from mediapipe.python.solutions import face_mesh_connections as connections
+from scipy.spatial import cKDTree
 
-OUT = Path(__file__).resolve().parents[1] / "src" / "gioconda" / "assets" / "face_mesh.npz"
+ASSETS = Path(__file__).resolve().parents[1] / "src" / "gioconda" / "assets"
 
 
-def triangles() -> np.ndarray:
+def triangles() -> npt.NDArray[np.int16]:
     """The tesselation's faces, (852, 3) int16: 3-cliques of its edges, less those that only close around a face."""
     near: dict[int, set[int]] = defaultdict(set)
     for a, b in connections.FACEMESH_TESSELATION:
@@ -27,7 +29,7 @@ def triangles() -> np.ndarray:
     return np.array(faces, np.int16)
 
 
-def ring(edges: frozenset[tuple[int, int]], start: int) -> np.ndarray:
+def ring(edges: frozenset[tuple[int, int]], start: int) -> npt.NDArray[np.int16]:
     """The closed contour that `edges` form, from `start` on."""
     near: dict[int, list[int]] = defaultdict(list)
     for a, b in edges:
@@ -53,10 +55,21 @@ def inner_lips() -> frozenset[tuple[int, int]]:
     return frozenset(e for e in connections.FACEMESH_LIPS if e[0] in inside)
 
 
+def mirrored() -> npt.NDArray[np.int16]:
+    """For each of the 478 points, the index of the one that faces it on the other side of the face."""
+    with np.load(ASSETS / "expression_basis.npz", allow_pickle=False) as data:
+        neutral = data["neutral"]
+    distance, table = cKDTree(neutral).query(neutral * (-1, 1, 1))
+    if distance.max() > 0.01 or (table[table] != np.arange(len(table))).any():
+        raise SystemExit("the neutral face of the expression basis is not symmetric")
+    return np.asarray(table, np.int16)
+
+
 if __name__ == "__main__":
     lips = connections.FACEMESH_LIPS
     inner = inner_lips()
     arrays = {
+        "mirrored": mirrored(),
         "triangles": triangles(),
         "oval": ring(connections.FACEMESH_FACE_OVAL, 10),
         "inner_lips": ring(inner, 78),
@@ -64,6 +77,6 @@ if __name__ == "__main__":
         "right_eye": ring(connections.FACEMESH_RIGHT_EYE, 33),
         "left_eye": ring(connections.FACEMESH_LEFT_EYE, 263),
     }
-    np.savez_compressed(OUT, **arrays)
+    np.savez_compressed(ASSETS / "face_mesh.npz", **arrays)
     for name, value in arrays.items():
         print(name, value.shape, value.tolist() if value.ndim == 1 else "")

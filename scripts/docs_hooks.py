@@ -8,7 +8,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -16,11 +15,10 @@ from typer.cli import get_docs_for_click
 from typer.main import get_command
 
 import gioconda
+from gioconda import requests
 from gioconda.cli import app
 
-ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = "gioconda"
-FIGURES = re.compile(r"<!-- figures: \S+ -->\n(.*?)<!-- end of figures -->", re.DOTALL)
 
 
 def commands() -> str:
@@ -37,6 +35,36 @@ def commands() -> str:
     return "\n\n".join(["\n".join(rows), *sections])
 
 
+def _of_requests() -> str:
+    """The functions that take a request's fields: what each does, its signature, and a table of its options."""
+    return "\n\n".join(_of_request(kind) for kind in requests.KINDS.values())
+
+
+def _of_request(kind: type[requests.Request]) -> str:
+    function = getattr(gioconda, kind.kind)
+    unsigned = "    options:\n      show_signature: false\n      members: false\n      show_bases: false"
+    signature = f"gioconda.{kind.kind}{inspect.signature(function)}".replace("'", "")
+    shown = "\n".join(["```python", re.sub(r"(?<=[(,]) ?(?=[a-z*])", "\n    ", signature), "```"])
+    table = ["| option | default | |", "|---|---|---|", *map(_row, requests.options_of(kind))]
+    return "\n\n".join(
+        [
+            f"::: gioconda.{kind.kind}\n{unsigned}",
+            shown,
+            "\n".join(table),
+            f"::: gioconda.{kind.__name__}\n{unsigned}",
+        ]
+    )
+
+
+def _row(option: requests.Option) -> str:
+    default = "" if option.required else f"`{option.default!r}`"
+    bounds = getattr(option.value, "range", "") or ", ".join(getattr(option.value, "words", ()))
+    told = (
+        f"{option.help} {bounds[:1].upper()}{bounds[1:]}." if bounds and option.media is None else option.help
+    )
+    return f"| `{option.name}` | {default} | {told} |"
+
+
 def _directives(wanted: Callable[[object], bool]) -> str:
     """A directive of mkdocstrings for each public name of a kind."""
     names = [name for name in gioconda.__all__ if wanted(getattr(gioconda, name))]
@@ -48,21 +76,19 @@ def _is_error(value: object) -> bool:
 
 
 def _is_type(value: object) -> bool:
-    return inspect.isclass(value) and not _is_error(value)
+    return inspect.isclass(value) and not _is_error(value) and value not in requests.KINDS.values()
 
 
-def figures() -> str:
-    """The tables of figures in the README, each with the command that makes it."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    return "\n\n---\n\n".join(FIGURES.findall(readme))
+def _is_function(value: object) -> bool:
+    return inspect.isfunction(value) and value.__name__ not in requests.KINDS
 
 
 WRITERS: dict[str, Callable[[], str]] = {
     "<!-- commands -->": commands,
-    "<!-- functions -->": lambda: _directives(inspect.isfunction),
+    "<!-- requests -->": _of_requests,
+    "<!-- functions -->": lambda: _directives(_is_function),
     "<!-- types -->": lambda: _directives(_is_type),
     "<!-- errors -->": lambda: _directives(_is_error),
-    "<!-- figures -->": figures,
 }
 
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 import gioconda
-from gioconda.weights import asset_path
+from gioconda.assets import asset_path
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDE = 240  # pixels a tile

@@ -1,14 +1,11 @@
 """What all tests share: real media where it lies, a public-domain portrait where it does not."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 
 from media_factory import chart, clip_of, write_clip
-
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+from places import SHARED
 
 
 @pytest.fixture(scope="session", autouse=True)

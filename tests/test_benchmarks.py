@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -10,7 +13,9 @@ import av
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+from places import ROOT
+
+BENCHMARKS = ROOT / "benchmarks"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -106,3 +111,60 @@ def test_peak_memory_counts_what_a_process_took() -> None:
     run = speed.run([sys.executable, "-c", taking])
     assert 180 < run.peak < 300
     assert run.wall > 0.3
+
+
+def test_trees_to_install_and_what_pip_also_heeds(tmp_path: Path) -> None:
+    import install
+
+    (tmp_path / "pyproject.toml").touch()
+    trees = install.read_trees([f"old={tmp_path}", f"new={tmp_path}"], ["old=av<19", "old=numpy==1.26.4"])
+    assert [(t.name, t.folder, t.pins) for t in trees] == [
+        ("old", tmp_path.resolve(), ("av<19", "numpy==1.26.4")),
+        ("new", tmp_path.resolve(), ()),
+    ]
+    for folders, pins in (
+        ([str(tmp_path)], []),
+        ([f"a={tmp_path / 'no'}"], []),
+        ([f"a={tmp_path}"], ["b=av<19"]),
+    ):
+        with pytest.raises(ValueError, match=r"NAME=VALUE|pyproject|names no tree"):
+            install.read_trees(folders, pins)
+
+
+def test_the_size_of_an_installation_counts_each_file_once(tmp_path: Path) -> None:
+    import install
+
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a").write_bytes(bytes(1000))
+    (tmp_path / "b").write_bytes(bytes(24))
+    (tmp_path / "link").symlink_to(tmp_path / "b")
+    assert install.size_of(tmp_path) == 1024
+
+
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="needs the system's count of a process")
+def test_the_peak_of_a_command_is_its_own() -> None:
+    import install
+
+    # in a process of its own, since a child counts what its parent holds while it starts
+    measure = "import sys, install; print(install.peak_mb([sys.executable, '-c', sys.argv[1]]))"
+
+    def peak(code: str) -> float:
+        folder = Path(install.__file__).parent
+        done = subprocess.check_output([sys.executable, "-c", measure, code], cwd=folder, text=True)
+        return float(done)
+
+    assert 600 < peak("b'x' * 600_000_000") < 700
+    assert peak("pass") < 600
+    with pytest.raises(subprocess.CalledProcessError):
+        install.peak_mb([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+def test_the_table_of_installations_has_a_row_for_each() -> None:
+    import install
+
+    cost = install.Cost("old", "3.11.7", 54, 1343.2, 131.6, 2.404, None)
+    lines = install.table([cost, replace(cost, tree="new", animate_peak_mb=393.4)]).split("\n")
+    assert lines[2:] == [
+        "| old | 3.11.7 | 54 | 1343 | 132 | 2.40 | - |",
+        "| new | 3.11.7 | 54 | 1343 | 132 | 2.40 | 393 |",
+    ]

@@ -64,7 +64,7 @@ def test_a_patch_lands_where_it_says_and_nowhere_else(picture):
 def test_the_picture_itself_is_never_changed(picture):
     before = picture.copy()
     composite.compose(picture, [patch_of(picture, (0, 0), (90, 90), 0)])
-    composite.Sign().put(picture, [face_at(200, 150).landmarks])
+    composite.VisibleLabel().put(picture, [face_at(200, 150).landmarks])
     assert np.array_equal(picture, before)
 
 
@@ -88,7 +88,7 @@ def test_sizes_are_fitted_even(size, longest, fitted):
 
 def signed_at(image, faces, sign=None):
     """Left, top, right, bottom of what the sign changes."""
-    put = (sign or composite.Sign()).put(image, [face.landmarks for face in faces])
+    put = (sign or composite.VisibleLabel()).put(image, [face.landmarks for face in faces])
     rows, columns = np.nonzero((put != image).any(axis=2))
     return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
 
@@ -102,7 +102,7 @@ def covers(box, face):
 def test_the_label_is_seen_away_from_the_face(shape):
     image = np.full((*shape, 3), 128, np.uint8)
     face = face_at(shape[1] * 0.7, shape[0] * 0.7, min(shape) * 0.3)
-    assert composite.Sign().put(image, [face.landmarks]).max() > 230, "white letters"
+    assert composite.VisibleLabel().put(image, [face.landmarks]).max() > 230, "white letters"
     left, top, right, bottom = box = signed_at(image, [face])
     assert not covers(box, face)
     assert (right - left) * (bottom - top) < 0.1 * image.shape[0] * image.shape[1]
@@ -123,7 +123,7 @@ def test_the_label_of_two_faces_covers_neither():
 
 
 def test_the_label_rests_until_a_face_comes_to_it():
-    image, sign = np.full((256, 256, 3), 128, np.uint8), composite.Sign()
+    image, sign = np.full((256, 256, 3), 128, np.uint8), composite.VisibleLabel()
     first = signed_at(image, [face_at(128, 110, 90)], sign)
     assert signed_at(image, [face_at(120, 100, 90)], sign) == first
     visitor = face_at((first[0] + first[2]) / 2, (first[1] + first[3]) / 2, 90)

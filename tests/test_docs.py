@@ -3,18 +3,17 @@
 import re
 import shlex
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 import typer
 from typer.main import get_command
 
+from gioconda.assets import asset_names, asset_path
 from gioconda.cli import app
 from gioconda.cli.training import DEFAULT_PRESETS
 from gioconda.provenance.verdict import EXIT_CODES
-from gioconda.weights import asset_names, asset_path
+from places import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="the source archive has no docs")
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 
@@ -60,6 +59,7 @@ def parsed(words):
         return None
 
 
+@pytest.mark.slow
 def test_every_command_of_the_pages_is_one():
     wrong, seen = [], set()
     for page, words in command_lines():
@@ -93,5 +93,5 @@ def test_every_setting_of_the_pages_is_one():
     for words in lines:
         context = parsed(words)
         network = context.params["network"]
-        kind = import_module(f"gioconda.training.{network.value}.task").Settings
+        kind = config.settings_of(import_module(f"gioconda.training.{network.value}.task").train)
         config.load(kind, context.params["preset"] or DEFAULT_PRESETS[network], config.pairs(context.args))

@@ -5,9 +5,9 @@ import pytest
 
 from corpus import seeds
 from gioconda.engines.fewshot import identity
-from gioconda.engines.lipsync import bank
 from gioconda.errors import GiocondaError, InputError, LimitError, WeightsError
-from gioconda.facelike import is_facelike
+from gioconda.landmarks import is_facelike
+from gioconda.lipsync import database
 from gioconda.motion import store
 from gioconda.motion.expression import load_basis
 from gioconda.motion.pose import rotation_from_euler
@@ -76,8 +76,8 @@ NO_FACES = {
     ("name", "array", "read"),
     [
         ("person.safetensors", "landmarks", identity.read),
-        ("mouths.safetensors", "head", bank.read),
-        ("mouths.safetensors", "rest", bank.read),
+        ("mouths.safetensors", "head", database.read),
+        ("mouths.safetensors", "rest", database.read),
     ],
 )
 def test_files_of_people_without_a_face(seed, name, array, read, kind):
@@ -104,7 +104,7 @@ def test_a_tracked_portrait_is_a_face(astronaut_image):
 @pytest.mark.parametrize("samples", [1, 159, 160, 161, 321])
 def test_a_sound_of_a_moment_is_a_motion(tmp_path, samples):
     from gioconda import media
-    from gioconda.spoken import heard_motion
+    from gioconda.inputs.speech import motion_of_sound
 
     path = media.write_sound(tmp_path / "click.wav", np.ones(samples, np.float32), 16000)
-    assert len(heard_motion(path, lambda *_: None)) == 1
+    assert len(motion_of_sound(path, lambda *_: None)) == 1

@@ -13,11 +13,11 @@ import pytest
 from corpus import onnx_file, seeds
 from gioconda.engines.fewshot import identity
 from gioconda.engines.fewshot.network import read_tensors
-from gioconda.engines.lipsync import bank
 from gioconda.engines.warp.refiner import Network
 from gioconda.errors import GiocondaError, InputError, LimitError, WeightsError
-from gioconda.graphs import open_graph
+from gioconda.lipsync import database
 from gioconda.motion import store
+from gioconda.runtime.onnx import open_graph
 
 
 def tensors(header, data=b"", *, length=None):
@@ -78,7 +78,11 @@ HARMLESS = {
 def test_attacks_on_safetensors(tmp_path, attack):
     path = tmp_path / "hostile.safetensors"
     path.write_bytes(ATTACKS[attack])
-    for read, error in ((identity.read, InputError), (bank.read, WeightsError), (read_tensors, WeightsError)):
+    for read, error in (
+        (identity.read, InputError),
+        (database.read, WeightsError),
+        (read_tensors, WeightsError),
+    ):
         if read is read_tensors and attack in HARMLESS:
             continue
         with pytest.raises(error, match=r"hostile\.safetensors"):
@@ -193,7 +197,7 @@ def test_a_sound_network_for_other_pictures_is_refused(tmp_path):
     path.write_bytes(onnx_file.one_convolution())
     network = Network(path, 1)
     for shape in ((1, 2, 8, 8), (1, 9, 8, 8), (1, 2, 8, 9)):
-        with pytest.raises(WeightsError, match="no refiner"):
+        with pytest.raises(WeightsError, match="not a refiner"):
             network(np.zeros(shape, np.float32))
 
 

@@ -13,10 +13,10 @@ from gioconda.batch.table import read_rows
 from gioconda.engines.fewshot import identity
 from gioconda.engines.fewshot.network import read_tensors
 from gioconda.errors import GiocondaError, InputError, LimitError
-from gioconda.graphs import open_graph
 from gioconda.limits import LIMITS, Limits
 from gioconda.motion import livelink, store
 from gioconda.motion.templates import template
+from gioconda.runtime.onnx import open_graph
 from gioconda.speech import voice
 from media_factory import write_clip
 
@@ -103,7 +103,7 @@ CAPS = [
     ("video_seconds", 0.5, "a.gif", animation, media.probe, "cut it"),
     ("video_frames", 29, "a.mp4", write_clip, media.probe, "30 frames, the limit is 29"),
     ("video_frames", 5, "a.gif", animation, media.probe, "6 frames"),
-    ("video_frames", 20, "a.npz", motion, store.load, "at most 20"),
+    ("video_frames", 20, "a.npz", motion, store.load, "the limit is 20"),
     ("video_frames", 20, "a.csv", columns, livelink.read_livelink, "more than 20"),
     ("video_seconds", 0.5, "a.npz", motion, store.load, "limit is 0"),
     ("video_seconds", 0.5, "a.csv", columns, livelink.read_livelink, "limit is 0"),
@@ -116,13 +116,13 @@ CAPS = [
         lambda _: voice.say("Good evening, all."),
         "limit is 10",
     ),
-    ("motion_bytes", 1000, "a.npz", motion, store.load, "at most 1000"),
-    ("csv_bytes", 1000, "a.csv", columns, livelink.read_livelink, "1000"),
+    ("motion_bytes", 1000, "a.npz", motion, store.load, "the limit is 1,000"),
+    ("csv_bytes", 1000, "a.csv", columns, livelink.read_livelink, "1,000"),
     ("identity_bytes", 1000, "a.safetensors", weights, identity.read, "larger than"),
     ("weights_bytes", 1000, "a.safetensors", weights, read_tensors, "larger than"),
     ("weights_bytes", 1000, "a.onnx", weights, lambda path: open_graph(path, 1), "larger than"),
     ("header_bytes", 300, "a.safetensors", weights, identity.read, "header"),
-    ("output_side", 60, "a.png", picture, writer, "the longest side allowed is 60"),
+    ("output_side", 60, "a.png", picture, writer, "the limit of a side is 60"),
     ("table_bytes", 50, "a.csv", jobs, read_rows, "the limit is 50"),
     ("table_lines", 4, "a.csv", jobs, read_rows, "more than 4 jobs"),
 ]

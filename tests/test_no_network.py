@@ -76,6 +76,7 @@ LISTS = {
 ADDRESSES = ("http://127.0.0.1:{port}/a.ts", "tcp://127.0.0.1:{port}", OTHER, "file:{folder}/" + OTHER)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LISTS)
 def test_what_names_other_files_is_not_followed(tmp_path, clip, door, name):
     port, knocks = door

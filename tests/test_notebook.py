@@ -3,12 +3,13 @@
 import base64
 import io
 from copy import deepcopy
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-PAGE = Path(__file__).resolve().parents[1] / "notebooks" / "first_steps.ipynb"
+from places import ROOT
+
+PAGE = ROOT / "notebooks" / "first_steps.ipynb"
 OFFLINE = """
 import socket
 

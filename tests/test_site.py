@@ -1,20 +1,21 @@
 """The site of the documentation: built without a warning, whole, and nothing of it from another host."""
 
+import html
 import os
 import re
 import subprocess
 import sys
 from html.parser import HTMLParser
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from typer.main import get_command
 
 import gioconda
+from gioconda import requests
 from gioconda.cli import app
+from places import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not (ROOT / "mkdocs.yml").is_file(), reason="the source archive has no docs"),
@@ -123,14 +124,18 @@ def test_every_public_name_has_its_place(site):
     assert "gioconda.__version__" in page.text
 
 
-def test_what_parameters_mean_is_a_list(site):
+def test_every_option_is_explained_in_the_table_of_its_function(site):
     text = (site[0] / "python.html").read_text(encoding="utf-8")
-    assert "<li><code>strength</code>: 0 to 2.</li>" in text
-    assert "<p>Raises InputError, NoFaceError, LimitError or OutputError.</p>" in text
+    assert "<td>Strength of the motion; 1 transfers it as it is. 0 to 2.</td>" in text
+    for kind in requests.KINDS.values():
+        for option in requests.options_of(kind):
+            assert f"<td><code>{option.name}</code></td>" in text
+            assert html.escape(option.help.split("`")[0], quote=False) in text
+    assert "NoFaceError" in site[1]["python.html"].text
 
 
 def test_markers_have_given_way(site):
-    markers = {"commands", "functions", "types", "errors", "figures"}
+    markers = {"commands", "requests", "functions", "types", "errors"}
     left = [
         (name, text) for name, page in site[1].items() for text in page.comments if text.strip() in markers
     ]

@@ -1,9 +1,9 @@
-"""Brings a portrait to life: portrait x motion -> engine -> video, signed.
+"""Animate a portrait: portrait x motion -> engine -> signed video.
 
     import gioconda
     result = gioconda.animate("portrait.jpg", "driver.mp4", "out.mp4")
 
-Names are loaded at first use, so that `import gioconda` stays quick.
+Public names are imported at first use, so that `import gioconda` stays fast.
 """
 
 from __future__ import annotations
@@ -21,13 +21,18 @@ if TYPE_CHECKING:
         OutputError,
         WeightsError,
     )
-    from gioconda.pipeline import animate, edit, track, verify
-    from gioconda.speaking import speak
+    from gioconda.pipeline import Result, adapt, animate, edit, frames, frames_of, run, speak, track, verify
+    from gioconda.provenance import Verdict
+    from gioconda.requests import Adapt, Adapted, Animate, Edit, Speak, Verify
     from gioconda.types import Frame, Motion, Portrait
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Adapt",
+    "Adapted",
+    "Animate",
+    "Edit",
     "Frame",
     "GiocondaError",
     "InputError",
@@ -37,25 +42,35 @@ __all__ = [
     "NoFaceError",
     "OutputError",
     "Portrait",
+    "Result",
+    "Speak",
+    "Verdict",
+    "Verify",
     "WeightsError",
     "__version__",
+    "adapt",
     "animate",
     "edit",
+    "frames",
+    "frames_of",
+    "run",
     "speak",
     "track",
     "verify",
 ]
 
+_FUNCTIONS = ("adapt", "animate", "edit", "frames", "frames_of", "run", "speak", "track", "verify")
 _HOME = {
-    **dict.fromkeys(("animate", "edit", "track", "verify"), "gioconda.pipeline"),
-    "speak": "gioconda.speaking",
+    **dict.fromkeys(("Result", *_FUNCTIONS), "gioconda.pipeline"),
+    **dict.fromkeys(("Adapt", "Adapted", "Animate", "Edit", "Speak", "Verify"), "gioconda.requests"),
+    "Verdict": "gioconda.provenance",
     **dict.fromkeys(("Frame", "Motion", "Portrait"), "gioconda.types"),
     **dict.fromkeys((name for name in __all__ if name.endswith("Error")), "gioconda.errors"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name from its module (PEP 562)."""
+    """Import a public name from its module at first use (PEP 562)."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOME[name]), name)
@@ -64,5 +79,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Public names, loaded or not."""
+    """Public names, whether imported yet or not."""
     return sorted(__all__)

@@ -1,10 +1,26 @@
-"""Every error that Gioconda raises on purpose; each is also a builtin, and carries an exit code."""
+"""All errors that Gioconda raises on purpose; each is also a builtin, and has an exit code."""
 
 from __future__ import annotations
 
+# Words in the messages of libraries that ran out of memory, in lower case.
+OUT_OF_MEMORY = (
+    "cannot allocate memory",
+    "failed to allocate",
+    "bad_alloc",
+    "bad allocation",
+    "insufficient memory",
+    "out of memory",
+    "failed to map segment",
+    "can't start new thread",
+)
+
 
 class GiocondaError(Exception):
-    """Base of all errors with a message meant for people: what is wrong, with which file, what to do."""
+    """Base of all errors whose message is for users: what is wrong, with which file, what to do.
+
+    Attributes:
+        exit_code: Of the command line.
+    """
 
     exit_code = 1
 
@@ -20,20 +36,29 @@ class MissingFileError(InputError, FileNotFoundError):
 
 
 class LimitError(InputError):
-    """An input beyond a cap of `limits.Limits`."""
+    """An input exceeds one of `limits.Limits`."""
 
 
 class NoFaceError(InputError):
-    """No human face where one is needed."""
+    """A picture or video shows no human face where one is needed."""
 
 
 class OutputError(GiocondaError, OSError):
-    """The result cannot be written: folder, permissions, disk space."""
+    """The result cannot be written, for want of a folder, permissions or disk space."""
 
     exit_code = 5
 
 
 class WeightsError(GiocondaError, RuntimeError):
-    """A network or asset that is absent, damaged, or not what its hash says."""
+    """A network or asset that is absent, damaged, or does not match its hash."""
 
     exit_code = 6
+
+
+def lacks_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that caused it, reports that memory ran out; each library words this differently."""
+    while error is not None:
+        if isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,159 +1,270 @@
-"""What users call: animate, revoice, edit, track, verify."""
+"""The public functions, such as `animate` and `verify`, and `run`, which carries out any request."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+import warnings
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import Any
 
 import numpy as np
 
 from gioconda import media, provenance
-from gioconda.engines import get_engine
+from gioconda.engines import Engine, get_engine
 from gioconda.errors import GiocondaError, InputError
-from gioconda.jobs import Job, finished_frames, plan, plan_still
+from gioconda.inputs.motion import track_video
+from gioconda.inputs.sources import Loader
+from gioconda.inputs.speech import speech_loader
+from gioconda.lipsync.plan import plan_lipsync
+from gioconda.lipsync.renderer import LipSyncRenderer
 from gioconda.motion.edit import still_motion
 from gioconda.motion.retarget import Style
+from gioconda.output import Output, Result, marked_frames
+from gioconda.portraits import PortraitRenderer, plan, plan_edit
 from gioconda.provenance import Ingredient, Verdict
-from gioconda.publish import Making, Output, Result
-from gioconda.revoice import plan_revoicing, revoiced_frames
-from gioconda.sources import Loader, MotionSource, PathLike, Progress, mime_of, track_video
-from gioconda.types import Frame, Image, Motion, Portrait
+from gioconda.registry import LIPSYNC, engine_entry, motions
+from gioconda.render import Renderer
+from gioconda.requests import (
+    Adapt,
+    Adapted,
+    Animate,
+    Edit,
+    Request,
+    Speak,
+    Verify,
+    check_engine,
+    check_inputs_stay,
+    part_of,
+)
+from gioconda.requests.functions import takes
+from gioconda.types import Frame, Image, Manner, Motion, PathLike, Portrait, Progress
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
+__all__ = [
+    "Result",
+    "adapt",
+    "animate",
+    "edit",
+    "frames",
+    "frames_of",
+    "revoice",
+    "run",
+    "speak",
+    "track",
+    "verify",
+]
 
-    from gioconda.options import Animated, Edited
-
-__all__ = ["Result", "animate", "edit", "revoice", "track", "verify"]
-
-MOTIONS = (".npz", ".csv")
-VERIFY_SECONDS = 4.0  # of video that are looked through for the watermark
+# Seconds of a video that are searched for the watermark: each frame carries it, and more would only take longer.
+VERIFY_SECONDS = 4.0
+# The engine that suits a still picture.
+WARP = "warp"
 
 
 def _silent(stage: str, done: int, total: int) -> None:
-    pass
+    """Ignore progress."""
 
 
-@overload
-def animate(
-    portrait: PathLike | Portrait | Image,
-    motion: PathLike | Motion | Loader,
-    out: None = None,
-    **options: Unpack[Animated],
-) -> Iterator[Frame]: ...
-@overload
-def animate(
-    portrait: PathLike | Portrait | Image,
-    motion: PathLike | Motion | Loader,
-    out: PathLike,
-    **options: Unpack[Animated],
-) -> Result: ...
-def animate(
-    portrait: PathLike | Portrait | Image,
-    motion: PathLike | Motion | Loader,
-    out: PathLike | None = None,
-    *,
-    engine: str = "warp",
-    refine: bool | PathLike = True,
-    weights: PathLike | None = None,
-    photos: Sequence[PathLike | Image] = (),
-    absolute: bool = False,
-    face: int | str = 0,
-    region: str = "all",
-    strength: float = 1.0,
-    crop: bool = False,
-    size: int | None = None,
-    audio: bool = True,
-    label: bool = False,
-    rights: str | None = None,
-    key: PathLike | None = None,
-    certificate: PathLike | None = None,
-    progress: Progress | None = None,
-) -> Iterator[Frame] | Result:
-    """Move a portrait as a motion does: frames as they are made, or a signed file and what it holds.
+@takes(Animate)
+def animate(request: Animate) -> Result:
+    """Animate a portrait with a motion, and write a signed video.
 
-    portrait: a picture's or video's path, an identity file of `gioconda adapt`, a `Portrait`, or (H, W, 3) uint8 RGB.
-    motion: a video, a sound to speak, a `.npz`, a Live Link Face `.csv`, the name of a template, or a `Motion`.
-    refine: let a network repair mouth and eyes, the packaged one or another in an .onnx file.
-    weights: a fewshot.safetensors of your own, for engine `fewshot`.
-    photos: further pictures of the same person, which show what the portrait hides. absolute: the driver's own pose and
-    expression instead of the change since its most neutral frame. face: 0 is the largest, "all" moves every
-    one. region: all, pose, expression, lips or eyes. strength: 0 to 2. crop: the face's square of `size`
-    pixels, instead of the whole picture with `size` as its longest side. Frames always carry the watermark.
-    progress: told (stage, done, total) now and again; whatever it raises ends the work, and no file is left.
-    Raises InputError, NoFaceError, LimitError or OutputError.
+    The portrait is the path of a picture, a video or an identity file of `adapt`, a `Portrait`, or a picture
+    (H, W, 3) uint8 RGB. The motion is the path of a video, a sound, a `.npz` or a Live Link Face `.csv`, the name of a
+    template, or a `Motion`. `progress` is called repeatedly with (stage, done, total); an exception that it raises ends
+    the work and leaves no file.
+
+    Raises:
+        InputError: A file, or a combination of options, cannot be used.
+        NoFaceError: The portrait or the driver shows no face.
+        LimitError: An input exceeds a limit.
+        WeightsError: A network is missing or damaged.
+        OutputError: The video cannot be written.
     """
-    report = progress or _silent
-    if photos and engine == "warp" and refine is False:
-        raise InputError("further photos are for the refiner to look at; leave them out, or let it refine")
-    output = None if out is None else Output.checked(out, media.VIDEO_SUFFIXES, rights, key, certificate)
-    job = plan(
-        portrait,
+    return _run_or_iterate(request, "animate")
+
+
+@takes(Speak)
+def speak(request: Speak) -> Result:
+    """Let a portrait, or the person in a video, speak a sound or a text, and write a signed video with the voice.
+
+    For a video, the default engine is lipsync. It synthesises the mouth from mouths of the same video or of a `bank`,
+    and keeps the rest of the video.
+
+    Raises:
+        InputError: A file, or a combination of options, cannot be used.
+        NoFaceError: The portrait shows no face.
+        LimitError: An input exceeds a limit.
+        WeightsError: A network is missing or damaged.
+        OutputError: The video cannot be written.
+    """
+    return _run_or_iterate(request, "speak")
+
+
+@takes(Edit)
+def edit(request: Edit) -> Result:
+    """Turn the head, move the eyes and set ARKit coefficients in a still picture, and write a signed picture.
+
+    Raises:
+        InputError: A file, or a combination of options, cannot be used.
+        NoFaceError: The portrait shows no face.
+        OutputError: The picture cannot be written.
+    """
+    if request.out is None:
+        _warn_of_frames("edit")
+        return next(iter(frames_of(request))).image  # type: ignore[return-value]
+    return run(request)
+
+
+@takes(Animate)
+def frames(request: Animate) -> Iterator[Frame]:
+    """Animate a portrait and iterate over the watermarked frames; no file is written.
+
+    Raises:
+        InputError, NoFaceError, LimitError, WeightsError: As `animate` does.
+    """
+    return frames_of(request)
+
+
+def _run_or_iterate(request: Animate | Speak, name: str) -> Result:
+    """Carry out a request; without an output, which is deprecated, return the frames."""
+    if request.out is None:
+        _warn_of_frames(name)
+        return frames_of(request)  # type: ignore[return-value]
+    return run(request)
+
+
+def _warn_of_frames(name: str) -> None:
+    """Warn that a call without an output is deprecated."""
+    # The levels between are those of the public function and its decorator, and `_run_or_iterate` except for `edit`.
+    warnings.warn(
+        f"{name} without an output will be an error; call gioconda.frames, or gioconda.frames_of with a request",
+        DeprecationWarning,
+        stacklevel=5 if name != "edit" else 4,
+    )
+
+
+def run(request: Request) -> Result:
+    """Carry out a request and write its signed file.
+
+    Args:
+        request: An `Animate`, a `Speak` or an `Edit` with an output.
+
+    Raises:
+        InputError, NoFaceError, LimitError, WeightsError, OutputError: As the functions do.
+    """
+    if request.out is None:
+        raise InputError("the request names no output; set `out` to the file to write")
+    check_inputs_stay(request)
+    suffixes = media.VIDEO_SUFFIXES if request.result == "film" else media.PICTURE_SUFFIXES
+    output = Output.checked(request.out, suffixes, request.rights, request.key, request.certificate)
+    with _planned(request, with_sound=True) as renderer:
+        if isinstance(request, Edit):
+            return output.picture(renderer)
+        return output.film(renderer, request.progress or _silent)
+
+
+def frames_of(request: Request) -> Iterator[Frame]:
+    """Carry out a request and iterate over the watermarked frames, a single one for an `Edit`; no file is written.
+
+    Raises:
+        InputError: As `run`, and for a request that names an output.
+        NoFaceError, LimitError, WeightsError: As `run`.
+    """
+    if request.out is not None:
+        raise InputError("frames are not written to a file; leave the output out, or call run")
+    with _planned(request, with_sound=False) as renderer:
+        return marked_frames(renderer)
+
+
+@contextmanager
+def _planned(request: Request, *, with_sound: bool) -> Generator[Renderer, None, None]:
+    """The renderer of a request, all files loaded and checked.
+
+    Args:
+        request: Any.
+        with_sound: Whether a text's voice is needed as a file, which exists until the context ends.
+    """
+    if isinstance(request, Edit):
+        yield _planned_edit(request)
+    elif isinstance(request, Animate):
+        renderer = _planned_film(request, request.motion, request.engine)
+        yield renderer if request.audio else replace(renderer, sound=None)
+    else:
+        engine = request.engine or _engine_for(request.portrait)
+        check_engine(request, engine)
+        with speech_loader(
+            audio=request.audio,
+            text=request.text,
+            voice=request.voice,
+            language=request.language,
+            manner=part_of(Manner, request),
+            with_sound=with_sound,
+        ) as motion:
+            yield _planned_film(request, motion, engine)
+
+
+def _engine_for(portrait: PathLike | Portrait | Image) -> str:
+    """The default engine of a speaker's video or picture."""
+    is_video = not isinstance(portrait, (Portrait, np.ndarray)) and media.is_video(portrait)
+    return LIPSYNC if is_video else WARP
+
+
+def _planned_film(
+    request: Animate | Speak, motion: PathLike | Motion | Loader, engine: str
+) -> PortraitRenderer | LipSyncRenderer:
+    """The renderer of a video by an engine."""
+    progress = request.progress or _silent
+    if engine == LIPSYNC:
+        if isinstance(request.portrait, (Portrait, np.ndarray)):
+            raise InputError("the engine lipsync needs a video; give its path as portrait")
+        return plan_lipsync(
+            request.portrait,
+            motion,
+            request.bank,
+            request.label,
+            progress,
+            strength=request.strength,
+            retimed=request.retime,
+        )
+    if request.photos and engine == WARP and request.refine is False:
+        raise InputError("further photos need the refiner; leave them out, or leave out --no-refine")
+    return plan(
+        request.portrait,
         motion,
-        get_engine(engine, refine=_network(refine), weights=_file(weights)),
-        Style(absolute, region, strength),
-        face,
-        crop,
-        size,
-        label,
-        report,
-        photos=photos,
-    )
-    if output is None:
-        return finished_frames(job)
-    return _filmed(job, output, _sound(job.what) if audio else None, report)
-
-
-def _sound(what: MotionSource) -> Path | None:
-    """The file whose sound is kept: the voice's, or a driver's that has one."""
-    if what.driver is None:
-        return what.sound
-    return what.driver if media.probe(what.driver).has_audio else None
-
-
-def _file(path: PathLike | None) -> Path | None:
-    return None if path is None else media.check_input(path)
-
-
-def _network(refine: bool | PathLike) -> bool | Path:
-    return refine if isinstance(refine, bool) else media.check_input(refine)
-
-
-def _filmed(job: Job, output: Output, sound: Path | None, report: Progress) -> Result:
-    # a film that moved before is changed, not made
-    making = _making(job, "created" if job.who.video is None else "edited")
-    return output.film(
-        finished_frames(job),
-        making,
-        size=job.size,
-        times=job.what.motion.times.tolist(),
-        sound=sound,
-        clock=job.clock,
-        report=report,
+        _opened(request, engine),
+        part_of(Style, request),
+        request.face,
+        request.crop,
+        request.size,
+        request.label,
+        progress,
+        photos=request.photos,
     )
 
 
-def _making(job: Job, action: str) -> Making:
-    return Making(
-        engine=job.engine.name,
-        inputs=(job.who.ingredient, *job.who.photos, job.what.ingredient),
-        payload=job.payload,
-        action=action,
-        networks=(*job.engine.networks, *job.what.networks),
-        bridged=job.what.motion.bridged,
-        warnings=(*job.what.warnings, *_remarks(job)),
+def _planned_edit(request: Edit) -> PortraitRenderer:
+    """The renderer of an edited picture."""
+    sliders = (request.yaw, request.pitch, request.roll, request.gaze_x, request.gaze_y)
+    return plan_edit(
+        request.portrait,
+        still_motion(*sliders, request.coefficients),
+        repr((*sliders, request.coefficients)),
+        _opened(request, WARP),
+        face=request.face,
+        crop=request.crop,
+        size=request.size,
+        label=request.label,
     )
 
 
-def _remarks(job: Job) -> list[str]:
-    """What people should know of a job whose file is fine."""
-    if job.engine.name == "fewshot" and any(one.fitted is None for one in job.who.portraits):
-        return [
-            "the few-shot networks do not know this person yet: fit them with gioconda adapt for a likeness"
-        ]
-    return []
+def _opened(request: Request, engine: str) -> Engine:
+    """Open an engine with the request's options for it; InputError if one of its files does not exist."""
+    options = {name: getattr(request, name) for name in engine_entry(engine).opens_with}
+    files = {
+        name: media.check_input(value) for name, value in options.items() if isinstance(value, (str, Path))
+    }
+    return get_engine(engine, **{**options, **files})
 
 
 def revoice(
@@ -161,114 +272,85 @@ def revoice(
     motion: PathLike | Motion | Loader,
     out: PathLike,
     *,
-    bank: PathLike | None = None,
     sound: PathLike | None = None,
-    strength: float = 1.0,
-    retime: bool = True,
-    label: bool = False,
-    rights: str | None = None,
-    key: PathLike | None = None,
-    certificate: PathLike | None = None,
-    progress: Progress | None = None,
+    **options: Any,
 ) -> Result:
-    """Let the person of a video move the mouth as a motion does, all else of the video kept: a signed file.
+    """Deprecated: call `animate` with the engine lipsync.
 
-    motion: as for `animate`; it lasts as long as the output. A shorter video goes to and fro. bank: mouths of the
-    person, as `adapt --for speech` writes them; None takes them from the video itself, and keeps them for the next
-    time. sound: the file that is heard, the motion's own voice if None. strength: 0 to 2, of the mouth's moves.
-    retime: let the head rest where the mouth does. Frames always carry the watermark.
-    Raises InputError, NoFaceError, WeightsError, LimitError or OutputError.
+    Args:
+        video: Path of the video.
+        motion: As for `animate`.
+        out: Path of the video to write.
+        sound: The file whose sound the video gets; the motion's own if None.
+        options: Of `animate`.
     """
-    report = progress or _silent
-    output = Output.checked(out, media.VIDEO_SUFFIXES, rights, key, certificate)
-    heard = _file(sound)
-    job = plan_revoicing(video, motion, bank, label, report, strength=strength, retimed=retime)
-    inputs = job.inputs if heard is None else (*job.inputs, _heard(heard))
-    return output.film(
-        revoiced_frames(job),
-        Making("lipsync", inputs, job.payload, "edited", job.networks, job.bridged, job.warnings),
-        size=job.size,
-        times=job.times.tolist(),
-        sound=heard or job.sound,
-        clock=job.clock,
-        report=report,
+    warnings.warn(
+        'revoice will be removed; call animate with engine="lipsync"', DeprecationWarning, stacklevel=2
     )
-
-
-def _heard(sound: Path) -> Ingredient:
-    return Ingredient(sound.name, media.sha256_file(sound), "audio", mime_of(sound))
-
-
-@overload
-def edit(portrait: PathLike | Portrait | Image, out: None = None, **options: Unpack[Edited]) -> Image: ...
-@overload
-def edit(portrait: PathLike | Portrait | Image, out: PathLike, **options: Unpack[Edited]) -> Result: ...
-def edit(
-    portrait: PathLike | Portrait | Image,
-    out: PathLike | None = None,
-    *,
-    yaw: float = 0.0,
-    pitch: float = 0.0,
-    roll: float = 0.0,
-    gaze_x: float = 0.0,
-    gaze_y: float = 0.0,
-    coefficients: dict[str, float] | None = None,
-    refine: bool | PathLike = True,
-    face: int = 0,
-    crop: bool = False,
-    size: int | None = None,
-    label: bool = False,
-    rights: str | None = None,
-    key: PathLike | None = None,
-    certificate: PathLike | None = None,
-) -> Image | Result:
-    """Turn the head (degrees), move the eyes (-1..1) and set ARKit coefficients (0..1) of a still picture.
-
-    Returns (H, W, 3) uint8 RGB, or writes a signed .png, .jpg or .webp. Always carries the watermark.
-    """
-    output = None if out is None else Output.checked(out, media.PICTURE_SUFFIXES, rights, key, certificate)
-    motion = still_motion(yaw, pitch, roll, gaze_x, gaze_y, coefficients or {})
-    told = repr((yaw, pitch, roll, gaze_x, gaze_y, coefficients))
-    engine = get_engine("warp", refine=_network(refine))
-    job = plan_still(portrait, motion, told, engine, face=face, crop=crop, size=size, label=label)
-    with closing(finished_frames(job)) as frames:
-        image = next(frames).image
-    if output is None:
-        return image
-    return output.picture(image, _making(job, "edited"), job.clock)
+    request = Animate(video, motion, out, engine=LIPSYNC, **options)
+    output = Output.checked(out, media.VIDEO_SUFFIXES, request.rights, request.key, request.certificate)
+    renderer = _planned_film(request, motion, LIPSYNC)
+    if sound is not None and isinstance(renderer, LipSyncRenderer):
+        other = media.check_input(sound)
+        ingredient = Ingredient(other.name, media.sha256_file(other), "audio", media.mime_of(other))
+        renderer = replace(renderer, sound=other, inputs=(*renderer.inputs, ingredient))
+    return output.film(renderer, request.progress or _silent)
 
 
 def track(video: PathLike, out: PathLike | None = None, *, progress: Progress | None = None) -> Motion:
-    """The motion of a video's largest face; also written as `.npz`, or `.csv` with Live Link's columns."""
-    from gioconda.motion import livelink, store
+    """Track the largest face of a video.
 
-    if out is not None:
-        out = media.check_output(out, MOTIONS)
+    Args:
+        video: Path of the video.
+        out: A motion file to write as well: `.npz`, or `.csv` with Live Link Face's columns.
+        progress: Called repeatedly with (stage, done, total); an exception that it raises ends the work.
+
+    Raises:
+        InputError, NoFaceError, LimitError, OutputError: As `animate` does.
+    """
+    if out is None:
+        return track_video(media.check_input(video), progress or _silent)
+    suffixes = tuple(suffix for suffix, entry in motions().items() if entry.writes)
+    out = media.check_output(out, suffixes)
     motion = track_video(media.check_input(video), progress or _silent)
-    if out is not None:
-        temp = media.temp_beside(out)
-        try:
-            if out.suffix.lower() == ".npz":
-                store.save(motion, temp)
-            else:
-                livelink.write_livelink(temp, motion)
-            media.publish(temp, out)
-        except OSError as error:
-            if isinstance(error, GiocondaError):
-                raise
-            raise media.output_error(error, out) from None
-        finally:
-            temp.unlink(missing_ok=True)
+    temp = media.temp_beside(out)
+    try:
+        motions()[out.suffix.lower()].write(temp, motion)
+        media.publish(temp, out)
+    except OSError as error:
+        if isinstance(error, GiocondaError):
+            raise
+        raise media.output_error(error, out) from None
+    finally:
+        temp.unlink(missing_ok=True)
     return motion
 
 
-def verify(path: PathLike) -> Verdict:
-    """Whether, and with what, a file was made here; never raises for a bad file."""
-    return provenance.verify(Path(path), _pictures)
+@takes(Adapt)
+def adapt(request: Adapt) -> Adapted:
+    """Prepare for one person: fit the few-shot networks to photos, or collect the mouths of videos; write the file.
+
+    Raises:
+        InputError: A source, or a combination of options, cannot be used.
+        MissingFileError: A source does not exist, or a library that fitting needs is not installed.
+        NoFaceError: No source shows a face.
+        OutputError: The file cannot be written.
+    """
+    if request.out is None:
+        raise InputError("the request names no output; set `out` to the file to write")
+    check_inputs_stay(request)
+    adapted: Adapted = request.entry.adapt(request)
+    return adapted
+
+
+@takes(Verify)
+def verify(request: Verify) -> Verdict:
+    """Check whether Gioconda made a file, and from what; a damaged file gives a verdict too, never an error."""
+    return provenance.verify(Path(request.path), _pictures)
 
 
 def _pictures(path: Path) -> Iterator[Image]:
-    """A picture, or the first seconds of a video."""
+    """The picture of a file, or those of a video's first seconds."""
     if not media.is_video(path):
         yield media.read_picture(path)[0]
         return
@@ -277,6 +359,7 @@ def _pictures(path: Path) -> Iterator[Image]:
 
 
 def _first_seconds(frames: Iterable[Frame]) -> Iterator[Image]:
+    """The pictures of the first VERIFY_SECONDS."""
     for frame in frames:
         if frame.time > VERIFY_SECONDS:
             return

@@ -1,15 +1,16 @@
-"""The values that the stages share: frozen, shape-checked, numpy only.
+"""Values that all stages share: frozen, with checked shapes, in numpy arrays alone.
 
 Pictures are RGB uint8 arrays (H, W, 3). Picture coordinates are pixels, x to the right, y down, z away
-from the viewer in the same unit. The canonical head frame has the same axes, its origin midway between
-the outer eye corners of the neutral face, and the inter-ocular distance (between those corners) as unit.
+from the viewer in the same unit. The canonical head frame has the same axes. Its origin is midway between
+the outer eye corners of the neutral face, and its unit is their distance, the inter-ocular distance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,8 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
 
-LANDMARKS = 478  # MediaPipe Face Mesh with irises
+# Points of the face mesh, irises included.
+LANDMARKS = 478
 
 ARKIT_NAMES: tuple[str, ...] = (
     "eyeBlinkLeft", "eyeLookDownLeft", "eyeLookInLeft", "eyeLookOutLeft", "eyeLookUpLeft",
@@ -46,7 +48,12 @@ def _check(name: str, value: Any, shape: tuple[int | None, ...]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture of a video: image (H, W, 3) uint8 RGB, time in seconds from the first frame."""
+    """One picture of a video.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        time: Seconds from the first frame.
+    """
 
     image: Image
     time: float
@@ -57,7 +64,12 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """One tracked face: landmarks (478, 3) float32 in pixels, score in 0..1."""
+    """One tracked face.
+
+    Attributes:
+        landmarks: (478, 3) float32, pixels.
+        score: Confidence that it is a face, 0 to 1.
+    """
 
     landmarks: FloatArray
     score: float = 1.0
@@ -68,12 +80,17 @@ class Face:
 
 @dataclass(frozen=True, eq=False)
 class Portrait:
-    """A picture and the face in it that is to live.
+    """A picture and the face in it to animate.
 
-    image: (H, W, 3) uint8 RGB, upright. sha256: of the source file's bytes ("" if made in memory).
-    person: (H, W) float32 in 0..1, how surely a pixel belongs to a person, or None.
-    others: further photos of the same person, which show what this one hides.
-    fitted: weights that an engine was fitted with to this person, by name, or None.
+    Attributes:
+        image: (H, W, 3) uint8 RGB, upright.
+        face: The face, in pixels of the image.
+        name: For messages, such as the file's name.
+        sha256: Of the source file, in hex; "" without a file.
+        person: (H, W) float32, 0 to 1: probability that a pixel belongs to the person; or None.
+        others: Further photos of the same person, which show what this one hides.
+        fitted: Weights of an engine that are fitted to this person, by name; or None.
+        filmed: Whether it is a frame of a video, so that its background may move.
     """
 
     image: Image
@@ -83,30 +100,55 @@ class Portrait:
     person: FloatArray | None = None
     others: tuple[Portrait, ...] = ()
     fitted: Mapping[str, npt.NDArray[Any]] | None = None
+    filmed: bool = False
 
     def __post_init__(self) -> None:
         _check("image", self.image, (None, None, 3))
         if self.person is not None:
             _check("person", self.person, self.image.shape[:2])
 
+    @property
+    def stands_apart(self) -> bool:
+        """Whether the person is segmented, and the background should stand still."""
+        return self.person is not None and not self.filmed
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a speaker moves beside speaking.
+
+    Attributes:
+        seed: The same seed gives the same movements.
+        blink_rate: Blinks a minute outside pauses, 0 to 60.
+    """
+
+    seed: int = 0
+    blink_rate: float = 16.2
+
+
+USUAL_MANNER = Manner()
+
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """What a face does over time, apart from whose face it is. T frames.
+    """Movements of a face over T frames, independent of whose face it is. Arrays are float32 unless stated otherwise.
 
-    times: (T,) float64, seconds, increasing.
-    rotation: (T, 3, 3), canonical head frame to picture axes.
-    translation: (T, 2), where the canonical origin lies in the picture, in units of `unit` pixels.
-    scale: (T,), inter-ocular distance in units of `unit` pixels (1 where the head is as near as usual).
-    expression: (T, 52) ARKit coefficients (`ARKIT_NAMES`), 0..1.
-    residual: (T, 478, 3) float16 or None, what the coefficients do not tell of the landmarks' offsets
-        from `neutral`, canonical frame, inter-ocular units.
-    gaze: (T, 2), -1..1, x to the viewer's right, y up; 0 looks ahead of the head.
-    confidence: (T,), 0..1; 0 where no face was found and the frame was bridged.
-    neutral: (478, 3), the mover's own face at rest in the canonical frame, or None (no tracked face).
-    unit: pixels an inter-ocular distance, in the picture that was tracked.
-    frame_size: (width, height) in pixels of the picture that was tracked; (0, 0) if none was.
-    reference: index of the most neutral frame.
+    Attributes:
+        times: (T,) float64, seconds, increasing.
+        rotation: (T, 3, 3), canonical head frame to picture axes.
+        translation: (T, 2), position of the canonical origin in the picture, in units of `unit` pixels.
+        scale: (T,), inter-ocular distance in units of `unit` pixels; 1 at the usual distance from the camera.
+        expression: (T, 52), ARKit's coefficients (`ARKIT_NAMES`), 0 to 1.
+        gaze: (T, 2), -1 to 1, x to the viewer's right, y up; 0 is straight ahead of the head.
+        confidence: (T,), 0 to 1; 0 where no face was found and the frame was bridged.
+        residual: (T, 478, 3) float16 or None: the part of the landmarks' offsets from `neutral` that the coefficients
+            do not explain, canonical frame, inter-ocular units.
+        neutral: (478, 3), the driver's neutral face in the canonical frame; None if no face was tracked.
+        unit: Pixels per inter-ocular distance, in the tracked picture.
+        frame_size: (width, height) of the tracked picture in pixels; (0, 0) without one.
+        reference: Index of the most neutral frame.
+        name: For messages, such as the file's name.
+        notes: Sentences for the user about how it was read.
     """
 
     times: npt.NDArray[np.float64]
@@ -122,6 +164,7 @@ class Motion:
     frame_size: tuple[int, int] = (0, 0)
     reference: int = 0
     name: str = field(default="motion", compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         n = len(self.times)
@@ -148,7 +191,7 @@ class Motion:
 
     @property
     def bridged(self) -> int:
-        """How many frames had no face and were filled in from their neighbours."""
+        """Number of frames without a face, which are interpolated from their neighbours."""
         return int((self.confidence <= 0).sum())
 
     def with_(self, **changes: Any) -> Motion:
@@ -158,9 +201,12 @@ class Motion:
 
 @dataclass(frozen=True, eq=False)
 class Mouth:
-    """A mouth to borrow: image (H, W, 3) uint8 RGB of a driver, landmarks (478, 3) in its pixels.
+    """A frame of a driver, from which an engine takes the texture of the mouth.
 
-    rest: the same driver at rest, against which creases are seen, or None.
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        landmarks: (478, 3) float32, pixels of the image.
+        rest: The same driver at rest, for comparison of the wrinkles; or None.
     """
 
     image: Image
@@ -169,14 +215,21 @@ class Mouth:
 
 
 @dataclass(frozen=True, eq=False)
-class Shot:
-    """One moment of a motion, laid on one portrait: what an engine renders as one frame.
+class TargetPose:
+    """One moment of a motion, retargeted to one portrait, which an engine renders as one frame.
 
-    landmarks: (478, 3) float32, where the portrait's points shall lie, in pixels of its picture.
-    turn (3, 3), grow, shift (3,): how whatever moves rigidly with the head moves; a point p of the portrait,
-        pixels with depth, goes to grow * p @ turn.T + shift.
-    expression: (52,) ARKit coefficients of the moment, 0..1. mouth: the driver's, where there is one.
-    creases: how strongly its creases show, 0 to 2.
+    What moves rigidly with the head moves by `turn`, `grow` and `shift`: a point p of the portrait, in pixels with
+    depth, moves to grow * p @ turn.T + shift.
+
+    Attributes:
+        time: Seconds.
+        landmarks: (478, 3) float32, target positions of the portrait's landmarks, in pixels of its picture.
+        turn: (3, 3) float32, rotation.
+        grow: Scale.
+        shift: (3,) float32, translation in pixels.
+        expression: (52,) float32 ARKit coefficients, 0 to 1.
+        mouth: The driver's mouth, or None.
+        creases: Strength of the driver's wrinkles, 0 to 2.
     """
 
     time: float
@@ -191,12 +244,34 @@ class Shot:
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A rendered part of a picture: image (h, w, 3) uint8 RGB, its top left corner (x, y) in pixels, time.
+    """A rendered part of a picture.
 
-    weight: (h, w) float32 in 0..1, where the patch differs from the still picture; for blending several.
+    Attributes:
+        image: (h, w, 3) uint8 RGB.
+        corner: Top left corner (x, y) in the picture, pixels.
+        time: Seconds.
+        weight: (h, w) float32, 0 to 1: where the patch differs from the still picture; blends several patches.
     """
 
     image: Image
     corner: tuple[int, int]
     time: float
     weight: FloatArray
+
+
+PathLike: TypeAlias = str | Path
+"""The path of a file."""
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Called with the name of a stage, the steps done and the steps in all; an exception that it raises ends the work."""
+
+
+@runtime_checkable
+class Watcher(Protocol):
+    """A `Progress` that also receives the finished frames."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Receive progress, as every `Progress`."""
+
+    def preview(self, image: Image) -> None:
+        """Receive a marked frame (H, W, 3) uint8 RGB, which must not be changed."""

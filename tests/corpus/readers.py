@@ -17,6 +17,7 @@ from corpus import seeds
 from gioconda import media
 from gioconda.cli import run
 from gioconda.errors import GiocondaError
+from gioconda.lipsync.build import load_database
 
 MOST = 60  # frames or blocks that are read of a file which claims to hold more
 FINE = {0, 2, 3, 4, 5, 6, 10}  # exit codes that tell what is the matter
@@ -79,9 +80,8 @@ def identity(path: Path, _: Path) -> None:
 
 
 def bank(path: Path, _: Path) -> None:
-    from gioconda import mouths
 
-    len(mouths.load(path).features)
+    len(load_database(path).features)
 
 
 def weights(path: Path, _: Path) -> None:

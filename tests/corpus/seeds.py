@@ -17,6 +17,7 @@ from PIL import Image as Picture
 from PIL import ImageCms
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from media_factory import write_clip
 
@@ -29,7 +30,7 @@ Maker = Callable[[Path], object]
 
 def portrait(side=SIDE):
     """The packaged portrait's face, (side, side, 3) uint8."""
-    from gioconda.weights import asset_path
+    from gioconda.assets import asset_path
 
     with Picture.open(asset_path("astronaut.jpg")) as whole:
         return np.asarray(whole.convert("RGB").crop((80, 0, 336, 256)).resize((side, side)))
@@ -152,14 +153,14 @@ def _identity(path):
 
 
 def _bank(path):
-    from gioconda.engines.lipsync import bank
-    from gioconda.engines.lipsync.points import POINTS
+    from gioconda.lipsync import database
+    from gioconda.lipsync.points import POINTS
     from gioconda.motion.expression import load_basis
 
     head = load_basis().neutral
     crop = np.asarray(Picture.fromarray(portrait()).resize((100, 80)))
-    made = bank.Bank(
-        crops=np.stack([bank.packed(crop)]),
+    made = database.MouthDatabase(
+        crops=np.stack([database.to_yuv420(crop)]),
         points=np.ascontiguousarray(head[None, POINTS, :2], np.float32),
         pose=np.zeros((1, 2), np.float32),
         colour=np.full((1, 3), 128, np.float32),
@@ -170,7 +171,7 @@ def _bank(path):
         rest=head,
         about={"engine": "lipsync", "sources": []},
     )
-    path.write_bytes(bank.encode(made))
+    path.write_bytes(database.encode(made))
 
 
 def _weights(path):

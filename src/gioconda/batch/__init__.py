@@ -1,1 +1,1 @@
-"""Many jobs of one table: read and checked whole, carried out by processes or Ray tasks, done ones skipped."""
+"""Tables of jobs: the whole table is checked first, then processes or Ray tasks run the jobs that are not done."""

@@ -1,4 +1,4 @@
-"""`gioconda batch`: what is done is skipped, the rest is carried out, and one summary says what came of all."""
+"""Runs the jobs of a table, skips those that are done, and summarises the outcome."""
 
 from __future__ import annotations
 
@@ -12,23 +12,31 @@ from pathlib import Path
 
 import gioconda
 from gioconda import cluster, media
-from gioconda.batch.jobs import Job, as_typed
+from gioconda.batch.jobs import BatchJob, as_typed
 from gioconda.batch.record import Digests, Record, hashes
-from gioconda.batch.work import MACHINE_HINT, Task, Told, late, perform
-from gioconda.cluster import Crew, Lost
+from gioconda.batch.work import MACHINE_HINT, BatchTask, TaskResult, perform, timeout_message
+from gioconda.cluster import Executor, WorkerLost
 from gioconda.errors import GiocondaError, InputError
 from gioconda.media import owners
 
+# The value of `ray` for plain processes.
 OFF = "off"
-SHARED_SECONDS = 5.0  # that a shared folder may take until it shows a file of another machine
+# Seconds that a shared folder may take to show a file of another machine, and between checks.
+SHARED_SECONDS = 5.0
+_SHARED_CHECK_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How a batch is run. workers: jobs at once, one a core if None. retries: of a job whose process was lost.
+class BatchSettings:
+    """How a batch is run.
 
-    ray: a cluster's address (`cluster.crew`), "off" for plain processes, None for Ray on this machine if it is
-    installed. seconds: that a job may take. again: redo what is done.
+    Attributes:
+        workers: Jobs at once; one per core if None.
+        ray: A cluster's address (see `cluster.open_executor`), "off" for plain processes, None for Ray on this machine
+            if it is installed.
+        retries: Retries of a job whose process is lost.
+        seconds: What a job may take; None for any time.
+        again: Whether jobs that are done are done again.
     """
 
     workers: int | None = None
@@ -40,7 +48,18 @@ class Settings:
 
 @dataclass(frozen=True)
 class Line:
-    """A job of the summary: line in the table, output as it stands there, what came of it."""
+    """The outcome of one job.
+
+    Attributes:
+        line: The job's line in the table.
+        out: The output as the table names it.
+        error: Why it failed; empty if it did not.
+        frames: Frames that were made.
+        seconds: What the work took.
+        warnings: The warnings of the pipeline.
+        machine: The name of the machine that did the work.
+        process: The id of the process that did the work.
+    """
 
     line: int
     out: str
@@ -54,9 +73,17 @@ class Line:
 
 @dataclass
 class Summary:
-    """What came of a batch. lost: tries that ended with their process and were made again. seconds: of all.
+    """The outcome of a batch.
 
-    place: where the work was done; empty where nothing had to be. stopped: by Ctrl-C.
+    Attributes:
+        jobs: Jobs of the table.
+        done: Jobs that were done.
+        skipped: Jobs that were already done.
+        failed: Jobs that failed.
+        lost: Attempts that were repeated because their process was lost.
+        seconds: What the batch took.
+        place: Where the work was done, for people; empty if there was none.
+        stopped: Whether Ctrl-C stopped the batch.
     """
 
     jobs: int
@@ -70,29 +97,49 @@ class Summary:
 
     @property
     def frames(self) -> int:
-        """Frames that were made."""
-        return sum(one.frames for one in self.done)
+        """The frames that were made."""
+        return sum(line.frames for line in self.done)
 
     @property
     def rate(self) -> float:
-        """Frames a second, over all."""
+        """Frames per second over the whole batch."""
         return self.frames / self.seconds if self.seconds > 0 else 0.0
 
     def write(self, path: Path) -> None:
-        """Write it as JSON; OutputError."""
-        told = asdict(self) | {"version": gioconda.__version__, "frames": self.frames}
-        told |= {"frames_per_second": round(self.rate, 3), "seconds": round(self.seconds, 3)}
-        media.write_whole(path, (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())
+        """Write the summary as JSON; OutputError if that fails."""
+        content = asdict(self) | {"version": gioconda.__version__, "frames": self.frames}
+        content |= {"frames_per_second": round(self.rate, 3), "seconds": round(self.seconds, 3)}
+        media.write_whole(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
-Tell = Callable[[str, int, int, Summary], None]  # stage, done, total, what came of the jobs so far
+BatchProgress = Callable[[str, int, int, Summary], None]
+"""Called with the stage, the jobs done, the jobs in all and the summary so far."""
 Note = Callable[[str], None]
+"""Called with a sentence for people."""
 
 
 def pending(
-    jobs: Sequence[Job], record: Record, digests: Digests, *, again: bool, tell: Tell, summary: Summary
-) -> list[Job]:
-    """The jobs that have to be made; others go to the summary as skipped."""
+    jobs: Sequence[BatchJob],
+    record: Record,
+    digests: Digests,
+    *,
+    again: bool,
+    progress: BatchProgress,
+    summary: Summary,
+) -> list[BatchJob]:
+    """Return the jobs that are not done; add the others to the summary as skipped.
+
+    Args:
+        jobs: The jobs of a table.
+        record: The table's record.
+        digests: Computes the jobs' digests.
+        again: Whether jobs that are done are done again.
+        progress: Called after each job.
+        summary: Gets the skipped jobs.
+
+    Raises:
+        InputError: An input can no longer be read.
+    """
     todo = []
     for count, job in enumerate(jobs, 1):
         digest = digests.of(job)
@@ -101,32 +148,41 @@ def pending(
             todo.append(job)
         else:
             summary.skipped.append(Line(job.line, job.name, frames=entry.frames))
-        tell("compare", count, len(jobs), summary)
+        progress("compare", count, len(jobs), summary)
     return todo
 
 
 def run(
     table: Path,
-    jobs: Sequence[Job],
-    settings: Settings,
+    jobs: Sequence[BatchJob],
+    settings: BatchSettings,
     *,
-    tell: Tell = lambda *_: None,
+    progress: BatchProgress = lambda *_: None,
     note: Note = lambda _: None,
     summary: Summary | None = None,
 ) -> Summary:
-    """Carry out the jobs of a table. summary: filled as jobs end, so that a caller has it whatever happens.
+    """Run the jobs of a table.
 
-    tell: told of progress. note: told what people should know. Raises InputError where there is no such cluster, or
-    where another run has the table's record, OutputError where that cannot be written.
+    Args:
+        table: The path of the table.
+        jobs: Its jobs.
+        settings: How they are run.
+        progress: Called with stage, jobs done, jobs in all and the summary so far.
+        note: Called with sentences for people.
+        summary: Filled as jobs end, so that the caller has it whatever happens.
+
+    Raises:
+        InputError: No cluster answers, or another run has the table's record.
+        OutputError: The record cannot be written.
     """
     summary = Summary(len(jobs)) if summary is None else summary
     since = time.perf_counter()
     try:
         with Record(table) as record:
             digests = Digests()
-            todo = pending(jobs, record, digests, again=settings.again, tell=tell, summary=summary)
+            todo = pending(jobs, record, digests, again=settings.again, progress=progress, summary=summary)
             if todo:
-                _carry_out(table, todo, record, digests, settings, summary, tell, note)
+                _carry_out(table, todo, record, digests, settings, summary, progress, note)
     except KeyboardInterrupt:
         summary.stopped = True
         raise
@@ -137,92 +193,98 @@ def run(
 
 def _carry_out(
     table: Path,
-    todo: Sequence[Job],
+    todo: Sequence[BatchJob],
     record: Record,
     digests: Digests,
-    settings: Settings,
+    settings: BatchSettings,
     summary: Summary,
-    tell: Tell,
+    progress: BatchProgress,
     note: Note,
 ) -> None:
+    """Run jobs and record those that are done."""
     tasks = [_task(job, settings) for job in todo]
     job_of = {job.line: job for job in todo}
     try:
-        with _crew(settings, len(todo), note) as crew:
-            summary.place = crew.place
-            tell("jobs", 0, len(todo), summary)
+        with _executor(settings, len(todo), note) as executor:
+            summary.place = executor.place
+            progress("jobs", 0, len(todo), summary)
 
-            def lost(_task: Task) -> None:
+            def on_lost(_task: BatchTask) -> None:
                 summary.lost += 1
 
-            ended = cluster.attempt(
-                crew, perform, tasks, retries=settings.retries, seconds=settings.seconds, lost=lost
+            outcomes = cluster.attempt(
+                executor, perform, tasks, retries=settings.retries, seconds=settings.seconds, on_lost=on_lost
             )
-            for count, (task, told) in enumerate(ended, 1):
+            for count, (task, outcome) in enumerate(outcomes, 1):
                 job = job_of[task.line]
-                line = _line(table, job, _lost(told, settings) if isinstance(told, Lost) else told)
-                if not line.error and isinstance(told, Told) and digests.still(job):
-                    record.add(job, digests.of(job), told.made, told.frames)
+                result = _lost_result(outcome, settings) if isinstance(outcome, WorkerLost) else outcome
+                line = _line(table, job, result)
+                if not line.error and digests.unchanged(job):
+                    record.add(job, digests.of(job), result.output_hashes, result.frames)
                 (summary.failed if line.error else summary.done).append(line)
-                tell("jobs", count, len(todo), summary)
+                progress("jobs", count, len(todo), summary)
     finally:
         for folder in {job.out.parent for job in todo}:
-            owners.sweep(folder)  # what processes left that were killed
+            owners.sweep(folder)
 
 
-def _task(job: Job, settings: Settings) -> Task:
+def _task(job: BatchJob, settings: BatchSettings) -> BatchTask:
+    """The job as it is sent to a process."""
     sizes = tuple((path, path.stat().st_size) for path in dict.fromkeys(job.inputs))
-    return Task(job.line, job.order, job.out, sizes, settings.seconds)
+    return BatchTask(job.line, job.request, sizes, settings.seconds)
 
 
 @contextmanager
-def _crew(settings: Settings, jobs: int, note: Note) -> Iterator[Crew]:
-    """Ray on this machine unless something else is asked for; plain processes where it is not to be had."""
+def _executor(settings: BatchSettings, jobs: int, note: Note) -> Iterator[Executor]:
+    """The executor that the settings name; by default Ray on this machine, or plain processes without Ray."""
     workers = settings.workers
     with ExitStack() as stack:
         if settings.ray not in (None, OFF):
-            yield stack.enter_context(cluster.crew(settings.ray, workers))
+            yield stack.enter_context(cluster.open_executor(settings.ray, workers))
             return
         workers = min(workers or os.cpu_count() or 1, jobs)
-        crew: Crew | None = None
+        executor: Executor | None = None
         if settings.ray is None:
             try:
-                crew = stack.enter_context(cluster.crew(cluster.LOCAL, workers))
-            except InputError as error:  # not installed, or it does not start
-                note(f"plain processes do the work: {error}")
-        yield crew or stack.enter_context(cluster.crew(None, workers))
+                executor = stack.enter_context(cluster.open_executor(cluster.LOCAL, workers))
+            # Ray is not installed, or does not start.
+            except InputError as error:
+                note(f"plain processes run the jobs: {error}")
+        yield executor or stack.enter_context(cluster.open_executor(None, workers))
 
 
-def _lost(lost: Lost, settings: Settings) -> Told:
+def _lost_result(lost: WorkerLost, settings: BatchSettings) -> TaskResult:
+    """The result of a job that was lost too often, or took too long."""
     if lost.late and settings.seconds is not None:
-        return Told(late(settings.seconds))
+        return TaskResult(timeout_message(settings.seconds))
     times = "" if lost.tries == 1 else f", {lost.tries} times"
-    return Told(f"{lost.reason}{times}; is there memory for so many at once? --workers takes fewer")
+    return TaskResult(f"{lost.reason}{times}; if memory is short, run fewer at once with --workers")
 
 
-def _line(table: Path, job: Job, told: Told) -> Line:
-    """What came of a job, and whether this machine sees the same."""
-    error = as_typed(told.error, table)
-    if not error and not _arrived(job, told):
-        error = f"it was made on machine {told.machine} and is not to be seen here: {MACHINE_HINT}"
+def _line(table: Path, job: BatchJob, result: TaskResult) -> Line:
+    """The outcome of a job; an error if this machine does not see the output."""
+    error = as_typed(result.error, table)
+    if not error and not _arrived(job, result):
+        error = f"it was made on machine {result.machine}, but this machine does not see it: {MACHINE_HINT}"
     return Line(
         job.line,
         job.name,
         error,
-        told.frames,
-        round(told.seconds, 3),
-        told.warnings,
-        told.machine,
-        told.process,
+        result.frames,
+        round(result.seconds, 3),
+        result.warnings,
+        result.machine,
+        result.process,
     )
 
 
-def _arrived(job: Job, told: Told) -> bool:
+def _arrived(job: BatchJob, result: TaskResult) -> bool:
+    """Whether this machine sees the output, which may take a moment in a shared folder."""
     until = time.monotonic() + SHARED_SECONDS
     while True:
         with suppress(GiocondaError):
-            if hashes(job.out) == told.made:
+            if hashes(job.out) == result.output_hashes:
                 return True
         if time.monotonic() > until:
             return False
-        time.sleep(0.2)
+        time.sleep(_SHARED_CHECK_SECONDS)

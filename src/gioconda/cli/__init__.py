@@ -28,46 +28,57 @@ from gioconda.errors import GiocondaError
 
 __all__ = ["app", "main", "run"]
 
-_STOPPED = 130  # what a shell expects after Ctrl-C
+# Exit code that shells expect after Ctrl-C: 128 plus the number of SIGINT.
+_STOPPED = 130
+# Exit code of a command line that cannot be parsed.
 _USAGE = 2
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Carry out one command line and return its exit code; all that is wrong is told on standard error."""
+    """Run one command line and print any error on standard error.
+
+    Args:
+        arguments: The words after `gioconda`; those of this process if None.
+
+    Returns:
+        The exit code: 0 for success, 1 for a bug, 2 for wrong options, 130 after Ctrl-C, or the code of the error.
+    """
     try:
         code = app(args=arguments, prog_name="gioconda", standalone_mode=False)
     except GiocondaError as error:
-        return _tell(str(error), error.exit_code, error)
+        return _print_error(str(error), error.exit_code, error)
     except typer.TyperException as error:
-        return _tell(_usage_message(error), _USAGE, error)
+        return _print_error(_usage_message(error), _USAGE, error)
     except (KeyboardInterrupt, typer.Abort):
         code = _STOPPED
-    except Exception as error:  # the last net: whatever slips through is a defect of ours
+    # Any other error is a bug in gioconda.
+    except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
-            return _reader_left()
-        return _tell(f"{_unexpected(error)}\n{_REPORT}", 1, error)
+            return _end_without_reader()
+        return _print_error(f"{_first_line(error)}\n{_BUG_HINT}", 1, error)
     if code == _STOPPED:
-        return _tell("stopped", _STOPPED)
+        return _print_error("stopped", _STOPPED)
     return code if isinstance(code, int) else 0
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Run the command line of this process and exit with its code."""
     signal.signal(signal.SIGTERM, _as_interrupt)
     code = run()
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        code = _reader_left()
+        code = _end_without_reader()
     sys.exit(code)
 
 
-_REPORT = "This is a defect of gioconda: please report it, with GIOCONDA_DEBUG=1 for the details."
+_BUG_HINT = "This is a bug in gioconda. Please report it with the traceback that GIOCONDA_DEBUG=1 prints."
 
 
-def _tell(message: str, code: int, error: BaseException | None = None) -> int:
-    """Write a message on standard error, with the traceback if GIOCONDA_DEBUG asks for it."""
-    if sys.stderr is None:  # a service may run without
+def _print_error(message: str, code: int, error: BaseException | None = None) -> int:
+    """Print a message on standard error, after the traceback if GIOCONDA_DEBUG is set, and return `code`."""
+    # A service may have no standard error.
+    if sys.stderr is None:
         return code
     if error is not None and os.environ.get("GIOCONDA_DEBUG", "0") not in ("", "0"):
         traceback.print_exception(error)
@@ -76,25 +87,25 @@ def _tell(message: str, code: int, error: BaseException | None = None) -> int:
 
 
 def _usage_message(error: typer.TyperException) -> str:
-    """What is wrong with the options, and where they are explained."""
+    """Say what is wrong with the options, and which command explains them."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "gioconda"
     problem = error.format_message().replace("Value error, ", "")
     return f"{problem}\nSee '{command} --help'."
 
 
-def _unexpected(error: Exception) -> str:
-    """One line about an error that nobody foresaw."""
+def _first_line(error: Exception) -> str:
+    """The type of an error and the first line of its message."""
     text = str(error).strip().split("\n")[0]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _reader_left() -> int:
-    """The program that read our output has ended: end quietly too, and keep Python from flushing again."""
+def _end_without_reader() -> int:
+    """Drop further output after the program that reads it has ended, so that Python does not flush and fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
 
 
 def _as_interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """Treat a polite request to end as Ctrl-C, so that temporary files are removed."""
+    """Treat SIGTERM as Ctrl-C, so that temporary files are removed."""
     raise KeyboardInterrupt

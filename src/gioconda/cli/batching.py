@@ -1,4 +1,4 @@
-"""The command that carries out a table of jobs."""
+"""The command `batch`: runs a table of jobs."""
 
 from __future__ import annotations
 
@@ -23,18 +23,21 @@ from gioconda.cli.progress import plural
 from gioconda.errors import InputError
 
 if TYPE_CHECKING:
-    from gioconda.batch.jobs import Job
+    from gioconda.batch.jobs import BatchJob
     from gioconda.batch.run import Summary
 
-FAILED = 7  # exit code where jobs failed, and the program did not
+# Exit code of a batch that ran to its end with some jobs failed.
+FAILED = 7
+# Notes that are printed; the report has all of them.
 SHOWN_NOTES = 10
-SPEED_SECONDS = 600.0  # of the past that the time left is told from: jobs are long
+# Seconds of the past from which the time left is estimated; jobs are long.
+SPEED_SECONDS = 600.0
 
 TableArgument = Annotated[
     Path,
     typer.Argument(
         help="A .csv with a header, or a .jsonl: kind (animate, speak, edit), portrait, motion or template, audio or "
-        "text, out, rights, and options by their names. Paths count from its folder.",
+        "text, out, rights, and options by their names. Paths are relative to its folder.",
         show_default=False,
     ),
 ]
@@ -42,28 +45,29 @@ RayOption = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="auto for the Ray cluster of this machine, HOST:PORT, local (if not said), or off for plain processes.",
+        help="auto for the Ray cluster of this machine, HOST:PORT, local (the default), or off for plain processes.",
         show_default=False,
     ),
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option(min=1, help="Jobs at once; one a core if not said.", show_default=False)
+    int | None, typer.Option(min=1, help="Jobs at once; one per core by default.", show_default=False)
 ]
 RightsOption = Annotated[
-    str | None, typer.Option(help="What entitles you to the likeness, for lines without.", show_default=False)
+    str | None,
+    typer.Option(help="What entitles you to the likeness, for lines that do not say.", show_default=False),
 ]
-RetriesOption = Annotated[int, typer.Option(min=0, help="Of a job whose process or machine was lost.")]
+RetriesOption = Annotated[int, typer.Option(min=0, help="Retries of a job whose process or machine is lost.")]
 TimeoutOption = Annotated[
     float | None, typer.Option(min=1, help="Seconds that one job may take.", show_default=False)
 ]
-AgainOption = Annotated[bool, typer.Option("--again", help="Make what is done already, too.")]
+AgainOption = Annotated[bool, typer.Option("--again", help="Also redo jobs that are already done.")]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Check the table, say what would be made, make nothing.")
+    bool, typer.Option("--dry-run", help="Check the table and list what would be made, without making it.")
 ]
 ReportOption = Annotated[Path | None, typer.Option(help="Write the summary as JSON.", show_default=False)]
 
 
-@app.command(short_help="Carry out a table of jobs.")
+@app.command(short_help="Run a table of jobs.")
 def batch(
     table: TableArgument,
     ray: RayOption = None,
@@ -75,9 +79,9 @@ def batch(
     dry_run: DryRunOption = False,
     report: ReportOption = None,
 ) -> None:
-    """Carry out a table of jobs, several at once, and skip what is done: nothing is made before the whole is checked.
+    """Run a table of jobs, several at once, and skip those already done. The whole table is checked first.
 
-    Exit code 7: some jobs failed, the summary says which. The same command goes on where a run was stopped.
+    Exit code 7: some jobs failed; the summary says which. After a stop, the same command continues the run.
     """
     from gioconda import media
     from gioconda.batch import run as running
@@ -89,16 +93,16 @@ def batch(
     if report is not None and any(job.out.resolve() == report.resolve() for job in jobs):
         raise InputError(f"--report {report} is the output of a job; choose another name")
     if dry_run:
-        _tell_plan(table, jobs, again)
+        _print_plan(table, jobs, again)
         return
-    settings = running.Settings(workers, ray, retries, timeout, again)
+    settings = running.BatchSettings(workers, ray, retries, timeout, again)
     summary = running.Summary(len(jobs))
     try:
-        with _watch() as tell:
-            running.run(table, jobs, settings, tell=tell, note=_note, summary=summary)
+        with _watch() as progress:
+            running.run(table, jobs, settings, progress=progress, note=_note, summary=summary)
     finally:
         if summary.stopped or summary.done or summary.failed or summary.skipped:
-            _tell_summary(table, summary)
+            _print_summary(table, summary)
             if report is not None:
                 summary.write(report)
     if summary.failed:
@@ -106,46 +110,49 @@ def batch(
 
 
 def _note(text: str) -> None:
+    """Print a note on standard error."""
     typer.echo(f"note: {text}", err=True)
 
 
-def _tell_plan(table: Path, jobs: list[Job], again: bool) -> None:
+def _print_plan(table: Path, jobs: list[BatchJob], again: bool) -> None:
+    """Print what each job would make."""
     from gioconda.batch.record import Digests, Record
     from gioconda.batch.run import Summary, pending
 
     record = Record(table)
     record.read()
-    todo = pending(jobs, record, Digests(), again=again, tell=lambda *_: None, summary=Summary(len(jobs)))
+    todo = pending(jobs, record, Digests(), again=again, progress=lambda *_: None, summary=Summary(len(jobs)))
     to_make = {job.line for job in todo}
     for job in jobs:
-        what = job.order.kind if job.line in to_make else "done already"
-        typer.echo(f"line {job.line}: {job.name}: {what}")
+        plan = job.request.kind if job.line in to_make else "already done"
+        typer.echo(f"line {job.line}: {job.name}: {plan}")
     typer.echo(f"{table}: {plural(len(jobs), 'job')}, {len(todo)} to make; nothing was made")
 
 
-def _tell_summary(table: Path, summary: Summary) -> None:
-    notes = [f"line {one.line}: {one.out}: {text}" for one in summary.done for text in one.warnings]
+def _print_summary(table: Path, summary: Summary) -> None:
+    """Print the jobs' notes and errors, and one line with the counts."""
+    notes = [f"line {job.line}: {job.out}: {text}" for job in summary.done for text in job.warnings]
     for text in notes[:SHOWN_NOTES]:
         _note(text)
     if len(notes) > SHOWN_NOTES:
-        _note(f"{len(notes) - SHOWN_NOTES} more in the --report")
-    for one in sorted(summary.failed, key=lambda line: line.line):
-        typer.echo(f"line {one.line}: {one.out}: {one.error}", err=True)
+        _note(f"{len(notes) - SHOWN_NOTES} more notes; --report FILE writes all of them")
+    for job in sorted(summary.failed, key=lambda job: job.line):
+        typer.echo(f"line {job.line}: {job.out}: {job.error}", err=True)
     counts = f"{len(summary.done)} done, {len(summary.skipped)} skipped, {len(summary.failed)} failed"
     left = summary.jobs - len(summary.done) - len(summary.skipped) - len(summary.failed)
     if left:
-        counts += f", {left} left; the same command goes on"
+        counts += f", {left} left; run the same command to continue"
     if summary.lost:
-        counts += f"; processes lost and jobs begun anew: {summary.lost}"
+        counts += f"; retries after lost processes: {summary.lost}"
     rate = f" ({summary.rate:.1f} frames/s)" if summary.frames else ""
     place = f", {summary.place}" if summary.place else ""
-    made = f"{plural(summary.frames, 'frame')} in {summary.seconds:.1f} s{rate}{place}"
-    typer.echo(f"{table}: {counts}; {made}")
+    speed = f"{plural(summary.frames, 'frame')} in {summary.seconds:.1f} s{rate}{place}"
+    typer.echo(f"{table}: {counts}; {speed}")
 
 
 @contextmanager
 def _watch() -> Iterator[Callable[[str, int, int, Summary], None]]:
-    """Draws on standard error how many jobs are done, frames a second, failures, time left; silent if no terminal."""
+    """Draw jobs done, frames per second, failures and time left on standard error; nothing without a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal or console.is_dumb_terminal:
         yield lambda *_: None
@@ -154,20 +161,20 @@ def _watch() -> Iterator[Callable[[str, int, int, Summary], None]]:
         TextColumn("{task.description:<10}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, speed_estimate_period=SPEED_SECONDS) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def tell(stage: str, done: int, total: int, summary: Summary) -> None:
+        def progress(stage: str, done: int, total: int, summary: Summary) -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total, told="")
+                tasks[stage] = bars.add_task(stage, total=total, rate="")
             bar = bars.tasks[tasks[stage]]
-            rate = summary.frames / bar.elapsed if bar.elapsed else 0.0
-            told = f"{rate:6.1f} frames/s" if stage == "jobs" else ""
+            speed = summary.frames / bar.elapsed if bar.elapsed else 0.0
+            rate = f"{speed:6.1f} frames/s" if stage == "jobs" else ""
             if summary.failed:
-                told += f"  {len(summary.failed)} failed"
-            bars.update(bar.id, completed=done, told=told)
+                rate += f"  {len(summary.failed)} failed"
+            bars.update(bar.id, completed=done, rate=rate)
 
-        yield tell
+        yield progress

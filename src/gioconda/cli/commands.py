@@ -1,4 +1,4 @@
-"""The commands: they check what was typed, call the pipeline, and tell what came of it."""
+"""The commands for pictures and videos: each checks its options, calls the pipeline and prints the outcome."""
 
 from __future__ import annotations
 
@@ -10,36 +10,13 @@ import typer
 
 from gioconda import __version__
 from gioconda.cli import doctor as checkup
-from gioconda.cli import values
-from gioconda.cli.options import (
-    AbsoluteOption,
-    CertificateOption,
-    CropOption,
-    DegreesOption,
-    EngineOption,
-    FaceOption,
-    GazeOption,
-    KeyOption,
-    LabelOption,
-    MotionOption,
-    NoAudioOption,
-    OutOption,
-    PhotoOption,
-    PortraitArgument,
-    RefineOption,
-    Region,
-    RegionOption,
-    RightsOption,
-    SizeOption,
-    StrengthOption,
-    WeightsOption,
-)
+from gioconda.cli.options import MotionOption, OutOption
 from gioconda.cli.progress import plural, watch
+from gioconda.cli.requests import add_command, bridged, make, print_video_result
 from gioconda.errors import InputError
-from gioconda.limits import LIMITS
+from gioconda.requests import Animate, Edit
 
 if TYPE_CHECKING:
-    from gioconda.pipeline import Result
     from gioconda.provenance import Verdict
 
 app = typer.Typer(
@@ -51,8 +28,9 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(asked: bool) -> None:
+    """Print the version and stop."""
+    if asked:
         typer.echo(f"gioconda {__version__}")
         raise typer.Exit
 
@@ -64,169 +42,90 @@ def _options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
+    """Print the help where no command is given."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
 
-@app.command(short_help="Animate a portrait.")
-def animate(
-    portrait: PortraitArgument,
-    motion: MotionOption,
-    out: OutOption,
-    engine: EngineOption = "warp",
-    refine: RefineOption = True,
-    weights: WeightsOption = None,
-    photo: PhotoOption = None,
-    absolute: AbsoluteOption = False,
-    face: FaceOption = "0",
-    region: RegionOption = Region.ALL,
-    strength: StrengthOption = 1.0,
-    crop: CropOption = False,
-    size: SizeOption = None,
-    no_audio: NoAudioOption = False,
-    label: LabelOption = False,
-    rights: RightsOption = None,
-    key: KeyOption = None,
-    certificate: CertificateOption = None,
-) -> None:
-    """Animate a portrait: .mp4, .webm or .gif, as the name of the output says."""
-    values.number("--strength", strength, 0.0, 2.0)
-    check_size(size)
-    chosen = values.face_choice(face)
-    from gioconda import pipeline
-
-    with watch() as progress:
-        made = pipeline.animate(
-            portrait,
-            motion,
-            out,
-            engine=engine,
-            refine=refine,
-            weights=weights,
-            photos=photo or (),
-            absolute=absolute,
-            face=chosen,
-            region=region.value,
-            strength=strength,
-            crop=crop,
-            size=size,
-            audio=not no_audio,
-            label=label,
-            rights=rights,
-            key=key,
-            certificate=certificate,
-            progress=progress,
-        )
-    tell_result(made)
+add_command(
+    app,
+    Animate,
+    make,
+    "Animate a portrait.",
+    "Animate a portrait. The name of the output decides the format: .mp4, .webm or .gif.",
+)
 
 
-@app.command(short_help="Read the motion off a video.")
+@app.command(short_help="Track the motion of a face in a video.")
 def track(
     video: Annotated[Path, typer.Argument(help="Video of a face.", show_default=False)],
     out: OutOption,
 ) -> None:
-    """Read the motion off a video: .npz, or .csv with Live Link Face's columns."""
+    """Track the motion of a face in a video and save it: .npz, or .csv with Live Link Face's columns."""
     from gioconda import pipeline
 
     with watch() as progress:
         motion = pipeline.track(video, out, progress=progress)
-    typer.echo(f"{out}: {plural(len(motion), 'frame')}{_bridged(motion.bridged)}")
+    typer.echo(f"{out}: {plural(len(motion), 'frame')}{bridged(motion.bridged)}")
 
 
-def _print_names(wanted: bool) -> None:
-    if wanted:
+def _print_names(asked: bool) -> None:
+    """Print the names of the coefficients and stop."""
+    if asked:
         from gioconda.types import ARKIT_NAMES
 
         typer.echo("\n".join(ARKIT_NAMES))
         raise typer.Exit
 
 
-@app.command(short_help="Turn the head, eyes and mouth of a still.")
-def edit(
-    portrait: PortraitArgument,
-    out: OutOption,
-    yaw: DegreesOption = 0.0,
-    pitch: DegreesOption = 0.0,
-    roll: DegreesOption = 0.0,
-    gaze_x: GazeOption = 0.0,
-    gaze_y: GazeOption = 0.0,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="An ARKit expression, 0 to 1; may be repeated."),
-    ] = None,
-    refine: RefineOption = True,
-    crop: CropOption = False,
-    size: SizeOption = None,
-    label: LabelOption = False,
-    rights: RightsOption = None,
-    key: KeyOption = None,
-    certificate: CertificateOption = None,
-    names: Annotated[
+add_command(
+    app,
+    Edit,
+    make,
+    "Turn the head, eyes and mouth of a still.",
+    "Turn the head, move the eyes and change the expression of a still picture.",
+    list=Annotated[
         bool,
         typer.Option("--list", callback=_print_names, is_eager=True, help="Print the names for --set."),
-    ] = False,
-) -> None:
-    """Turn the head, move the eyes, change the expression of a still picture."""
-    for name, angle in (("--yaw", yaw), ("--pitch", pitch), ("--roll", roll)):
-        values.number(name, angle, -90.0, 90.0, "degrees")
-    for name, look in (("--gaze-x", gaze_x), ("--gaze-y", gaze_y)):
-        values.number(name, look, -1.0, 1.0)
-    check_size(size)
-    coefficients = values.coefficients(settings or [])
-    from gioconda import pipeline
-
-    result = pipeline.edit(
-        portrait,
-        out,
-        yaw=yaw,
-        pitch=pitch,
-        roll=roll,
-        gaze_x=gaze_x,
-        gaze_y=gaze_y,
-        coefficients=coefficients,
-        refine=refine,
-        crop=crop,
-        size=size,
-        label=label,
-        rights=rights,
-        key=key,
-        certificate=certificate,
-    )
-    typer.echo(f"{result.path}: {result.size[0]}x{result.size[1]} in {result.seconds:.1f} s")
+    ],
+)
 
 
-@app.command(short_help="Tell whether gioconda made a file.")
+@app.command(short_help="Check whether gioconda made a file.")
 def verify(
     file: Annotated[Path, typer.Argument(help="Picture or video.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
     in_words: Annotated[
-        bool, typer.Option("--explain", help="Tell in plain sentences what it means, and what not.")
+        bool,
+        typer.Option(
+            "--explain", help="Explain in plain sentences what the verdict means and does not mean."
+        ),
     ] = False,
 ) -> None:
-    """Tell whether a file was made by gioconda.
+    """Check whether a file was made by gioconda.
 
-    Exit code 0: made here, untouched. 10: made here by its watermark, altered since. 3: no mark found.
-    4: a manifest that does not hold. 2: cannot be read.
+    Exit code 0: made by gioconda and unchanged. 10: made by gioconda and changed since. 3: no mark found.
+    4: the manifest is not valid. 2: the file cannot be read.
     """
     from gioconda import pipeline
     from gioconda.provenance import explain
 
     if in_words and as_json:
-        raise InputError("--explain and --json ask for two things; choose one")
+        raise InputError("--explain and --json exclude each other; choose one")
     verdict = pipeline.verify(file)
     if in_words:
         typer.echo(f"{verdict.path}:\n{explain(verdict)}")
     elif as_json:
         typer.echo(json.dumps(verdict.to_json(), indent=2))
     else:
-        # Standard error for what could not be read, like any other failure.
-        typer.echo(_told(verdict), err=verdict.status == "unreadable")
+        # A file that cannot be read is an error like any other.
+        typer.echo(_summary(verdict), err=verdict.status == "unreadable")
     raise typer.Exit(verdict.exit_code)
 
 
-@app.command(short_help="Tell versions, weights, cores and GPU.")
+@app.command(short_help="Check the installation.")
 def doctor() -> None:
-    """Tell versions, weights, cores and GPU; exit code 1 if something essential is broken."""
+    """Check the installation: versions, weights, cores and GPU. Exit code 1: something essential is broken."""
     raise typer.Exit(checkup.examine())
 
 
@@ -235,51 +134,30 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("gioconda_demo.mp4"),
     motion: MotionOption = "talk",
 ) -> None:
-    """Animate a packaged portrait, without any file of yours, and verify the result."""
-    from gioconda import pipeline, weights
+    """Animate a packaged portrait, so that no file is needed, and verify the result."""
+    from gioconda import assets, pipeline
 
     with watch() as progress:
-        result = pipeline.animate(weights.asset_path("astronaut.jpg"), motion, out, progress=progress)
-    tell_result(result)
-    typer.echo("of which, some at the same time:")
+        result = pipeline.animate(assets.asset_path("astronaut.jpg"), motion, out, progress=progress)
+    print_video_result(result)
+    typer.echo("seconds by stage (stages overlap):")
     for stage, seconds in result.stages.items():
         typer.echo(f"  {stage:<10} {seconds:6.2f} s")
     verdict = pipeline.verify(result.path)
-    typer.echo(f"verified: {_told(verdict)}")
+    typer.echo(f"verified: {_summary(verdict)}")
     raise typer.Exit(verdict.exit_code)
 
 
 _VERDICTS = {
-    "ours": "made by gioconda, untouched since",
-    "altered": "made by gioconda, altered since",
+    "ours": "made by gioconda, unchanged since",
+    "altered": "made by gioconda, changed since",
     "unmarked": "no mark of gioconda found",
-    "invalid": "it carries a manifest that does not hold",
+    "invalid": "its manifest is not valid",
     "unreadable": "it cannot be read",
 }
 
 
-def _told(verdict: Verdict) -> str:
-    """The verdict in a line, and its reasons, one a line."""
+def _summary(verdict: Verdict) -> str:
+    """The verdict in one line, and each of its reasons in another."""
     head = f"{verdict.path}: {_VERDICTS.get(verdict.status, verdict.status)}"
     return "\n".join([head, *(f"  {reason}" for reason in verdict.reasons)])
-
-
-def check_size(size: int | None) -> None:
-    """InputError for a --size out of range."""
-    if size is not None:
-        values.number("--size", size, 64, LIMITS.output_side, "pixels")
-
-
-def tell_result(result: Result) -> None:
-    """Say what was written, and what people should know of it."""
-    for warning in result.warnings:
-        typer.echo(f"note: {warning}", err=True)
-    rate = result.frames / result.seconds if result.seconds > 0 else 0.0
-    told = f"{result.path}: {plural(result.frames, 'frame')}, {result.size[0]}x{result.size[1]}"
-    typer.echo(f"{told}, in {result.seconds:.1f} s ({rate:.1f} frames/s){_bridged(result.bridged)}")
-
-
-def _bridged(count: int) -> str:
-    if not count:
-        return ""
-    return f"; {plural(count, 'frame')} without a face {'was' if count == 1 else 'were'} bridged"

@@ -1,4 +1,4 @@
-"""`gioconda doctor`: what is installed, and whether it works."""
+"""The checks of the command `doctor`: what is installed, and whether it works."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from importlib import import_module, metadata
 
 import typer
 
-from gioconda import __version__, weights
+from gioconda import __version__, assets
 from gioconda.errors import GiocondaError
+from gioconda.registry import ENGINES, MOTIONS, extensions
 
 _PACKAGES = (
-    "mediapipe",
-    "opencv-contrib-python",
+    "opencv-python-headless",
     "numpy",
     "av",
     "pillow",
@@ -30,11 +30,11 @@ _STAGES = ("types", "media", "face", "motion", "speech", "engines", "composite",
 
 
 def examine() -> int:
-    """Print the report on standard output; 0 if all that is essential works, else 1."""
+    """Print the report on standard output and return the exit code: 0 if everything essential works, else 1."""
     typer.echo(f"gioconda {__version__}, Python {platform.python_version()}, {platform.platform()}")
     typer.echo(f"cores: {_cores()}")
     typer.echo(f"GPU: {_gpu()}")
-    problems = [*_packages(), *_stages(), *_assets(), *_certificate()]
+    problems = [*_packages(), *_stages(), *_assets(), *_certificate(), *_extensions()]
     for problem in problems:
         typer.echo(f"problem: {problem}")
     typer.echo("everything essential works" if not problems else f"problems: {len(problems)}")
@@ -42,6 +42,7 @@ def examine() -> int:
 
 
 def _packages() -> list[str]:
+    """Print the versions of the libraries; problems of those that are missing."""
     problems = []
     for name in _PACKAGES:
         try:
@@ -52,64 +53,78 @@ def _packages() -> list[str]:
 
 
 def _other_opencv() -> list[str]:
-    """OpenCV wheels share one folder: a second one breaks the first."""
-    others = ("opencv-python", "opencv-python-headless", "opencv-contrib-python-headless")
+    """Problems of further OpenCV wheels: all of them install into one folder, so a second one breaks the first."""
+    others = ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
     installed = {d.metadata["Name"].lower() for d in metadata.distributions() if d.metadata["Name"]}
     return [
-        f"{name} is installed too and overwrites opencv-contrib-python; uninstall both, reinstall gioconda"
+        f"{name} overwrites files of opencv-python-headless; uninstall both and reinstall gioconda"
         for name in others
         if name in installed
     ]
 
 
+def _extensions() -> list[str]:
+    """Print the engines and kinds of motion file of other packages; problems of those that cannot be used."""
+    found = [*extensions(ENGINES), *extensions(MOTIONS)]
+    for extension in found:
+        if extension.entry is not None:
+            typer.echo(f"extension: {extension.name}, of {extension.package}")
+    return [extension.problem for extension in found if extension.problem]
+
+
 def _stages() -> list[str]:
-    """Import every stage, which loads the native libraries."""
+    """Problems of stages that cannot be imported; importing them loads the native libraries."""
     problems = []
     for name in _STAGES:
         try:
             import_module(f"gioconda.{name}")
-        except Exception as error:  # a broken native library may raise anything
+        # A broken native library may raise anything.
+        except Exception as error:
             problems.append(f"gioconda.{name} does not load: {type(error).__name__}: {error}")
     return problems
 
 
 def _assets() -> list[str]:
+    """Print size and hash of the packaged files; problems of damaged ones."""
     problems = []
-    for name in weights.asset_names():
+    for name in assets.asset_names():
         try:
-            digest = weights.check_asset(name)
+            digest = assets.check_asset(name)
         except GiocondaError as error:
             problems.append(str(error))
             continue
-        size = weights.asset_path(name).stat().st_size
+        size = assets.asset_path(name).stat().st_size
         typer.echo(f"asset {name}: {size / 1024:.0f} KiB, SHA-256 {digest[:12]}")
     return problems
 
 
 def _certificate() -> list[str]:
+    """Print where the signing certificate is; a problem if its folder cannot be used."""
     try:
         from gioconda.provenance.certificate import IDENTITY_NAME, user_folder
 
         path = user_folder() / IDENTITY_NAME
-    except Exception as error:  # a folder that cannot be used must be told, not raised
-        return [f"no certificate: {error}"]
-    typer.echo(f"certificate: {path} ({'present' if path.exists() else 'made at first use'})")
+    except Exception as error:
+        return [f"the signing certificate cannot be used: {error}"]
+    typer.echo(f"certificate: {path} ({'present' if path.exists() else 'will be made at first use'})")
     return []
 
 
 def _cores() -> int:
+    """The processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _gpu() -> str:
+    """The names of NVIDIA GPUs, for people."""
     program = shutil.which("nvidia-smi")
     if program is None:
-        return "none found, none needed"
+        return "none found (not needed)"
     try:
         command = [program, "--query-gpu=name", "--format=csv,noheader"]
         answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
-        return "found, but nvidia-smi gives no answer; none needed"
+        return "found, but nvidia-smi does not answer (not needed)"
     return ", ".join(answer.stdout.split("\n")).strip(", ") + " (not used)"

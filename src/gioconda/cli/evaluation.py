@@ -1,4 +1,4 @@
-"""The command `evaluate`: engines measured on unseen people, after the protocol of the few-shot paper."""
+"""The command `evaluate`: measures engines on unseen people by the protocol of Zakharov et al., ICCV 2019."""
 
 from __future__ import annotations
 
@@ -12,79 +12,87 @@ from typer.core import TyperCommand
 from gioconda.cli import training
 from gioconda.cli.commands import app
 from gioconda.cli.progress import plural, watch
+from gioconda.runtime.extras import require
 
 if TYPE_CHECKING:
     from gioconda.training.evaluate.results import Results
 
+# Numbers of photos per person in the paper's tables.
 SHOTS = (1, 8, 32)
 
 
-def spread(words: Sequence[str], many: Collection[str]) -> list[str]:
-    """Words as typed, with `--shots 1 8` and `--shots 1,8` as `--shots 1 --shots 8`.
+def spread(words: Sequence[str], repeatable: Collection[str]) -> list[str]:
+    """Rewrite `--shots 1 8` and `--shots 1,8` as `--shots 1 --shots 8`.
 
-    many: the options that take several values: all words up to the next option are theirs. After `--` nothing is
-    changed.
+    Args:
+        words: The words as typed. Those after `--` stay as they are.
+        repeatable: The options that take several values: all words up to the next option.
     """
-    found: list[str] = []
-    option = ""  # whose values come
+    spread_words: list[str] = []
+    # The repeatable option to which the next values belong.
+    option = ""
     for k, word in enumerate(words):
         if word == "--":
-            return [*found, *words[k:]]
+            return [*spread_words, *words[k:]]
         values = word
         if word.startswith("-"):
             name, _, values = word.partition("=")
-            option = name if name in many else ""
+            option = name if name in repeatable else ""
         if not option:
-            found.append(word)
+            spread_words.append(word)
         elif values:
             for value in filter(None, values.split(",")):
-                found += [option, value]
+                spread_words += [option, value]
+        # The parser complains about an option without a value.
         elif k + 1 == len(words) or words[k + 1].startswith("-"):
-            found.append(word)  # an option without a value: the parser says so
-    return found
+            spread_words.append(word)
+    return spread_words
 
 
 class SeveralValues(TyperCommand):
-    """A command whose repeatable options also take several values at once."""
+    """A command whose repeatable options take several values at once."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words, spread out."""
-        many = {name for one in self.params if getattr(one, "multiple", False) for name in one.opts}
-        return super().parse_args(ctx, spread(args, many))
+        """Parse the words after `spread` has rewritten them."""
+        repeatable = {
+            name for option in self.params if getattr(option, "multiple", False) for name in option.opts
+        }
+        return super().parse_args(ctx, spread(args, repeatable))
 
 
 def _file(text: str) -> Any:
+    """An option that names a file and has no default."""
     return typer.Option(help=text, show_default=False)
 
 
 SourceArgument = Annotated[
     Path,
     typer.Argument(
-        help="Folder of videos: a folder for each person, or a clips.tsv, whose dev rows count.",
+        help="Folder of videos: a folder per person, or a clips.tsv, of which the dev rows are used.",
         show_default=False,
     ),
 ]
 ReportOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the report.", show_default=False)]
 EnginesOption = Annotated[
-    list[str] | None, typer.Option(help="warp, fewshot or both; warp if not said.", show_default=False)
+    list[str] | None, typer.Option(help="warp, fewshot or both; warp by default.", show_default=False)
 ]
 ShotsOption = Annotated[
     list[int] | None,
-    typer.Option(min=1, help="Photos a person, T in the paper; 1 8 32 if not said.", show_default=False),
+    typer.Option(min=1, help="Photos per person, T in the paper; 1 8 32 by default.", show_default=False),
 ]
 ModesOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="feed-forward, tuned or both; feed-forward if not said. Only fewshot is tuned.",
+        help="feed-forward, tuned or both; feed-forward by default. Only fewshot can be tuned.",
         show_default=False,
     ),
 ]
 PeopleOption = Annotated[
-    list[str] | None, typer.Option(help="Only these; all if not said.", show_default=False)
+    list[str] | None, typer.Option(help="Only these people; all by default.", show_default=False)
 ]
 
 
-@app.command(cls=SeveralValues, short_help="Measure engines on people they do not know.")
+@app.command(cls=SeveralValues, short_help="Measure engines on unseen people.")
 def evaluate(
     source: SourceArgument,
     out: ReportOption,
@@ -92,9 +100,9 @@ def evaluate(
     shots: ShotsOption = None,
     modes: ModesOption = None,
     people: PeopleOption = None,
-    frames: Annotated[int, typer.Option(min=1, help="Held-out frames a person.")] = 32,
-    size: Annotated[int, typer.Option(help="Side of the square that is compared, in pixels.")] = 128,
-    seed: Annotated[int, typer.Option(min=0, help="Of the choice of frames.")] = 0,
+    frames: Annotated[int, typer.Option(min=1, help="Held-out frames per person.")] = 32,
+    size: Annotated[int, typer.Option(help="Side of the compared square in pixels.")] = 128,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the choice of frames.")] = 0,
     embedder: Annotated[Path | None, _file("MobileFaceNet .onnx, for CSIM.")] = None,
     features: Annotated[
         Path | None, _file("SqueezeNet 1.1 .safetensors, for perceptual and Frechet distance.")
@@ -105,34 +113,34 @@ def evaluate(
         int | None,
         typer.Option(
             min=1,
-            help="People at once; 1 if not said, with --ray as many as it has cores.",
+            help="People at once; 1 by default, with --ray one per core of the cluster.",
             show_default=False,
         ),
     ] = None,
     ray: Annotated[
         str | None,
         typer.Option(
-            metavar="ADDRESS", help="Work on a Ray cluster: auto, local, HOST:PORT.", show_default=False
+            metavar="ADDRESS", help="Run on a Ray cluster: auto, local, HOST:PORT.", show_default=False
         ),
     ] = None,
 ) -> None:
-    """Measure engines on unseen people: some photos in, held-out frames of the same person out.
+    """Measure engines on unseen people: from some photos, each draws held-out frames of the same person.
 
-    After Zakharov et al., ICCV 2019. Several values of an option: one after the other, with commas, or repeated.
-    Writes report.md, report.json and a contact sheet of each person.
+    The protocol is that of Zakharov et al., ICCV 2019. Options with several values take them separated by spaces or
+    commas, or repeated. Writes report.md, report.json and a contact sheet per person.
     """
     from gioconda.training.evaluate.methods import TUNED, Methods
 
     chosen = tuple(modes or ("feed-forward",))
     if features is not None or TUNED in chosen:
-        training.need_torch()
-    from gioconda.training.evaluate.evaluate import evaluate as measure
-    from gioconda.training.evaluate.protocol import Plan
+        require("train", "training")
+    from gioconda.training.evaluate.evaluate import evaluate as run_evaluation
+    from gioconda.training.evaluate.protocol import EvaluationPlan
 
-    plan = Plan(tuple(sorted(set(shots or SHOTS))), frames, size, seed)
+    plan = EvaluationPlan(tuple(sorted(set(shots or SHOTS))), frames, size, seed)
     methods = Methods(tuple(dict.fromkeys(engines or ("warp",))), chosen, weights, tune_features)
     with watch() as progress:
-        results = measure(
+        results = run_evaluation(
             source,
             out,
             plan,
@@ -144,10 +152,11 @@ def evaluate(
             ray=ray,
             progress=progress or (lambda *_: None),
         )
-    _tell(out, results)
+    _print_results(out, results)
 
 
-def _tell(out: Path, results: Results) -> None:
+def _print_results(out: Path, results: Results) -> None:
+    """Print the table of results, and on standard error what was left out."""
     from gioconda.training.evaluate.report import table
 
     shown = training.SHOWN_FAILURES
@@ -156,7 +165,7 @@ def _tell(out: Path, results: Results) -> None:
     if len(results.left_out) > shown:
         typer.echo(f"left out: {len(results.left_out) - shown} more", err=True)
     typer.echo(table(results))
-    frames = plural(sum(one.frames for one in results.people), "held-out frame")
+    frames = plural(sum(person.frames for person in results.people), "held-out frame")
     typer.echo(
         f"{out}: {len(results.people)} people, {frames}, {results.seconds:.0f} s; {len(results.left_out)} left out"
     )

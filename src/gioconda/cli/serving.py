@@ -1,4 +1,4 @@
-"""The command that serves the page, and jobs over HTTP."""
+"""The command `serve`: serves the page, and jobs over HTTP."""
 
 from __future__ import annotations
 
@@ -13,32 +13,48 @@ import typer
 from gioconda.cli.commands import app
 from gioconda.errors import InputError
 
-HostOption = Annotated[str, typer.Option(help="Address to listen on; the default is this machine alone.")]
-PortOption = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]
-WorkersOption = Annotated[int, typer.Option(min=1, max=64, help="Processes, one job each at a time.")]
+HostOption = Annotated[str, typer.Option(help="Address to listen on; the default accepts this machine only.")]
+PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
+WorkersOption = Annotated[
+    int, typer.Option(min=1, max=64, help="Worker processes; each runs one job at a time.")
+]
 DataOption = Annotated[
     Path | None,
-    typer.Option(help="Folder of jobs and their files; the user's own if none.", show_default=False),
+    typer.Option(
+        help="Folder for jobs and their files; the user's data folder by default.", show_default=False
+    ),
 ]
 TokenFileOption = Annotated[
     Path | None,
     typer.Option(
-        help="File with the token that callers have to show; or set GIOCONDA_TOKEN.", show_default=False
+        help="File with the token that clients must send; GIOCONDA_TOKEN does the same.", show_default=False
     ),
 ]
-NoTokenOption = Annotated[bool, typer.Option("--no-token", help="Let anyone who reaches the host make jobs.")]
+NoTokenOption = Annotated[
+    bool, typer.Option("--no-token", help="Let anyone who can reach the server submit jobs.")
+]
 AllowHostOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--allow-host", help="A name that the server is called by; may be repeated.", show_default=False
+        "--allow-host",
+        help="A host name under which clients reach the server; may be repeated.",
+        show_default=False,
     ),
 ]
 QueueOption = Annotated[int, typer.Option(min=1, max=10_000, help="Jobs that may wait.")]
 KeepOption = Annotated[float, typer.Option(min=0.01, max=24 * 365, help="Hours until results are deleted.")]
-UploadOption = Annotated[int, typer.Option(min=1, max=4096, help="MiB of one request's files.")]
-MemoryOption = Annotated[int, typer.Option(min=512, help="MiB that one worker may take.")]
-SecondsOption = Annotated[float, typer.Option(min=1, help="That one job may take.")]
-PageOption = Annotated[bool, typer.Option("--page/--no-page", help="A page for people, beside the API.")]
+UploadOption = Annotated[
+    int, typer.Option(min=1, max=4096, help="MiB that the files of one request may have.")
+]
+MemoryOption = Annotated[int, typer.Option(min=512, help="MiB of memory that one worker may use.")]
+SecondsOption = Annotated[float, typer.Option(min=1, help="Seconds that one job may take.")]
+KeyOption = Annotated[
+    Path | None, typer.Option(help="Your own private key (PEM) to sign results with.", show_default=False)
+]
+CertificateOption = Annotated[
+    Path | None, typer.Option(help="The certificate chain (PEM) of that key.", show_default=False)
+]
+PageOption = Annotated[bool, typer.Option("--page/--no-page", help="Serve a page for people beside the API.")]
 
 _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "psutil")
 _FOR_PAGE = ("gradio",)
@@ -58,21 +74,26 @@ def serve(
     upload: UploadOption = 512,
     memory: MemoryOption = 4096,
     seconds: SecondsOption = 3600.0,
+    key: KeyOption = None,
+    certificate: CertificateOption = None,
     page: PageOption = True,
 ) -> None:
     """Serve a page and the API until Ctrl-C; jobs run in worker processes."""
     missing = [name for name in (*_NEEDED, *(_FOR_PAGE if page else ())) if find_spec(name) is None]
     if missing:
-        raise InputError(f"serve needs {', '.join(missing)}; install them with: pip install 'gioconda[web]'")
+        raise InputError(f"serve needs {', '.join(missing)}; run: pip install 'gioconda[web]'")
+    from gioconda.provenance.certificate import signing_identity
     from gioconda.web import serve as server
-    from gioconda.web.settings import Settings
+    from gioconda.web.settings import ServerSettings
 
+    # A wrong key fails here, not in the first job.
+    signing_identity(key, certificate)
     token = server.read_token(token_file)
     if token is None and not no_token and not _is_loopback(host):
         raise InputError(
-            f"--host {host} lets other machines in: give a token with --token-file, or say --no-token"
+            f"--host {host} accepts other machines: add --token-file FILE, or --no-token to admit anyone"
         )
-    settings = Settings(
+    settings = ServerSettings(
         data=data or Path(platformdirs.user_data_dir("gioconda")) / "serve",
         host=host,
         port=port,
@@ -84,6 +105,8 @@ def serve(
         upload_bytes=upload * 2**20,
         memory_bytes=memory * 2**20,
         job_seconds=seconds,
+        key=key and key.absolute(),
+        certificate=certificate and certificate.absolute(),
     )
     server.serve(
         settings, lambda address: typer.echo(f"serving {address} (Ctrl-C ends)", err=True), page=page
@@ -91,6 +114,7 @@ def serve(
 
 
 def _is_loopback(host: str) -> bool:
+    """Whether an address accepts connections from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,6 +1,6 @@
-"""One function over many items: in processes of this machine, or as tasks on Ray; a lost process costs a retry.
+"""Maps a function over many items, in processes of this machine or as Ray tasks; items of lost processes are retried.
 
-Functions and items are sent to other processes, so functions are those of a module, items plain values.
+Functions and items are pickled, so a function must be defined in a module and an item must be a plain value.
 """
 
 from __future__ import annotations
@@ -15,49 +15,70 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gioconda.cluster.crew import Crew, Lost, Raised
+from gioconda.cluster.executor import Executor, Raised, WorkerLost
 from gioconda.errors import GiocondaError
 
-__all__ = ["LOCAL", "RETRIES", "Crew", "Lost", "attempt", "crew", "each"]
+__all__ = ["LOCAL", "RETRIES", "Executor", "WorkerLost", "attempt", "each", "open_executor"]
 
-LOCAL = "local"  # Ray, started on this machine for the purpose
-RETRIES = 2  # where a process or a machine is lost
-TICK = 0.5  # seconds between looks
-GRACE = 10.0  # seconds beyond its time after which a task's process is ended from within
+# The address for Ray on this machine, started for the purpose.
+LOCAL = "local"
+# Retries of an item whose process or machine is lost.
+RETRIES = 2
+# Seconds between checks of running tasks.
+TICK = 0.5
+# Seconds beyond its limit after which a task's process ends itself.
+GRACE = 10.0
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 @contextlib.contextmanager
-def crew(address: str | None, workers: int | None = None) -> Iterator[Crew]:
-    """Those who work, for as long as the context lasts; what still runs at its end is stopped.
+def open_executor(address: str | None, workers: int | None = None) -> Iterator[Executor]:
+    """Open an executor; tasks that still run at the end of the context are stopped.
 
-    address: None for processes of this machine, "local" for Ray on this machine, "auto" for the Ray cluster that this
-    machine belongs to, or HOST:PORT. workers: at most so many at once; a core each if None.
-    Raises MissingFileError without Ray, InputError without a cluster.
+    Args:
+        address: None for processes of this machine, "local" for Ray on this machine, "auto" for the Ray cluster of this
+            machine, or HOST:PORT.
+        workers: Most tasks at once; one per core if None.
+
+    Yields:
+        The executor.
+
+    Raises:
+        MissingFileError: Ray is not installed.
+        InputError: No cluster answers.
     """
     if address is None:
-        from gioconda.cluster.processes import Processes
+        from gioconda.cluster.processes import ProcessExecutor
 
-        members: Crew = Processes(workers or os.cpu_count() or 1)
+        executor: Executor = ProcessExecutor(workers or os.cpu_count() or 1)
     else:
-        from gioconda.cluster.over_ray import join
+        from gioconda.cluster.over_ray import connect
 
-        members = join(address, workers)
+        executor = connect(address, workers)
     try:
-        yield members
+        yield executor
     finally:
-        members.close()
+        executor.close()
 
 
 def each(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int | None, ray: str | None = None
 ) -> Iterator[tuple[Item, Result]]:
-    """Items and what the function gives for them, in the order in which they are done.
+    """Call a function for each item.
 
-    workers, ray: as for `crew`; without Ray a single worker is this process. Raises what the function raises, and
-    GiocondaError for an item whose process was lost again and again.
+    Args:
+        function: The function; what it raises is raised here.
+        items: The items.
+        workers: Most calls at once; one per core if None. A single worker without Ray is this process.
+        ray: The address of a cluster, as for `open_executor`.
+
+    Yields:
+        Each item and its result, in the order in which they are done.
+
+    Raises:
+        GiocondaError: The process of an item was lost in every attempt.
     """
     if not items:
         return
@@ -66,52 +87,64 @@ def each(
         return
     if ray is None:
         workers = min(workers or os.cpu_count() or 1, len(items))
-    with crew(ray, workers) as members:
-        for item, result in attempt(members, function, items):
-            if isinstance(result, Lost):
-                raise GiocondaError(f"{result.reason}, again and again; is there memory for so many?")
+    with open_executor(ray, workers) as executor:
+        for item, result in attempt(executor, function, items):
+            if isinstance(result, WorkerLost):
+                raise GiocondaError(
+                    f"{result.reason}, {result.tries} times; if memory is short, use fewer --workers"
+                )
             yield item, result
 
 
 def attempt(
-    members: Crew,
+    executor: Executor,
     function: Callable[[Item], Result],
     items: Sequence[Item],
     *,
     retries: int = RETRIES,
     seconds: float | None = None,
-    lost: Callable[[Item], None] = lambda _: None,
-) -> Iterator[tuple[Item, Result | Lost]]:
-    """As `each`, but an item that was lost 1 + `retries` times gives a `Lost`, as does one that takes too long.
+    on_lost: Callable[[Item], None] = lambda _: None,
+) -> Iterator[tuple[Item, Result | WorkerLost]]:
+    """Call a function for each item; the result of an item that is lost for good is a `WorkerLost`.
 
-    seconds: that an item may take. The function has to see to it by itself; GRACE later its process is ended, and it
-    is not tried again. lost: told of each item that is to be tried again.
+    Args:
+        executor: Runs the tasks.
+        function: The function; what it raises is raised here.
+        items: The items.
+        retries: How often an item is retried whose process was lost.
+        seconds: What an item may take; None for any time. The function has to stop in time by itself. After GRACE more
+            seconds its process is ended, and the item is not retried.
+        on_lost: Called with each item that is going to be retried.
+
+    Yields:
+        Each item and its result, in the order in which they are done.
     """
     waiting, tries, since = deque(range(len(items))), Counter[int](), dict[int, float]()
     task = function if seconds is None else partial(_limited, function, seconds + GRACE)
     while waiting or since:
-        while waiting and len(since) < max(1, members.size()):
+        while waiting and len(since) < max(1, executor.size()):
             k = waiting.popleft()
             since[k] = time.monotonic()
-            members.submit(k, task, items[k])
-        for k, outcome in members.finished(TICK):
+            executor.submit(k, task, items[k])
+        for k, outcome in executor.finished(TICK):
             took = time.monotonic() - since.pop(k)
             if isinstance(outcome, Raised):
                 raise outcome.error
-            if isinstance(outcome, Lost):
+            if isinstance(outcome, WorkerLost):
                 tries[k] += 1
                 late = seconds is not None and took >= seconds + GRACE
                 if tries[k] <= retries and not late:
-                    waiting.append(k)  # behind the others: it may be what took the memory
-                    lost(items[k])
+                    # Behind the others, since it may be what took the memory.
+                    waiting.append(k)
+                    on_lost(items[k])
                     continue
-                yield items[k], Lost(outcome.reason, tries[k], late)
+                yield items[k], WorkerLost(outcome.reason, tries[k], late)
             else:
                 yield items[k], outcome.value
 
 
 def _limited(function: Callable[[Any], Any], seconds: float, item: Any) -> Any:
-    """The function's result; the process ends, whatever it does, if that takes longer."""
+    """The function's result; the process ends itself if the function takes longer than `seconds`."""
     with Path(os.devnull).open("w", encoding="ascii") as nowhere:
         faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
         try:

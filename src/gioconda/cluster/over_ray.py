@@ -1,6 +1,6 @@
-"""A crew of Ray tasks: on this machine, or on a cluster whose machines see the same files under the same paths.
+"""An executor of Ray tasks, on this machine or on a cluster whose machines see the same files under the same paths.
 
-The only file that knows Ray (Moritz et al., OSDI 2018).
+Source: Moritz et al., "Ray: A Distributed Framework for Emerging AI Applications", OSDI 2018.
 """
 
 from __future__ import annotations
@@ -20,25 +20,37 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
-from gioconda.cluster.crew import RENEWED, Lost, Outcome, Raised, Returned
+from gioconda.cluster.executor import RENEWED, Outcome, Raised, Returned, WorkerLost
 from gioconda.errors import GiocondaError, InputError, MissingFileError
 
+# The address for Ray on this machine.
 LOCAL = "local"
-PATIENCE = 10.0  # seconds for a cluster to answer
-LEAVE = 5.0  # seconds in which tasks that are stopped may clean up
-STORE_BYTES = 100 * 2**20  # of shared memory that Ray takes at its start; our results are a few lines
-REFRESH = 1.0  # seconds for which the cluster's size is remembered
-SILENCE = 15.0  # seconds without an answer, after which a cluster is given up; Ray ends the process after 60
+# Seconds in which a cluster has to answer.
+PATIENCE = 10.0
+# Seconds in which stopped tasks may clean up.
+LEAVE = 5.0
+# Bytes of shared memory that Ray takes when it starts; results are a few lines.
+STORE_BYTES = 100 * 2**20
+# Seconds for which the cluster's size is remembered.
+REFRESH = 1.0
+# Seconds without an answer after which a cluster counts as lost; Ray itself ends the process after 60.
+SILENCE = 15.0
 
 
-def join(address: str, workers: int | None) -> OnRay:
-    """Connect to a cluster, or start one for the purpose where the address is "local".
+def connect(address: str, workers: int | None) -> RayExecutor:
+    """Connect to a cluster, or start one on this machine.
 
-    Raises MissingFileError without Ray, InputError where no cluster answers.
+    Args:
+        address: "local" to start one, "auto" for the cluster of this machine, or HOST:PORT.
+        workers: Most tasks at once; as many as the cluster has cores if None.
+
+    Raises:
+        MissingFileError: Ray is not installed.
+        InputError: No cluster answers, or Ray does not start.
     """
     ray = _ray()
     if ray.is_initialized():
-        return OnRay(ray, workers)
+        return RayExecutor(ray, workers)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     folder: str | None = None
     if address == LOCAL:
@@ -53,54 +65,64 @@ def join(address: str, workers: int | None) -> OnRay:
         with warnings.catch_warnings(), _quiet():
             warnings.simplefilter("ignore")
             ray.init(address=address, **options)
-    except Exception as error:  # it raises many kinds, plain Exception among them
+    # Ray raises many kinds of errors, plain Exception among them.
+    except Exception as error:
         ray.shutdown()
         _remove(folder)
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        if address == LOCAL:
-            raise InputError(f"Ray does not start on this machine ({reason})") from None
-        raise InputError(
-            f"no Ray cluster answers at {address} ({reason}); start one with ray start --head, or use local; where it "
-            "asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH here as there"
-        ) from None
+        raise _connection_error(address, error) from None
     except BaseException:
         ray.shutdown()
         _remove(folder)
         raise
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)  # Ray puts its own there, which would end us with another code
-    return OnRay(ray, workers, own=True, folder=folder)
+        # Ray's own handler would end this process with another exit code.
+        signal.signal(signal.SIGTERM, before)
+    return RayExecutor(ray, workers, own=True, folder=folder)
+
+
+def _connection_error(address: str, error: Exception) -> InputError:
+    """The error for people about a cluster that does not answer, or a Ray that does not start."""
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if address == LOCAL:
+        return InputError(f"Ray does not start on this machine ({reason})")
+    return InputError(
+        f"no Ray cluster answers at {address} ({reason}); start one with ray start --head, or use local; if the "
+        "cluster requires a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH here too"
+    )
 
 
 def _ray() -> Any:
+    """The module `ray`; MissingFileError if it is not installed."""
     if find_spec("ray") is None:
-        raise MissingFileError("a cluster needs Ray: pip install 'gioconda[cluster]'")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+        raise MissingFileError("a cluster needs Ray; run: pip install 'gioconda[cluster]'")
+    # Ray sends no statistics of use.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import ray
         import ray._private.worker as inner
 
-    if hasattr(inner, "print_to_stdstream"):  # it writes of every lost process, and no option stops that
+    # Ray prints a message about every lost process, and no option stops that.
+    if hasattr(inner, "print_to_stdstream"):
         inner.print_to_stdstream = lambda *_, **__: None
     return ray
 
 
 def _own_token() -> None:
-    """Let Ray on this machine, made for the purpose, take orders from us alone; by itself it puts a token into the
-    user's home folder, and keeps it there.
-    """
+    """Protect Ray on this machine with a random token; by itself Ray keeps a token in the user's home folder."""
     if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # the mode Ray sets by itself
+        # With a token, Ray sets the mode by itself.
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what Ray's own libraries write while they start off the terminal."""
+    """Hide what Ray's libraries print while they start."""
     try:
         kept = os.dup(2)
-    except OSError:  # services may run without any standard error
+    # A service may have no standard error.
+    except OSError:
         yield
         return
     null = os.open(os.devnull, os.O_WRONLY)
@@ -114,7 +136,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _knock(address: str, patience: float = PATIENCE) -> None:
-    """OSError or ValueError where nobody listens: Ray itself would wait for ten minutes."""
+    """Raise OSError or ValueError if nothing listens at an address; Ray itself would wait for ten minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise ValueError("not HOST:PORT")
@@ -122,24 +144,34 @@ def _knock(address: str, patience: float = PATIENCE) -> None:
 
 
 def _remove(folder: str | None) -> None:
+    """Remove the folder of a Ray that was started here."""
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class OnRay:
-    """A crew of tasks, one processor each. own: whether the connection is ours to end; folder: of our own Ray."""
+class RayExecutor:
+    """An executor of Ray tasks, one core each."""
 
     def __init__(self, ray: Any, most: int | None, *, own: bool = False, folder: str | None = None) -> None:
+        """Use a connected Ray.
+
+        Args:
+            ray: The module `ray`.
+            most: Most tasks at once; as many as the cluster has cores if None.
+            own: Whether `close` ends the connection.
+            folder: The folder of a Ray that was started here.
+        """
         self._ray, self._most, self._own, self._folder = ray, most, own, folder
-        self._task = ray.remote(num_cpus=1, max_retries=0, max_calls=RENEWED)(_carry_out)
+        self._task = ray.remote(num_cpus=1, max_retries=0, max_calls=RENEWED)(_call)
         self._running: dict[Any, int] = {}
-        self._known = (-REFRESH, 1)  # when it was asked, and the processors of the cluster then
+        # The time of the last question for the cluster's cores, and the answer.
+        self._known = (-REFRESH, 1)
         self._head: str = ray.get_runtime_context().gcs_address
         self._heard = time.monotonic()
 
     @property
     def place(self) -> str:
-        """Where the work is done, for people."""
+        """Where the tasks run, for people."""
         machines = sum(1 for node in self._ray.nodes() if node.get("Alive"))
         cluster = "1 machine" if machines == 1 else f"{machines} machines"
         where = "on this machine" if self._folder is not None else f"on a cluster of {cluster}"
@@ -147,32 +179,36 @@ class OnRay:
         return f"{tasks} at once {where}"
 
     def size(self) -> int:
-        """How many tasks can be carried out at once, now: machines come and go."""
+        """Return how many tasks can run at once at present; machines come and go."""
         now = time.monotonic()
         if now - self._known[0] >= REFRESH and self._answers():
             self._known = (now, int(self._ray.cluster_resources().get("CPU", 0)))
         return self._known[1] if self._most is None else min(self._known[1], self._most)
 
     def submit(self, number: int, function: Callable[[Any], Any], item: Any) -> None:
-        """Hand in a task."""
+        """Start a task."""
         self._running[self._task.remote(function, item)] = number
 
     def finished(self, seconds: float) -> list[tuple[int, Outcome]]:
-        """The tasks that have ended since, waited for so long at most. GiocondaError once the cluster is gone."""
+        """Wait for tasks to end, for `seconds` at most, and return their numbers and outcomes.
+
+        Raises:
+            GiocondaError: The cluster no longer answers.
+        """
         if not self._answers() and time.monotonic() - self._heard > SILENCE:
             raise GiocondaError(
-                f"the head of the Ray cluster, {self._head}, answers no more; start the cluster again, then give the "
+                f"the head of the Ray cluster, {self._head}, no longer answers; start the cluster again, then run the "
                 "same command again"
             )
         if not self._running:
             return []
-        first, others = self._ray.wait(list(self._running), timeout=seconds)
-        if first and others:
-            first += self._ray.wait(others, num_returns=len(others), timeout=0)[0]
-        return [(self._running.pop(reference), self._outcome(reference)) for reference in first]
+        ended, others = self._ray.wait(list(self._running), timeout=seconds)
+        if ended and others:
+            ended += self._ray.wait(others, num_returns=len(others), timeout=0)[0]
+        return [(self._running.pop(reference), self._outcome(reference)) for reference in ended]
 
     def _answers(self) -> bool:
-        """Whether the cluster's head can be asked: Ray would wait for an answer, and end this process at last."""
+        """Whether the cluster's head answers; Ray itself would wait for an answer and at last end this process."""
         try:
             _knock(self._head, REFRESH)
         except (OSError, ValueError):
@@ -181,17 +217,20 @@ class OnRay:
         return True
 
     def _outcome(self, reference: Any) -> Outcome:
+        """The outcome of a task that has ended."""
         errors = self._ray.exceptions
         try:
             return Returned(self._ray.get(reference))
         except errors.RayTaskError as error:
             return Raised(_cause(error))
         except errors.RayError as error:
-            what = "ran out of memory" if isinstance(error, errors.OutOfMemoryError) else "ended unexpectedly"
-            return Lost(f"its process or machine {what}")
+            reason = (
+                "ran out of memory" if isinstance(error, errors.OutOfMemoryError) else "ended unexpectedly"
+            )
+            return WorkerLost(f"its process or machine {reason}")
 
     def close(self) -> None:
-        """Stop what still runs: a task gets a moment to remove its temporary files."""
+        """Stop running tasks; each gets a moment to remove its temporary files."""
         ray, running = self._ray, list(self._running)
         self._running = {}
         try:
@@ -210,7 +249,7 @@ class OnRay:
 
 
 def _cause(error: Any) -> BaseException:
-    """What a task raised; an InputError where a machine lacks what it needs to begin."""
+    """The error that a task raised; an InputError if a machine lacks a module."""
     cause = error.cause if isinstance(error.cause, BaseException) else error
     if isinstance(cause, ImportError) or "ModuleNotFoundError" in str(cause):
         return InputError(
@@ -220,8 +259,10 @@ def _cause(error: Any) -> BaseException:
 
 
 def _last_line(error: BaseException) -> str:
+    """The last line of an error's message, or its type."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
-def _carry_out(function: Callable[[Any], Any], item: Any) -> Any:
+def _call(function: Callable[[Any], Any], item: Any) -> Any:
+    """Call a function; this is what Ray runs."""
     return function(item)

@@ -1,4 +1,4 @@
-"""A crew of plain processes, started as they are needed, replaced where they end."""
+"""An executor of plain processes, which are started on demand and replaced when they die."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import Any
 
-from gioconda.cluster.crew import RENEWED, Lost, Outcome, Raised, Returned
+from gioconda.cluster.executor import RENEWED, Outcome, Raised, Returned, WorkerLost
 from gioconda.errors import GiocondaError
 
-LEAVE = 5.0  # seconds in which a process that is stopped may clean up
+# Seconds in which a stopped process may clean up.
+LEAVE = 5.0
 
 
-class _Member:
-    """One process and the pipe to it; number: of the task that it is at, None if none."""
+class _Worker:
+    """One process and the pipe to it; number: of its present task, None if it has none."""
 
     def __init__(self) -> None:
         context = get_context("spawn")
@@ -30,89 +31,93 @@ class _Member:
         self.number: int | None = None
         self.tasks = 0
 
-    def told(self) -> Outcome:
-        """How its task ended."""
+    def result(self) -> Outcome:
+        """Return the outcome of its task."""
         try:
             answer = self.pipe.recv()
         except (EOFError, OSError):
             self.process.join(LEAVE)
-            return Lost(f"its process ended unexpectedly ({_how(self.process.exitcode)})")
+            return WorkerLost(f"its process ended unexpectedly ({_exit_reason(self.process.exitcode)})")
         assert isinstance(answer, (Returned, Raised))
         return answer
 
 
-class Processes:
-    """A crew of at most so many processes."""
+class ProcessExecutor:
+    """An executor of at most `most` processes."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._members: list[_Member] = []
+        self._workers: list[_Worker] = []
 
     @property
     def place(self) -> str:
-        """Where the work is done, for people."""
+        """Where the tasks run, for people."""
         return "1 process" if self._most == 1 else f"{self._most} processes"
 
     def size(self) -> int:
-        """How many tasks can be carried out at once."""
+        """Return how many tasks can run at once."""
         return self._most
 
     def submit(self, number: int, function: Callable[[Any], Any], item: Any) -> None:
-        """Hand in a task, when fewer than `size` are at work."""
-        member = next((one for one in self._members if one.number is None), None)
-        if member is None:
-            member = _Member()
-            self._members.append(member)
-        member.number = number
-        with contextlib.suppress(OSError):  # that it has ended is seen by what it tells
-            member.pipe.send((function, item))
+        """Start a task; fewer than `size` tasks may be running."""
+        worker = next((worker for worker in self._workers if worker.number is None), None)
+        if worker is None:
+            worker = _Worker()
+            self._workers.append(worker)
+        worker.number = number
+        # `result` notices a process that has died.
+        with contextlib.suppress(OSError):
+            worker.pipe.send((function, item))
 
     def finished(self, seconds: float) -> list[tuple[int, Outcome]]:
-        """The tasks that have ended since, waited for so long at most."""
-        busy = {one.pipe: one for one in self._members if one.number is not None}
-        found: list[tuple[int, Outcome]] = []
+        """Wait for tasks to end, for `seconds` at most, and return their numbers and outcomes."""
+        busy = {worker.pipe: worker for worker in self._workers if worker.number is not None}
+        outcomes: list[tuple[int, Outcome]] = []
         for pipe in wait(list(busy), seconds):
             assert isinstance(pipe, Connection)
-            member = busy[pipe]
-            outcome = member.told()
-            assert member.number is not None
-            found.append((member.number, outcome))
-            member.number, member.tasks = None, member.tasks + 1
-            if isinstance(outcome, Lost) or member.tasks == RENEWED:
-                self._members.remove(member)
-                _end([member])
-        return found
+            worker = busy[pipe]
+            outcome = worker.result()
+            assert worker.number is not None
+            outcomes.append((worker.number, outcome))
+            worker.number, worker.tasks = None, worker.tasks + 1
+            if isinstance(outcome, WorkerLost) or worker.tasks == RENEWED:
+                self._workers.remove(worker)
+                _end([worker])
+        return outcomes
 
     def close(self) -> None:
-        """Stop what still runs: a task gets a moment to remove its temporary files."""
-        members, self._members = self._members, []
-        _end(members)
+        """Stop running tasks; each gets a moment to remove its temporary files."""
+        workers, self._workers = self._workers, []
+        _end(workers)
 
 
-def _end(members: list[_Member]) -> None:
-    for member in members:
-        if member.number is None:
-            member.pipe.close()  # it leaves by itself
+def _end(workers: list[_Worker]) -> None:
+    """End processes: idle ones leave when their pipe closes, others get a moment to clean up."""
+    for worker in workers:
+        if worker.number is None:
+            worker.pipe.close()
         else:
-            member.process.terminate()
-    for member in members:
-        member.process.join(LEAVE)
-        if member.process.is_alive():
-            member.process.kill()
-            member.process.join()
-        member.process.close()
-        member.pipe.close()
+            worker.process.terminate()
+    for worker in workers:
+        worker.process.join(LEAVE)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        worker.process.close()
+        worker.pipe.close()
 
 
-def _how(code: int | None) -> str:
+def _exit_reason(code: int | None) -> str:
+    """How a process ended, for people."""
     if code is None:
         return "it no longer answers"
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
 def _serve(pipe: Connection) -> None:
-    """A process's life: task after task, until the pipe is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent alone hears Ctrl-C
+    """Run tasks in a process until its pipe is closed."""
+    # Only the parent handles Ctrl-C.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if os.environ.get("GIOCONDA_DEBUG", "0") in ("", "0"):
@@ -123,21 +128,24 @@ def _serve(pipe: Connection) -> None:
             answer: Outcome
             try:
                 answer = Returned(function(item))
-            except Exception as error:  # the parent raises it again
+            # The parent raises it again.
+            except Exception as error:
                 answer = Raised(_sendable(error))
             pipe.send(answer)
 
 
 def _sendable(error: Exception) -> Exception:
-    """The error, or one that surely survives the way."""
+    """The error, or one in its place that can be pickled."""
     return error if isinstance(error, GiocondaError) else RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """Treat SIGTERM as Ctrl-C."""
     raise KeyboardInterrupt
 
 
 def _end_with_parent() -> None:
+    """Exit when the parent has died."""
     parent = parent_process()
     if parent is not None:
         parent.join()
@@ -145,7 +153,7 @@ def _end_with_parent() -> None:
 
 
 def _mute() -> None:
-    """What libraries print goes nowhere."""
+    """Discard what libraries print."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)

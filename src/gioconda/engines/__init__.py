@@ -1,59 +1,67 @@
-"""What turns a portrait and a motion into pictures: the protocol, and the engines by name."""
+"""The protocol of an engine, which renders a portrait in target poses, and the function that opens one by name."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
-from pathlib import Path
 from typing import Any, Protocol
 
 from gioconda.errors import InputError
-from gioconda.types import Patch, Portrait, Shot
-from gioconda.weights import asset_path, identified
+from gioconda.registry import engine_entry, misfit
+from gioconda.types import Patch, Portrait, TargetPose
 
 
 class Engine(Protocol):
-    """A way to render. Holds no person: `prepare` returns what it learns, so that jobs run side by side."""
+    """Renders portraits.
+
+    An engine keeps nothing of a person: `prepare` returns it as a value, so that one engine can serve several jobs.
+
+    Attributes:
+        name: The name by which users choose the engine.
+        networks: File name and SHA-256 of each network that the engine runs; the manifest lists them.
+    """
 
     name: str
-    networks: tuple[tuple[str, str], ...]  # file name and SHA-256 of each that it runs
+    networks: tuple[tuple[str, str], ...]
 
     def prepare(self, portrait: Portrait) -> Any:
-        """Whatever rendering this person needs, made once."""
+        """Compute, once for each portrait, what `render` needs of the person: the identity."""
         ...
 
-    def render(self, who: Any, shots: Iterable[Shot], *, ahead: bool = False) -> Generator[Patch, None, None]:
-        """One patch of the portrait's picture a shot, in order.
+    def render(
+        self, identity: Any, target_poses: Iterable[TargetPose], *, ahead: bool = False
+    ) -> Generator[Patch, None, None]:
+        """Render the portrait in each target pose.
 
-        ahead: shots may be taken before their patches are asked for, where that is quicker.
+        Args:
+            identity: What `prepare` returned.
+            target_poses: The moments to render.
+            ahead: Whether the engine may draw target poses before the caller asks for their patches. This is faster
+                where all poses are known; a live stream leaves it off.
+
+        Yields:
+            One patch of the portrait's picture for each target pose, in order.
         """
         ...
 
 
-ENGINES = ("warp", "fewshot")
+def get_engine(name: str, **options: Any) -> Engine:
+    """Open the engine called `name`.
 
+    Args:
+        name: A registered engine.
+        options: Options of the request. The engine receives those that it takes; None means that the user did not set
+            the option.
 
-def get_engine(name: str, *, refine: bool | Path = True, weights: Path | None = None) -> Engine:
-    """The engine called `name`; InputError if there is none.
-
-    refine: let the packaged network, or one in a file, repair mouth and eyes of `warp`. weights: other networks than
-    the packaged for `fewshot`.
+    Raises:
+        InputError: No engine has this name, the engine renders whole videos only, or an option is set that only other
+            engines take.
+        WeightsError: The engine's weights are damaged or do not fit.
     """
-    if weights is not None and name != "fewshot":
-        raise InputError(f"the engine {name} takes no few-shot weights; choose the engine fewshot")
-    if name == "warp":
-        from gioconda.engines.warp.engine import WarpEngine
-        from gioconda.engines.warp.refiner import NETWORK, load_network
-
-        if not refine:
-            return WarpEngine()
-        own = refine if isinstance(refine, Path) else None
-        return WarpEngine(load_network(own), (identified(own or asset_path(NETWORK)),))
-    if name == "fewshot":
-        from gioconda.engines.fewshot.engine import FewshotEngine
-        from gioconda.engines.fewshot.network import EMBEDDER, GENERATOR, WEIGHTS, load_networks
-
-        networks = load_networks(weights)
-        tensors = weights or asset_path(WEIGHTS)
-        files = (tensors, *(tensors.with_name(name) for name in (EMBEDDER, GENERATOR)))
-        return FewshotEngine(networks, tuple(map(identified, files)))
-    raise InputError(f"unknown engine {name!r}; available: {', '.join(ENGINES)}")
+    for option, value in options.items():
+        if value is not None and (reason := misfit(name, option)):
+            raise InputError(f"{option} {reason}")
+    entry = engine_entry(name)
+    if not entry.opens:
+        raise InputError(f"the engine {name} renders whole videos, not portraits; choose another engine")
+    engine: Engine = entry.open(options)
+    return engine

@@ -1,4 +1,7 @@
-"""Pictures under an affine map, as every engine cuts its crops: matrices (2, 3) from pixel centres to pixel centres."""
+"""Crops of pictures under affine maps, shared by all engines.
+
+A map is a matrix (2, 3) that takes pixel centres of the picture to pixel centres of the crop.
+"""
 
 from __future__ import annotations
 
@@ -7,44 +10,54 @@ import numpy as np
 
 from gioconda.types import FloatArray, Image
 
-LARGE = 0.67  # scale below which pixels are averaged before they are taken
+# Pixels of the crop for one of the picture. At smaller scales the picture is averaged before it is sampled: bilinear
+# sampling alone would alias.
+LARGE = 0.67
 
-Box = tuple[int, int, int, int]  # left, top, right, bottom, whole pixels
+# Left, top, right and bottom, in whole pixels; right and bottom are exclusive.
+Box = tuple[int, int, int, int]
 
 
 def moved(matrix: FloatArray, corner: tuple[float, float] | FloatArray) -> FloatArray:
-    """The map for an array whose pixel (0, 0) lies at `corner` of the picture."""
+    """The map (2, 3) for an array whose pixel (0, 0) is the picture's pixel `corner` (x, y)."""
     shifted = matrix.copy()
     shifted[:, 2] += matrix[:, :2] @ np.asarray(corner, np.float32)
     return shifted
 
 
 def apply(matrix: FloatArray, points: FloatArray) -> FloatArray:
-    """Points (N, 2 or more) of the picture under the map, (N, 2)."""
+    """Map points (N, 2 or more) in pixels of the picture; returns (N, 2) float32 in pixels of the crop."""
     return np.asarray(points[:, :2] @ matrix[:, :2].T + matrix[:, 2], np.float32)
 
 
 def cut(image: Image, matrix: FloatArray, size: tuple[int, int]) -> Image:
-    """What a map shows of a picture, (height, width, 3) for `size` (width, height).
+    """Resample a picture under a map.
 
-    Its edge is repeated outside; averaged first where the picture is much larger.
+    The picture's edge is repeated outside. Areas are averaged first where the crop is much smaller than the picture.
+
+    Args:
+        image: (H, W, 3) uint8.
+        matrix: (2, 3), from the picture's pixels to the crop's.
+        size: Width and height of the crop, in pixels.
+
+    Returns:
+        (height, width, 3) uint8.
     """
     scale = float(np.hypot(*matrix[:, 0]))
     box = shown_box(matrix, size, image.shape) if scale <= LARGE else None
     if box is not None:
         image, matrix = _averaged(image, matrix, scale, box)
-    shown = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(shown, np.uint8)
+    crop = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(crop, np.uint8)
 
 
 def _averaged(image: Image, matrix: FloatArray, scale: float, box: Box) -> tuple[Image, FloatArray]:
-    """The box of a picture shrunk by about `scale`, and the map from there."""
+    """Shrink the box of a picture by about `scale`; returns the small picture and the map from its pixels."""
     left, top, right, bottom = box
     part = image[top:bottom, left:right]
     size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
-    small = cv2.resize(
-        part, size, interpolation=cv2.INTER_AREA
-    )  # by size: cv2 keeps given factors as they are
+    # cv2 rounds the size but keeps given factors: only the size fixes the ratio
+    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
     ratio = np.array([part.shape[1] / size[0], part.shape[0] / size[1]], np.float32)
     inner = moved(matrix, (left, top))
     # pixel centres: x_part = (x_small + 0.5) * ratio - 0.5
@@ -54,15 +67,33 @@ def _averaged(image: Image, matrix: FloatArray, scale: float, box: Box) -> tuple
 
 
 def shown_box(matrix: FloatArray, size: tuple[int, int], shape: tuple[int, ...]) -> Box | None:
-    """Whole-pixel box of a picture that a map shows in `size` (width, height); None if nothing of it is there."""
+    """Find the box of a picture that a crop shows.
+
+    Args:
+        matrix: (2, 3), from the picture's pixels to the crop's.
+        size: Width and height of the crop, in pixels.
+        shape: (H, W, ...) of the picture.
+
+    Returns:
+        The box in whole pixels, clipped to the picture; None where the crop shows nothing of it.
+    """
     width, height = size
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float32)
-    there = apply(np.asarray(cv2.invertAffineTransform(matrix), np.float32), corners)
-    return patch_box(there, 1, shape)
+    in_picture = apply(np.asarray(cv2.invertAffineTransform(matrix), np.float32), corners)
+    return patch_box(in_picture, 1, shape)
 
 
 def patch_box(points: FloatArray, margin: float, shape: tuple[int, ...]) -> Box | None:
-    """Whole-pixel box around points (N, 2), `margin` pixels wider, inside a picture; None if nothing is left."""
+    """Find the whole-pixel box around points, clipped to a picture.
+
+    Args:
+        points: (N, 2), in pixels.
+        margin: Pixels added on each side.
+        shape: (H, W, ...) of the picture.
+
+    Returns:
+        The box; None where fewer than three rows or columns remain.
+    """
     low = np.floor(points.min(0) - margin).astype(int)
     high = np.ceil(points.max(0) + margin).astype(int) + 1
     left, top = max(int(low[0]), 0), max(int(low[1]), 0)

@@ -1,4 +1,4 @@
-"""Media in and out: the only place that knows PyAV and PIL. Everything outside sees RGB and seconds."""
+"""Reads and writes media; only this package knows PyAV and PIL. Everything else sees RGB arrays and seconds."""
 
 from gioconda.media.files import (
     PICTURE_SUFFIXES,
@@ -11,6 +11,7 @@ from gioconda.media.files import (
     temp_beside,
     write_whole,
 )
+from gioconda.media.formats import mime_of
 from gioconda.media.pictures import read_picture, write_picture
 from gioconda.media.sound_in import SoundReader, is_sound, probe_sound, read_sound, write_sound
 from gioconda.media.thumbnails import thumbnail
@@ -28,6 +29,7 @@ __all__ = [
     "check_output",
     "is_sound",
     "is_video",
+    "mime_of",
     "open_writer",
     "output_error",
     "probe",

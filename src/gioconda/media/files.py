@@ -1,4 +1,4 @@
-"""Paths as people give them: checked before any work, written so that only whole files ever appear."""
+"""Paths of inputs and outputs: checked before any work, and written so that only complete files appear."""
 
 from __future__ import annotations
 
@@ -19,49 +19,71 @@ PathLike = str | os.PathLike[str]
 VIDEO_SUFFIXES = (".mp4", ".webm", ".gif")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
+# Bytes of an output's name that its temporary name keeps: file systems allow 255 in all.
+_STEM_BYTES = 120
+# Bytes that are hashed at a time.
+_PIECE_BYTES = 2**20
+
+# Errors of a full disk or quota.
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def check_input(path: PathLike) -> Path:
-    """The path of a regular, readable, non-empty file that is not larger than `Limits.file_bytes`.
+    """Check that a file can be read.
 
-    Raises MissingFileError, InputError (folder, device, empty, no permission) or LimitError.
+    Returns:
+        The path of a regular, readable file that is not empty.
+
+    Raises:
+        MissingFileError: The file does not exist.
+        InputError: It is a folder or a device, is empty, or cannot be read.
+        LimitError: It is larger than `Limits.file_bytes`.
     """
-    given = Path(path)
+    file = Path(path)
     try:
-        status = given.stat()
+        status = file.stat()
         if not stat.S_ISREG(status.st_mode):
-            what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise InputError(f"{given} is {what}; give the path of a picture or video file")
-        with given.open("rb"):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise InputError(f"{file} is {kind}; give the path of a picture or video file")
+        with file.open("rb"):
             pass
     except (FileNotFoundError, NotADirectoryError):
-        raise MissingFileError(f"{given} does not exist; check the spelling of the path") from None
+        raise MissingFileError(f"{file} does not exist; check the spelling of the path") from None
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{given} cannot be read ({reason}); check its permissions") from None
+        raise InputError(f"{file} cannot be read ({reason}); check its permissions") from None
     if status.st_size == 0:
-        raise InputError(f"{given} is empty; copy or download it again")
+        raise InputError(f"{file} is empty; copy or download it again")
     if status.st_size > LIMITS.file_bytes:
         raise LimitError(
-            f"{given} has {status.st_size:,} bytes, the limit is {LIMITS.file_bytes:,}; cut it first"
+            f"{file} has {status.st_size:,} bytes, the limit is {LIMITS.file_bytes:,}; cut it first"
         )
-    return given
+    return file
 
 
 def check_output(path: PathLike, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> Path:
-    """The path of an output that can be written, checked before any long work.
+    """Check that an output can be written, before any long work.
 
-    A file is made beside the target and removed again, because permission bits alone do not tell of
-    read-only disks. What killed jobs left in the folder is swept. Raises InputError for a suffix that is not one of
-    `suffixes`, OutputError otherwise.
+    This creates a file beside the target and removes it again, because permission bits do not show a read-only disk. It
+    also removes what dead processes left in the folder.
+
+    Args:
+        path: The path of the output.
+        suffixes: The suffixes that it may have.
+
+    Returns:
+        The path of the output.
+
+    Raises:
+        InputError: The suffix is not one of `suffixes`.
+        OutputError: The output is a folder, its folder does not exist, or it cannot be written.
     """
     target = Path(path)
     known = tuple(suffixes)
     if target.suffix.lower() not in known:
-        ending = f"ends in {target.suffix!r}" if target.suffix else "has no ending"
+        ending = f"ends in {target.suffix!r}" if target.suffix else "has no suffix"
         raise InputError(f"the output {target} {ending}; choose one of {', '.join(known)}")
     if target.is_dir():
         raise OutputError(f"the output {target} is a folder; give the name of a file")
@@ -78,16 +100,23 @@ def check_output(path: PathLike, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> Pa
 
 
 def temp_beside(target: PathLike) -> Path:
-    """A fresh hidden name in the target's folder and with its suffix, `.{stem}.{owner and random}.part{suffix}`."""
+    """Return a new hidden path beside the target, with its suffix: `.{stem}.{owner}-{random}.part{suffix}`."""
     target = Path(target)
-    stem = target.stem.encode()[:120].decode(errors="ignore")
+    stem = target.stem.encode()[:_STEM_BYTES].decode(errors="ignore")
     return target.with_name(f".{stem}.{owners.tag()}.part{target.suffix}")
 
 
 def publish(temp: PathLike, target: PathLike) -> None:
-    """Move a complete temporary file to its final name at once; an older target is replaced.
+    """Move a complete temporary file to its final name at once, replacing an older file.
 
-    The bytes are on the disk before the name is. Raises OutputError, and then removes `temp`.
+    The bytes are on the disk before the name is.
+
+    Args:
+        temp: The temporary file; it is removed if the move fails.
+        target: The final path.
+
+    Raises:
+        OutputError: The file cannot be moved.
     """
     temp, target = Path(temp), Path(target)
     try:
@@ -97,7 +126,8 @@ def publish(temp: PathLike, target: PathLike) -> None:
     except OSError as error:
         remove(temp)
         raise output_error(error, target) from None
-    with contextlib.suppress(OSError, AttributeError):  # folders cannot be synced everywhere
+    # Not every system can sync folders.
+    with contextlib.suppress(OSError, AttributeError):
         folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
@@ -106,7 +136,7 @@ def publish(temp: PathLike, target: PathLike) -> None:
 
 
 def write_whole(target: PathLike, content: bytes) -> None:
-    """Write a file beside its target, then give it its name; OutputError, and no part of it, where that fails."""
+    """Write a file completely or not at all; OutputError if that fails."""
     target = Path(target)
     temp = temp_beside(target)
     try:
@@ -126,7 +156,7 @@ def remove(path: Path) -> None:
 
 
 def output_error(error: BaseException, target: Path) -> OutputError:
-    """What to tell people about an error of the system or of libav while `target` was written."""
+    """Return the error for people about an error of the system or of libav that occurred while writing `target`."""
     number = getattr(error, "errno", None)
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     if number in _FULL:
@@ -137,9 +167,9 @@ def output_error(error: BaseException, target: Path) -> OutputError:
 
 
 def sha256_file(path: PathLike) -> str:
-    """SHA-256 of a file's bytes as 64 hex digits, read in pieces of 1 MiB."""
+    """Return SHA-256 of a file's bytes as 64 hex digits; errors as `check_input`."""
     digest = hashlib.sha256()
     with check_input(path).open("rb") as file:
-        while piece := file.read(2**20):
+        while piece := file.read(_PIECE_BYTES):
             digest.update(piece)
     return digest.hexdigest()

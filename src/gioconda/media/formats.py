@@ -1,10 +1,11 @@
-"""What libav may open and decode: containers and codecs of cameras, phones and editors, none of games and screens."""
+"""The formats that libav may open and decode: those of cameras, phones and editors, not of games and screens."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-# Playlists (HLS, DASH, concat), scripts and numbered pictures are left out: they would open other files and addresses.
+# Playlists (HLS, DASH, concat), scripts and numbered pictures are excluded, since they open other files and addresses.
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,h264,hevc,m4v,ivf,"
     "nut,dv,mxf,yuv4mpegpipe,mjpeg,obu,rm,wav,w64,mp3,flac,aac,aiff,caf,amr,ac3"
@@ -27,6 +28,16 @@ _KNOWN = frozenset(DECODERS.split(","))
 
 
 def decodable(stream: Any) -> bool:
-    """Whether a container's stream may be decoded; PyAV gives those without a decoder no context."""
+    """Return whether a stream of a PyAV container may be decoded; a stream without a decoder has no context."""
     context = stream.codec_context
     return context is not None and context.codec.name in _KNOWN
+
+
+def mime_of(path: Path) -> str:
+    """Return the MIME type of a file by its suffix."""
+    kinds = {".mp4": "video/mp4", ".mov": "video/quicktime", ".webm": "video/webm"}
+    kinds |= {".mkv": "video/x-matroska", ".gif": "image/gif"}
+    kinds |= {".wav": "audio/wav", ".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".aac": "audio/aac"}
+    kinds |= {".flac": "audio/flac", ".ogg": "audio/ogg", ".opus": "audio/ogg"}
+    kinds |= {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
+    return kinds.get(path.suffix.lower(), "application/octet-stream")

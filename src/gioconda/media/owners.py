@@ -1,100 +1,111 @@
-"""Whose a temporary file is, told by its name, so that those of dead jobs can be swept and no others."""
+"""Temporary files by owner: a process holds a lock while it lives, and the files of dead processes are removed."""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-import hashlib
 import os
 import platform
 import re
 import secrets
+import sys
 import time
 from functools import lru_cache
 from pathlib import Path
+from typing import IO
 
-# .{stem}.{machine}{boot}-{process}-{its start}-{random}.part{suffix}; signing puts a name of its own around it
-_OURS = re.compile(
-    r"\.{1,2}.*\.([0-9a-f]{8})([0-9a-f]{8})-([0-9a-f]+)-([0-9a-f]+)-[0-9a-f]{12}\.part"
-    r"(?:-\w+\.c2pa\.tmp|\.\w{1,12})"
-)
-_DAY = 24 * 3600.0
+import platformdirs
+
+# `.{stem}.{owner}-{random}.part{suffix}`; signing puts a prefix and a suffix of its own around it.
+_NAME = re.compile(r"\.{1,2}.*\.([0-9a-f]{16})-[0-9a-f]{12}\.part(?:-\w+\.c2pa\.tmp|\.\w{1,12})")
+# The owner of files whose process cannot hold a lock. No lock file has this name, so these files stay.
+_NOBODY = "0" * 16
+# Seconds for which the lock file of a killed process is kept, since folders with its files may be opened that late.
+_KEPT_SECONDS = 30 * 24 * 3600.0
 
 
 def tag() -> str:
-    """Machine and process that make a file, and something random, for its name."""
-    process = os.getpid()
-    return f"{_machine()}{_boot()}-{process:x}-{_started(process) or 0:x}-{secrets.token_hex(6)}"
+    """Return the part of a temporary file's name that says who owns it: this process, and a random number."""
+    return f"{_owner()}-{secrets.token_hex(6)}"
 
 
 def sweep(folder: Path) -> int:
-    """Remove the temporary files in `folder` of jobs that were killed, and tell how many there were.
+    """Remove the temporary files in `folder` whose process has died, and return how many they were.
 
-    Only files named by `tag` on this machine go: if their process is no more, or if they are older than a day and
-    the machine was started anew since. What cannot be told, or removed, stays.
+    Only names made by `tag` count. Files of living processes, of other machines and of other users stay, and so does
+    what cannot be removed.
     """
-    swept = 0
-    if os.name != "posix":  # elsewhere one cannot ask after a process without a risk to it
-        return swept
+    removed = 0
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            found = _OURS.fullmatch(entry.name) if entry.name.startswith(".") else None
+            name = _NAME.fullmatch(entry.name) if entry.name.startswith(".") else None
             with contextlib.suppress(OSError):
-                if found and entry.is_file(follow_symlinks=False) and _dead(found, entry):
+                if name and entry.is_file(follow_symlinks=False) and _is_free(_lock_path(name[1])):
                     Path(entry).unlink()
-                    swept += 1
-    return swept
+                    removed += 1
+    return removed
 
 
-def _dead(name: re.Match[str], entry: os.DirEntry[str]) -> bool:
-    machine, boot, process, started = name.groups()
-    if machine != _machine():
-        return False
-    if boot != _boot():
-        return time.time() - entry.stat(follow_symlinks=False).st_mtime > _DAY
-    return not _lives(int(process, 16), int(started, 16))
-
-
-def _lives(process: int, started: int) -> bool:
-    """Whether a process of this machine is still there, and no other one by the same number."""
+@lru_cache(maxsize=1)
+def _owner() -> str:
+    """This process's name as an owner; it holds the lock of that name until it ends."""
+    # The number tells people, and tools, which process it is; the rest keeps later processes of that number apart.
+    owner = f"{os.getpid():08x}{secrets.token_hex(4)}"
+    path = _lock_path(owner)
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):  # another user's, perhaps
-        return True
-    now = _started(process)
-    return now != -1 and (not started or now is None or now == started)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_old_locks(path.parent)
+        lock = path.open("xb")
+        _try_lock(lock)
+    except OSError:
+        return _NOBODY
+    atexit.register(_release, lock, path, os.getpid())
+    return owner
 
 
-def _started(process: int) -> int | None:
-    """When a process began, in ticks of the kernel since the machine's start; -1 for one that only waits to be
-    buried, None where that is not told.
+def _release(lock: IO[bytes], path: Path, process: int) -> None:
+    """Remove the lock file at the end of the process that made it, not at the end of its forks."""
+    if os.getpid() == process:
+        lock.close()
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _lock_path(owner: str) -> Path:
+    """The path of an owner's lock file, in a folder for each machine: locks on a shared home need not reach others."""
+    home = os.environ.get("GIOCONDA_HOME") or platformdirs.user_data_dir("gioconda")
+    return Path(home) / "locks" / re.sub(r"\W", "_", platform.node()) / f"{owner}.lock"
+
+
+def _is_free(path: Path) -> bool:
+    """Whether a lock file is there and no process holds it."""
+    with contextlib.suppress(OSError), path.open("rb+") as lock:
+        return _try_lock(lock)
+    return False
+
+
+def _try_lock(lock: IO[bytes]) -> bool:
+    """Lock an open file until it is closed, without waiting; False while another process holds it.
+
+    Raises OSError where the file system has no locks.
     """
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        told = Path(f"/proc/{process}/stat").read_bytes()
-        state, *rest = told[told.rindex(b")") + 2 :].split()
-        return -1 if state in (b"Z", b"X") else int(rest[18])
-    return None
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
-@lru_cache(maxsize=1)
-def _machine() -> str:
-    """Of this machine, and of the container in which numbers of processes count."""
-    told = [platform.node()]
-    with contextlib.suppress(OSError):
-        told.append(str(Path("/proc/self/ns/pid").readlink()))
-    with contextlib.suppress(OSError):
-        told.append(Path("/etc/machine-id").read_text(encoding="ascii", errors="replace").strip())
-    return _short(" ".join(told))
-
-
-@lru_cache(maxsize=1)
-def _boot() -> str:
-    """Of the machine's last start; the same for ever where that is not told."""
-    with contextlib.suppress(OSError):
-        return _short(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
-    return _short("")
-
-
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+def _remove_old_locks(folder: Path) -> None:
+    """Remove lock files that killed processes left long ago."""
+    for path in folder.glob("*.lock"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _KEPT_SECONDS and _is_free(path):
+                path.unlink()

@@ -1,4 +1,4 @@
-"""Pictures in and out: every kind of still becomes upright RGB uint8."""
+"""Reads and writes pictures; every kind of still becomes upright RGB uint8."""
 
 from __future__ import annotations
 
@@ -23,23 +23,37 @@ from gioconda.limits import LIMITS
 from gioconda.media.files import PICTURE_SUFFIXES, PathLike, check_input, output_error, sha256_file
 from gioconda.types import Image
 
-# Only plain pictures: PIL also knows formats that call other programs or hold film.
+# PIL also knows formats that call other programs or hold video; they are excluded.
 PIL.Image.init()
 _KNOWN = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
 _FORMATS = tuple(name for name in _KNOWN if name in PIL.Image.OPEN)
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
+# Bytes of a WebP's header up to the size of its canvas.
+_WEBP_HEADER_BYTES = 30
+# Levels of 16 bits in one of 8 bits, and the highest level of 16 bits.
+_LEVELS_16_TO_8 = 257.0
+_MOST_16_BITS = 65535.0
+# Milliseconds up to which a frame's duration counts as missing, and the duration that such a frame gets.
+_INSTANT_MS = 10
+_DEFAULT_MS = 100.0
+# zlib's level for PNG: higher ones take longer and save little. Quality of JPEG and WebP, of 100.
+_PNG_LEVEL = 4
+_QUALITY = 95
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
-# Without a handler of somebody's, Python would write PIL's remarks on the terminal.
+# Without a handler, Python would print PIL's warnings on the terminal.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
-# libtiff tells what it dislikes on the terminal itself, unless it is given no place for it.
+# Without this, libtiff prints its warnings on the terminal itself.
 with contextlib.suppress(OSError, AttributeError):
     _libtiff = ctypes.CDLL(PIL._imaging.__file__)
     _libtiff.TIFFSetErrorHandler(None)
     _libtiff.TIFFSetWarningHandler(None)
 
-Turn = tuple[bool, bool, bool]  # transpose, then flip up-down, then flip left-right
+Turn = tuple[bool, bool, bool]
+"""Whether to transpose, then to flip up-down, then to flip left-right."""
 UPRIGHT: Turn = (False, False, False)
+# The tag of EXIF's orientation, and the turn for each of its values.
+_ORIENTATION_TAG = 0x0112
 _EXIF: dict[int, Turn] = {
     2: (False, False, True),
     3: (False, True, True),
@@ -52,7 +66,7 @@ _EXIF: dict[int, Turn] = {
 
 
 def turn(image: Image, how: Turn) -> Image:
-    """The (H, W, 3) picture transposed and flipped as `how` tells."""
+    """Transpose and flip a picture (H, W, 3) uint8."""
     transpose, up_down, left_right = how
     if transpose:
         image = np.asarray(cv2.transpose(image), np.uint8)
@@ -63,37 +77,50 @@ def turn(image: Image, how: Turn) -> Image:
 
 
 def read_picture(path: PathLike) -> tuple[Image, str]:
-    """A still as upright RGB (H, W, 3) uint8, and the SHA-256 of the file in hex.
+    """Read a still picture, upright and in sRGB, over white where it is transparent.
 
-    EXIF orientation and colour profile are applied, alpha is laid over white, 16 bits become 8. The
-    size is checked in the header. Raises MissingFileError, InputError or LimitError.
+    Returns:
+        The picture (H, W, 3) uint8 RGB, and the SHA-256 of the file in hex.
+
+    Raises:
+        MissingFileError: The file does not exist.
+        InputError: The file is not a picture, or is damaged.
+        LimitError: The picture has too many pixels; the header is checked before decoding.
     """
     file = check_input(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with open_picture(file) as picture:
-                picture.load()  # TIFF is turned already by this, and then asks for no turn
+                # Loading turns a TIFF, whose EXIF then asks for no turn.
+                picture.load()
                 image = turn(_rgb(picture), _orientation(picture))
     except InputError:
         raise
-    except Exception as error:  # decoders may raise anything on damaged bytes
-        raise InputError(f"{file} is damaged or cut short ({error}); copy or export it again") from None
+    # Decoders may raise anything on damaged bytes.
+    except Exception as error:
+        raise InputError(f"{file} is damaged or incomplete ({error}); copy or export it again") from None
     return np.ascontiguousarray(image), sha256_file(file)
 
 
 def open_picture(file: Path) -> PIL.Image.Image:
-    """A PIL picture whose header alone was read and whose size is allowed; InputError or LimitError."""
+    """Open a PIL picture by reading only its header.
+
+    Raises:
+        InputError: The file is not a picture.
+        LimitError: The picture has too many pixels.
+    """
     with file.open("rb") as stream:
-        _check_webp(file, stream.read(30))
+        _check_webp(file, stream.read(_WEBP_HEADER_BYTES))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
             picture = PIL.Image.open(file, formats=_FORMATS)
     except PIL.Image.DecompressionBombError as error:
-        found = re.search(r"\d+", str(error))
-        raise _too_large(file, f"{int(found.group()):,} pixels" if found else "too many pixels") from None
-    except Exception:  # an unknown format, or a header that is damaged
+        number = re.search(r"\d+", str(error))
+        raise _too_large(file, f"{int(number.group()):,} pixels" if number else "too many pixels") from None
+    # An unknown format, or a damaged header.
+    except Exception:
         raise InputError(_not_a_picture(file)) from None
     width, height = picture.size
     if width * height > LIMITS.picture_pixels:
@@ -103,8 +130,8 @@ def open_picture(file: Path) -> PIL.Image.Image:
 
 
 def _check_webp(file: Path, head: bytes) -> None:
-    """LimitError for a WebP canvas that is too large: PIL makes room for it while it opens the file."""
-    if head[:4] != b"RIFF" or head[8:16] != b"WEBPVP8X" or len(head) < 30:
+    """Raise LimitError for a WebP canvas that is too large; PIL allocates it while opening the file."""
+    if head[:4] != b"RIFF" or head[8:16] != b"WEBPVP8X" or len(head) < _WEBP_HEADER_BYTES:
         return
     width = int.from_bytes(head[24:27], "little") + 1
     height = int.from_bytes(head[27:30], "little") + 1
@@ -113,33 +140,38 @@ def _check_webp(file: Path, head: bytes) -> None:
 
 
 def _too_large(file: Path, size: str) -> LimitError:
+    """The error for a picture with too many pixels."""
     return LimitError(f"{file} has {size}, the limit is {LIMITS.picture_pixels:,}; shrink it first")
 
 
 def _not_a_picture(file: Path) -> str:
+    """The message for a file that PIL cannot open."""
     with file.open("rb") as stream:
         head = stream.read(12)
     if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
-        return f"{file} is a HEIC picture, which cannot be read here; save it as JPEG or PNG"
+        return f"{file} is a HEIC picture, which gioconda cannot read; save it as JPEG or PNG"
     return f"{file} is not a picture that can be read; use PNG, JPEG, WebP, TIFF, BMP or AVIF"
 
 
 def _orientation(picture: PIL.Image.Image) -> Turn:
-    """The turn that EXIF asks for; damaged EXIF asks for none."""
+    """The turn that EXIF asks for; none if EXIF is damaged."""
     try:
-        return _EXIF.get(int(picture.getexif().get(0x0112, 1)), UPRIGHT)
-    except Exception:  # the picture itself may still be sound
+        return _EXIF.get(int(picture.getexif().get(_ORIENTATION_TAG, 1)), UPRIGHT)
+    # The picture itself may still be readable.
+    except Exception:
         return UPRIGHT
 
 
 def _rgb(picture: PIL.Image.Image) -> Image:
-    """A decoded PIL picture of any mode as RGB uint8."""
+    """Convert a decoded PIL picture of any mode to (H, W, 3) uint8 RGB."""
     if picture.mode.startswith("I;16"):
-        return _grey(np.asarray(picture).astype(np.float32) / 257.0)
+        return _grey(np.asarray(picture).astype(np.float32) / _LEVELS_16_TO_8)
     if picture.mode in ("I", "F"):
         values = np.nan_to_num(np.asarray(picture).astype(np.float32))
         top = float(values.max(initial=0.0))
-        unit = 1.0 if picture.mode == "F" and top <= 1.0 else 255.0 if top <= 255.0 else max(top, 65535.0)
+        unit = (
+            1.0 if picture.mode == "F" and top <= 1.0 else 255.0 if top <= 255.0 else max(top, _MOST_16_BITS)
+        )
         return _grey(values * (255.0 / unit))
     if picture.has_transparency_data:
         above = picture.convert("RGBA")
@@ -151,12 +183,13 @@ def _rgb(picture: PIL.Image.Image) -> Image:
 
 
 def _grey(values: Any) -> Image:
+    """Grey levels (H, W) in 0..255 as (H, W, 3) uint8 RGB."""
     grey = np.clip(np.rint(values), 0, 255).astype(np.uint8)
     return np.repeat(grey[:, :, None], 3, axis=2)
 
 
 def _srgb(picture: PIL.Image.Image) -> PIL.Image.Image:
-    """The picture's own colour profile applied; one that is damaged is passed over."""
+    """Convert a picture by its colour profile to sRGB; a damaged profile is ignored."""
     profile = picture.info.get("icc_profile")
     if not profile or picture.mode not in ("RGB", "CMYK"):
         return picture
@@ -164,16 +197,16 @@ def _srgb(picture: PIL.Image.Image) -> PIL.Image.Image:
         source = PIL.ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if picture.mode == "RGB" and "sRGB" in PIL.ImageCms.getProfileDescription(source):
             return picture
-        made = PIL.ImageCms.profileToProfile(
+        converted = PIL.ImageCms.profileToProfile(
             picture, source, PIL.ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
     except (PIL.ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return picture
-    return made or picture
+    return converted or picture
 
 
 def is_animation(file: Path) -> bool | None:
-    """True for a picture file that moves, False for a still, None for what PIL does not know."""
+    """Return True for an animated picture, False for a still, None for a file that PIL cannot read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -181,37 +214,56 @@ def is_animation(file: Path) -> bool | None:
                 return picture.format in _ANIMATED and int(getattr(picture, "n_frames", 1)) > 1
     except LimitError:
         return False
-    except Exception:  # unknown, or damaged: whoever reads it says so
+    # Unknown or damaged; the function that reads the file says so.
+    except Exception:
         return None
 
 
 def animation_frames(file: Path) -> Iterator[tuple[Image, float]]:
-    """Pictures and times in seconds of an animated GIF, WebP, PNG or AVIF; raises what PIL raises."""
+    """Read the frames of an animated GIF, WebP, PNG or AVIF.
+
+    Yields:
+        Each frame (H, W, 3) uint8 RGB, and its time in seconds from 0.
+
+    Raises:
+        LimitError: A frame has too many pixels.
+        Exception: Whatever PIL raises on damaged bytes.
+    """
     time = 0.0
     with open_picture(file) as picture:
         for index in range(int(getattr(picture, "n_frames", 1))):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 picture.seek(index)
-                # a GIF's frames may outgrow the first
+                # The frames of a GIF may be larger than its first.
                 if picture.width * picture.height > LIMITS.video_pixels:
-                    raise LimitError(f"{file}: frame {index} is too large; shrink it first")
+                    raise LimitError(f"{file}: frame {index} has too many pixels; shrink the animation first")
                 picture.load()
                 image = _rgb(picture)
             yield np.ascontiguousarray(image), time
-            # Browsers too show frames that ask for no time for a tenth of a second.
+            # Like browsers, show frames without a duration for a tenth of a second.
             milliseconds = float(picture.info.get("duration") or 0)
-            time += (milliseconds if milliseconds > 10 else 100.0) / 1000.0
+            time += (milliseconds if milliseconds > _INSTANT_MS else _DEFAULT_MS) / 1000.0
 
 
 def write_picture(path: PathLike, image: Image, *, final: PathLike | None = None) -> None:
-    """Write RGB (H, W, 3) uint8 as PNG, JPEG or WebP by the suffix of `path`; raises OutputError.
+    """Write a picture as PNG, JPEG or WebP, by the suffix of `path`.
 
-    Nothing is made atomic here: give the name of `temp_beside`, then `publish` it. final: the name that
-    errors tell, where `path` is a temporary one.
+    The file appears piece by piece: give a path of `temp_beside`, then `publish` it.
+
+    Args:
+        path: The file to write.
+        image: The picture (H, W, 3) uint8 RGB.
+        final: The path that errors name, if `path` is a temporary one.
+
+    Raises:
+        InputError: The suffix is not that of a picture.
+        OutputError: The file cannot be written.
     """
     target = Path(path)
-    options: dict[str, Any] = {".png": {"compress_level": 4}}.get(target.suffix.lower(), {"quality": 95})
+    options: dict[str, Any] = {".png": {"compress_level": _PNG_LEVEL}}.get(
+        target.suffix.lower(), {"quality": _QUALITY}
+    )
     if target.suffix.lower() in (".jpg", ".jpeg"):
         options["subsampling"] = 0
     if target.suffix.lower() not in PICTURE_SUFFIXES:

@@ -1,4 +1,4 @@
-"""The driver's sound, as packets for a new file: from the picture's zero to its end."""
+"""The driver's sound as packets for a new file, from the first frame to the last."""
 
 from __future__ import annotations
 
@@ -21,21 +21,39 @@ from av.packet import Packet
 from gioconda.media.formats import decodable
 from gioconda.media.pictures import is_animation
 from gioconda.media.video_in import VideoReader, open_input, picture_stream
+from gioconda.media.voice_track import VoiceTrack, finite, voice_track
 
-_COPIED = ("aac", "mp3")  # what every player of mp4 knows
+# Codecs that go into mp4 unchanged, because every player of mp4 knows them.
+_COPIED = ("aac", "mp3")
+# Samples per second and bits per second of sound that is encoded, and samples in a block of it.
 _RATE = 48000
+_BIT_RATE = 128_000
+_BLOCK = 1024
+# Seconds by which a packet may begin before the first frame: rounding of the clocks.
+_EARLY = 0.0005
+# Share of a second up to which a hole in the sound counts as jitter of the clocks.
+_JITTER = 20
 _ERRORS = (av.error.FFmpegError, ValueError, RuntimeError, OSError)
 
 Timed = tuple[float, "Packet[AudioStream]"]
+"""A packet and its time in seconds."""
 Warn = Callable[[str], None]
+"""Called with a sentence for people."""
 
 
 def open_sound(source: Path, out: OutputContainer, end: float, warn: Warn) -> Iterator[Timed]:
-    """Add `source`'s sound to `out` (mp4 or webm) and return its packets with their times in seconds.
+    """Add the sound of a file to a video.
 
-    Time 0 is the first frame of `source`; packets end at `end` seconds. AAC and MP3 go into mp4 as they
-    are, anything else is encoded anew. A source without sound gives none; damage is told to `warn`,
-    once, and ends the sound, never the job.
+    AAC and MP3 go into mp4 unchanged; other codecs are encoded again. Damage ends the sound, but not the job.
+
+    Args:
+        source: The file with the sound.
+        out: The video, mp4 or webm.
+        end: Where the sound ends, in seconds.
+        warn: Called once about damage.
+
+    Returns:
+        The packets with their times in seconds from the first frame of `source`; none if it has no sound.
     """
     if is_animation(source) is not None:
         return iter(())
@@ -44,29 +62,37 @@ def open_sound(source: Path, out: OutputContainer, end: float, warn: Warn) -> It
         if not container.streams.audio:
             container.close()
             return iter(())
-        track = container.streams.audio[0]
+        # A lone track is used whatever is on it, so nothing is listened to.
+        voice = voice_track(source) if len(container.streams.audio) > 1 else VoiceTrack()
+        if voice.index:
+            warn(voice.notes[0])
+        track = container.streams.audio[voice.index]
         if not decodable(track):
             container.close()
-            raise ValueError("no decoder for it")
+            raise ValueError("gioconda has no decoder for it")
         zero = first_picture(source, container)
-        if out.format.name == "mp4" and track.codec_context.codec.canonical_name in _COPIED and _fits(track):
-            stream = out.add_stream_from_template(track)
-            packets = _copied(container, track, stream, zero, end)
-        else:
-            name = "aac" if out.format.name == "mp4" else "libopus"
-            layout = "mono" if track.codec_context.channels == 1 else "stereo"
-            made = out.add_stream(name, rate=_RATE, layout=layout)
-            assert isinstance(made, AudioStream)
-            made.bit_rate = 128_000
-            packets = _encoded(container, track, made, zero, end)
-        return _guarded(source, container, packets, warn)
+        return _guarded(source, container, _packets(container, track, out, zero, end), warn)
     except _ERRORS as error:
         warn(f"the sound of {source} cannot be read ({error}); the video is written without it")
         return iter(())
 
 
+def _packets(
+    container: InputContainer, track: AudioStream, out: OutputContainer, zero: float, end: float
+) -> Iterator[Timed]:
+    """A track's packets for a video, as they are where every player knows them, else encoded again."""
+    if out.format.name == "mp4" and track.codec_context.codec.canonical_name in _COPIED and _fits(track):
+        return _copied(container, track, out.add_stream_from_template(track), zero, end)
+    name = "aac" if out.format.name == "mp4" else "libopus"
+    layout = "mono" if track.codec_context.channels == 1 else "stereo"
+    encoder = out.add_stream(name, rate=_RATE, layout=layout)
+    assert isinstance(encoder, AudioStream)
+    encoder.bit_rate = _BIT_RATE
+    return _encoded(container, track, encoder, zero, end)
+
+
 def first_picture(source: Path, container: InputContainer) -> float:
-    """The first picture's time in the file in seconds; 0 for a file of sound alone."""
+    """Return the time of the first frame in the file in seconds; 0 for a file with sound only."""
     if picture_stream(container) is None:
         return 0.0
     with VideoReader(source) as reader:
@@ -74,7 +100,7 @@ def first_picture(source: Path, container: InputContainer) -> float:
 
 
 def _fits(track: AudioStream) -> bool:
-    """Whether an mp4 header can hold the track as it is; tried in memory, so that no real file fails."""
+    """Whether an mp4 can store the track unchanged, which is tried in memory."""
     if track.codec_context.codec.canonical_name == "aac" and not track.codec_context.extradata:
         return False
     try:
@@ -89,6 +115,7 @@ def _fits(track: AudioStream) -> bool:
 def _guarded(
     source: Path, container: InputContainer, packets: Iterator[Timed], warn: Warn
 ) -> Iterator[Timed]:
+    """Packets until the first damage, which ends them with a warning."""
     try:
         yield from packets
     except _ERRORS as error:
@@ -101,6 +128,7 @@ def _guarded(
 def _copied(
     container: InputContainer, track: AudioStream, stream: AudioStream, zero: float, end: float
 ) -> Iterator[Timed]:
+    """Packets of the track, unchanged but for their times."""
     last = -1
     for packet in container.demux(track):
         if packet.pts is None or not packet.size:
@@ -108,8 +136,8 @@ def _copied(
         time = float(packet.pts * packet.time_base) - zero
         if time >= end:
             break
-        # Whole packets only: one that straddles zero would push the picture back by its own length.
-        if time < -0.0005:
+        # A packet that begins before the first frame would delay the picture by its own length.
+        if time < -_EARLY:
             continue
         packet.pts = packet.dts = max(round(time / packet.time_base), 0)
         if packet.pts <= last:
@@ -122,9 +150,10 @@ def _copied(
 def _encoded(
     container: InputContainer, track: AudioStream, stream: AudioStream, zero: float, end: float
 ) -> Iterator[Timed]:
-    done, size = 0, 1024
-    heard = samples(_decoded(container, track), str(stream.layout.name), _RATE, zero, end)
-    for block in _blocks(heard, size):
+    """Packets of the track, decoded and encoded again."""
+    done = 0
+    pieces = samples(_decoded(container, track), str(stream.layout.name), _RATE, zero, end)
+    for block in _blocks(pieces, _BLOCK):
         frame = AudioFrame.from_ndarray(block, format="fltp", layout=str(stream.layout.name))
         frame.sample_rate = _RATE
         frame.time_base = Fraction(1, _RATE)
@@ -137,7 +166,7 @@ def _encoded(
 
 
 def _blocks(pieces: Iterator[npt.NDArray[np.float32]], size: int) -> Iterator[npt.NDArray[np.float32]]:
-    """The same samples in blocks of `size`, the last one shorter."""
+    """The same samples (channels, n) in blocks of `size` samples; the last block is shorter."""
     rest: npt.NDArray[np.float32] | None = None
     for piece in pieces:
         rest = piece if rest is None else np.concatenate([rest, piece], axis=1)
@@ -151,18 +180,30 @@ def _blocks(pieces: Iterator[npt.NDArray[np.float32]], size: int) -> Iterator[np
 def samples(
     decoded: Iterable[tuple[float, AudioFrame]], layout: str, rate: int, zero: float, end: float
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Samples (channels, n) float32 at `rate` Hz without a gap, `end` seconds from `zero` on; silence fills holes."""
+    """Resample decoded sound and fill its holes with silence.
+
+    Args:
+        decoded: Times in seconds, and frames of sound.
+        layout: The channels of the result: "mono" or "stereo".
+        rate: Samples per second of the result.
+        zero: The time in seconds at which the result begins.
+        end: Seconds of the result, at most.
+
+    Yields:
+        Samples (channels, n) float32, without gaps.
+    """
     resampler = AudioResampler("fltp", layout, rate)
     done, last = 0, round(end * rate)
     for time, frame in decoded:
-        parts = [np.asarray(part.to_ndarray(), np.float32) for part in resampler.resample(frame)]
+        parts = [np.asarray(part.to_ndarray(), np.float32) for part in resampler.resample(finite(frame))]
         if not parts:
             continue
-        piece = np.concatenate(parts, axis=1)
+        piece = np.clip(np.concatenate(parts, axis=1), -1, 1)
         hole = round((time - zero) * rate) - done
-        if hole > rate // 20 or (done == 0 and hole > 0):
+        if hole > rate // _JITTER or (done == 0 and hole > 0):
             hole = min(hole, last - done)
-            for at in range(0, hole, rate):  # in seconds, for a damaged time may lie hours ahead
+            # Second by second, since a damaged time may be hours ahead.
+            for at in range(0, hole, rate):
                 yield np.zeros((piece.shape[0], min(rate, hole - at)), np.float32)
             done += hole
         elif done == 0 and hole < 0:
@@ -175,7 +216,7 @@ def samples(
 
 
 def _decoded(container: InputContainer, track: AudioStream) -> Iterator[tuple[float, AudioFrame]]:
-    """Decoded frames and their times in seconds; packets that cannot be decoded are skipped."""
+    """Decoded frames and their times in seconds, without packets that cannot be decoded."""
     time = 0.0
     for packet in container.demux(track):
         try:

@@ -1,4 +1,4 @@
-"""Small pictures of what went in, for the manifest."""
+"""Small pictures of the inputs, for the manifest."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import PIL.Image
 
 from gioconda.types import Image
 
-SIDE = 160  # pixels of the longer side
+# Longer side in pixels, and quality of the JPEG, of 100.
+SIDE = 160
+_QUALITY = 80
 
 
 def thumbnail(image: Image) -> bytes:
-    """A small JPEG file of a picture (H, W, 3) uint8 RGB, of at most SIDE pixels."""
+    """Return the bytes of a JPEG of a picture (H, W, 3) uint8 RGB, with sides of at most SIDE pixels."""
     small = PIL.Image.fromarray(image)
     small.thumbnail((SIDE, SIDE))
     file = io.BytesIO()
-    small.convert("RGB").save(file, "JPEG", quality=80)
+    small.convert("RGB").save(file, "JPEG", quality=_QUALITY)
     return file.getvalue()

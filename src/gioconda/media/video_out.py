@@ -1,4 +1,4 @@
-"""Videos out: one frame after the other into a hidden file, in a thread of its own."""
+"""Writes videos frame by frame into a hidden file; a thread encodes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,18 @@ from gioconda.media.files import PathLike, check_input, check_output, output_err
 from gioconda.media.gif import GifEncoder, check_gif
 from gioconda.types import Image
 
-_AHEAD = 8  # frames that may wait for the encoder
+# Frames that may wait for the encoder.
+_AHEAD = 8
+# Seconds between checks for errors and for the end while a thread waits.
+_CHECK_SECONDS = 0.2
+# Most seconds for which the last frame is shown, and seconds of the only frame of a video without a rate.
+_MOST_LAST = 10.0
+_ONLY_FRAME = 0.04
 
 
 class _Encoder(Protocol):
+    """What encodes frames: `StreamEncoder` or `GifEncoder`."""
+
     def prepare(self, image: Image) -> Image: ...
     def add(self, image: Image, time: float) -> None: ...
     def finish(self) -> None: ...
@@ -36,13 +44,21 @@ def open_writer(
     audio_from: PathLike | None = None,
     fps_hint: float | None = None,
 ) -> VideoWriter:
-    """A writer for `path`: H.264 and AAC in .mp4, VP9 and Opus in .webm, or a silent .gif.
+    """Prepare to write a video: H.264 and AAC in .mp4, VP9 and Opus in .webm, or a silent .gif.
 
-    size: (width, height) of the pictures; mp4 and webm need even sides, so that the last column or row
-    is repeated once where a side is odd. times: seconds of all frames, increasing; the first is 0 in
-    the file. audio_from: a file whose sound is kept, from its first picture on. fps_hint: rate that
-    tells how long the picture of a one-frame video lasts.
-    Raises InputError, LimitError or OutputError before any work.
+    Args:
+        path: The output; its suffix decides the format.
+        size: Width and height of the frames in pixels. In mp4 and webm, the last column or row of an odd side is
+            repeated, since both need even sides.
+        times: The times of all frames in seconds, increasing; the first is 0 in the file.
+        audio_from: A file whose sound is kept, from its first frame on.
+        fps_hint: Frames per second; decides how long the only frame of a video is shown.
+
+    Raises:
+        InputError: The suffix is not that of a video, or `audio_from` cannot be read.
+        LimitError: The frames are too large, or there are too many for a GIF.
+        OutputError: The output cannot be written, or there is no frame.
+        ValueError: The times do not increase.
     """
     target = check_output(path)
     if not len(times):
@@ -51,7 +67,7 @@ def open_writer(
         raise ValueError("times must increase")
     if max(size) > LIMITS.output_side:
         raise LimitError(
-            f"the output would be {size[0]}x{size[1]}, the longest side allowed is {LIMITS.output_side}; "
+            f"{target} would have {size[0]}x{size[1]} pixels, the limit of a side is {LIMITS.output_side}; "
             "choose a smaller size"
         )
     if target.suffix.lower() == ".gif":
@@ -61,11 +77,15 @@ def open_writer(
 
 
 class VideoWriter:
-    """Takes frames by `write`, encodes them in its own thread; use it in a with-block.
+    """A context manager that takes frames by `write` and encodes them in a thread.
 
-    temp: the hidden file beside the target, complete and closed once the block ended well (then
-    `publish` it), deleted if the block ended by an exception. size: (width, height) as written.
-    frames: how many were written. warnings: what people should know of, such as sound that was lost.
+    Attributes:
+        target: The output.
+        temp: The hidden file beside the target. It is complete after the context, and then to be published; an error in
+            the context deletes it.
+        size: Width and height in pixels as written.
+        frames: Frames that were written.
+        warnings: Sentences for people, such as about lost sound.
     """
 
     def __init__(
@@ -125,9 +145,15 @@ class VideoWriter:
             self._raise()
 
     def write(self, image: Image, time: float) -> None:
-        """Append one picture, RGB (H, W, 3) uint8 of the size given, shown from `time` seconds on.
+        """Append a copy of one frame.
 
-        The picture is copied. Raises OutputError if the file cannot be written any more.
+        Args:
+            image: The frame (H, W, 3) uint8 RGB, of the writer's size.
+            time: When it is shown, in seconds.
+
+        Raises:
+            OutputError: The file can no longer be written.
+            ValueError: The frame has another size or type.
         """
         shape = (self._given[1], self._given[0], 3)
         if image.shape != shape or image.dtype != np.uint8:
@@ -137,6 +163,7 @@ class VideoWriter:
         self.frames += 1
 
     def _open(self) -> _Encoder:
+        """Open the encoder of the format."""
         if self.target.suffix.lower() == ".gif":
             return GifEncoder(self.temp, self._given, last=self._last, warn=self.warnings.append)
         return StreamEncoder(
@@ -149,15 +176,17 @@ class VideoWriter:
         )
 
     def _put(self, item: tuple[Image, float] | None) -> None:
+        """Queue a frame, or None for the end; raise what the thread has raised."""
         while True:
             self._raise()
             try:
-                self._queue.put(item, timeout=0.2)
+                self._queue.put(item, timeout=_CHECK_SECONDS)
                 return
             except queue.Full:
                 continue
 
     def _raise(self) -> None:
+        """Raise what the thread has raised, for people."""
         error = self._error
         if error is None:
             return
@@ -166,15 +195,16 @@ class VideoWriter:
         raise error
 
     def _next(self) -> tuple[Image, float] | None:
+        """The next frame for the thread; None at the end."""
         while not self._stop.is_set():
             try:
-                return self._queue.get(timeout=0.2)
+                return self._queue.get(timeout=_CHECK_SECONDS)
             except queue.Empty:
                 continue
         return None
 
     def _work(self) -> None:
-        """The thread: encodes until None comes, then completes the file."""
+        """Encode frames until None comes, then complete the file; runs in the thread."""
         assert self._encoder is not None
         try:
             while (item := self._next()) is not None:
@@ -182,16 +212,18 @@ class VideoWriter:
             if not self._stop.is_set():
                 self._encoder.finish()
                 return
-        except BaseException as error:  # handed to the thread that writes
+        # The thread that writes raises it.
+        except BaseException as error:
             self._error = error
         try:
             self._encoder.abort()
-        except Exception:  # what is let go of may be as broken as what went wrong before
+        # The encoder may be too broken to close.
+        except Exception:
             remove(self.temp)
 
 
 def _last_duration(times: Sequence[float], fps_hint: float | None) -> float:
-    """Seconds that the last frame is shown: as long as most others."""
+    """Seconds for which the last frame is shown: as long as most others."""
     if len(times) > 1:
-        return min(float(np.median(np.diff(times))), 10.0)
-    return 1.0 / fps_hint if fps_hint and fps_hint > 0 else 0.04
+        return min(float(np.median(np.diff(times))), _MOST_LAST)
+    return 1.0 / fps_hint if fps_hint and fps_hint > 0 else _ONLY_FRAME

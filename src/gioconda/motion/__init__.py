@@ -1,1 +1,1 @@
-"""Motion of a face apart from whose face it is: made from tracked faces, templates, sliders and files."""
+"""Motion of a face, independent of whose face it is: tracked, authored, read from files, transferred."""

@@ -1,6 +1,8 @@
-"""Sliders -> a motion of one frame."""
+"""Slider values -> a motion that holds one pose."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -9,13 +11,28 @@ from gioconda.motion.expression import coefficients_from_gaze
 from gioconda.motion.pose import rotation_from_euler
 from gioconda.types import ARKIT_INDEX, ARKIT_NAMES, Motion
 
+FRAME_SECONDS = 0.04
+"""Seconds between the two frames: one frame at 25 frames a second."""
+
 
 def still_motion(
-    yaw: float, pitch: float, roll: float, gaze_x: float, gaze_y: float, coefficients: dict[str, float]
+    yaw: float, pitch: float, roll: float, gaze_x: float, gaze_y: float, coefficients: Mapping[str, float]
 ) -> Motion:
-    """One moment: angles in degrees, gaze in -1..1, coefficients by ARKit name in 0..1.
+    """Build the motion of a single pose.
 
-    Two frames, the second at rest, so that the first is told as a change from it.
+    The motion has two frames. The second shows the face at rest and is the reference, so that the first counts as a
+    change from it.
+
+    Args:
+        yaw: Degrees, positive to the viewer's right.
+        pitch: Degrees, positive upwards.
+        roll: Degrees, positive clockwise for the viewer.
+        gaze_x: -1 to 1, positive to the viewer's right.
+        gaze_y: -1 to 1, positive upwards.
+        coefficients: ARKit name -> coefficient, 0 to 1.
+
+    Raises:
+        InputError: A name is unknown, or a coefficient is out of range.
     """
     gaze = np.array([[gaze_x, gaze_y], [0, 0]], np.float32)
     expression = coefficients_from_gaze(gaze)
@@ -28,7 +45,7 @@ def still_motion(
     assert expression.shape == (2, len(ARKIT_NAMES))
     angles = np.array([[yaw, pitch, roll], [0, 0, 0]], np.float32)
     return Motion(
-        times=np.array([0.0, 0.04]),
+        times=np.array([0.0, FRAME_SECONDS]),
         rotation=rotation_from_euler(*angles.T),
         translation=np.zeros((2, 2), np.float32),
         scale=np.ones(2, np.float32),

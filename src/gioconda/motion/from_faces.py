@@ -1,4 +1,4 @@
-"""Tracked faces of a video -> Motion: pose, the most neutral frame, expression, residual."""
+"""Tracked faces of a video -> `Motion`: pose, the most neutral frame, expression, residual."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ import numpy.typing as npt
 from gioconda.motion import smooth
 from gioconda.motion.expression import gaze_from_coefficients, load_basis, offsets, solve
 from gioconda.motion.neutral import most_neutral
-from gioconda.motion.pose import euler_from_rotation, fit_poses, to_unit_head
+from gioconda.motion.pose import euler_from_rotation, fit_own_poses, fit_poses, to_unit_head
 from gioconda.types import Face, FloatArray, Motion
 
-TEMPLATE_FRAMES = 96  # enough for a stable median face
-NEUTRAL_REACH = 2  # frames to either side of the neutral one, averaged against the tracker's noise
-POSE_SIGMA, SHAPE_SIGMA = 1.0, 0.7  # frames; zero-phase, so nothing lags
+# Frames of which the median face is taken: enough for a stable one.
+TEMPLATE_FRAMES = 96
+# Passes of pose and median face; the second starts from the person's own face and changes little.
+TEMPLATE_PASSES = 2
+# Frames to either side of the neutral one that are averaged with it, against the tracker's noise.
+NEUTRAL_REACH = 2
+# Standard deviations of the smoothing over time, in frames. It is zero-phase, so that nothing lags.
+POSE_SIGMA, SHAPE_SIGMA = 1.0, 0.7
+# Frames whose residual is computed together: an hour of offsets would not fit twice into memory.
+CHUNK = 512
 
 
 def faces_to_motion(
@@ -25,37 +32,28 @@ def faces_to_motion(
     *,
     name: str = "motion",
 ) -> Motion:
-    """Motion of a tracked face, frames without a face (None) bridged from their neighbours.
+    """Turn the tracked faces of a video into a motion.
 
-    times: seconds, increasing, one a face. frame_size: (width, height) in pixels.
-    ValueError if no frame has a face.
+    Args:
+        faces: One a frame; None for a frame without a face, which is bridged from its neighbours.
+        times: Seconds, increasing, one a frame.
+        frame_size: (width, height) of the video in pixels.
+        name: Of the motion, for people.
+
+    Raises:
+        ValueError: No frame has a face.
     """
-    found = np.array([face is not None for face in faces])
-    if not found.any():
+    tracked = np.array([face is not None for face in faces])
+    if not tracked.any():
         raise ValueError("no frame has a face")
-    seen = np.stack([face.landmarks for face in faces if face is not None])
-    head = _own_head(seen)
-    rotation, scale, origin, canonical = _unpose(seen, head)
+    rotation, scale, origin, canonical = _split(np.stack([f.landmarks for f in faces if f is not None]))
     angles = np.stack(euler_from_rotation(rotation), -1)
-    chosen = most_neutral(canonical, angles)
-    best = int(chosen[0])
+    best = int(most_neutral(canonical, angles)[0])
     neutral = canonical[max(0, best - NEUTRAL_REACH) : best + NEUTRAL_REACH + 1].mean(0)
     canonical -= neutral
-
-    index = np.flatnonzero(found)
-    confidence = found.astype(np.float32)
-    scale, origin = scale[:, None], origin[:, :2]
-    del seen  # an hour of landmarks need not be held twice
-    if not found.all():
-        rotation, scale, origin, canonical = smooth.bridge(
-            confidence, *(_spread(a, found) for a in (rotation, scale, origin, canonical))
-        )
-    rotation = smooth.smooth_rotations(rotation, POSE_SIGMA)
-    scale, origin = smooth.gaussian(scale, POSE_SIGMA)[:, 0], smooth.gaussian(origin, POSE_SIGMA)
-    canonical = smooth.gaussian(canonical, SHAPE_SIGMA)
-
+    rotation, scale, origin, canonical = _bridged((rotation, scale, origin, canonical), tracked)
     expression = solve(canonical)
-    unit = float(np.median(scale[found]))
+    unit = float(np.median(scale[tracked]))
     return Motion(
         times=np.asarray(times, np.float64),
         rotation=rotation,
@@ -63,43 +61,86 @@ def faces_to_motion(
         scale=(scale / unit).astype(np.float32),
         expression=expression,
         gaze=gaze_from_coefficients(expression),
-        confidence=confidence,
+        confidence=tracked.astype(np.float32),
         residual=_residual(canonical, expression),
         neutral=neutral.astype(np.float32),
         unit=unit,
         frame_size=frame_size,
-        reference=int(index[best]),
+        reference=int(np.flatnonzero(tracked)[best]),
         name=name,
     )
 
 
-def _own_head(seen: FloatArray) -> FloatArray:
-    """The mover's own median face in the canonical frame, from up to TEMPLATE_FRAMES frames."""
+def _split(seen: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Split landmarks (n, 478, 3) in pixels into pose and shape.
+
+    Returns:
+        Rotations (n, 3, 3), scales (n, 1), origins (n, 2) in pixels, points (n, 478, 3) in the canonical frame.
+    """
+    rotation, scale, origin = fit_own_poses(seen, own_head(seen))
+    return rotation, scale[:, None], origin[:, :2], _canonical(seen, rotation, scale, origin)
+
+
+def _bridged(
+    tracks: tuple[FloatArray, FloatArray, FloatArray, FloatArray], tracked: npt.NDArray[np.bool_]
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Values of the n tracked frames, bridged to all T frames and smoothed over time.
+
+    Args:
+        tracks: Rotations (n, 3, 3), scales (n, 1), origins (n, 2), points (n, 478, 3).
+        tracked: (T,), whether a frame has a face.
+
+    Returns:
+        Rotations (T, 3, 3), scales (T,), origins (T, 2), points (T, 478, 3).
+    """
+    if not tracked.all():
+        full = (_on_all_frames(track, tracked) for track in tracks)
+        rotation, scale, origin, points = smooth.bridge(tracked.astype(np.float32), *full)
+    else:
+        rotation, scale, origin, points = tracks
+    return (
+        smooth.smooth_rotations(rotation, POSE_SIGMA),
+        smooth.gaussian(scale, POSE_SIGMA)[:, 0],
+        smooth.gaussian(origin, POSE_SIGMA),
+        smooth.gaussian(points, SHAPE_SIGMA),
+    )
+
+
+def own_head(seen: FloatArray) -> FloatArray:
+    """The person's own median face, from up to TEMPLATE_FRAMES frames.
+
+    Args:
+        seen: (T, 478, 3), landmarks in pixels.
+
+    Returns:
+        (478, 3) float32, canonical frame.
+    """
     sample = seen[np.linspace(0, len(seen) - 1, min(len(seen), TEMPLATE_FRAMES)).astype(int)]
     head = load_basis().neutral
-    for _ in range(2):
-        head = to_unit_head(np.median(_unpose(sample, head)[3], axis=0).astype(np.float32))
+    for _ in range(TEMPLATE_PASSES):
+        straight = _canonical(sample, *fit_poses(sample, head))
+        head = to_unit_head(np.median(straight, axis=0).astype(np.float32))
     return head
 
 
-def _unpose(seen: FloatArray, head: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Rotation (n, 3, 3), scale (n,), origin (n, 3) and canonical points (n, 478, 3) of each frame."""
-    rotation, scale, origin = fit_poses(seen, head)
-    canonical = (seen - origin[:, None]) @ rotation
+def _canonical(seen: FloatArray, rotation: FloatArray, scale: FloatArray, origin: FloatArray) -> FloatArray:
+    """Landmarks (n, 478, 3) in the canonical frame: pixels with the pose removed."""
+    canonical = np.asarray((seen - origin[:, None]) @ rotation, np.float32)
     canonical /= scale[:, None, None]
-    return rotation, scale, origin, canonical
+    return canonical
 
 
-def _spread(values: FloatArray, found: npt.NDArray[np.bool_]) -> FloatArray:
-    """Values of the found frames on the time line of all frames; the others hold zeros."""
-    full = np.zeros((len(found), *values.shape[1:]), np.float32)
-    full[found] = values
+def _on_all_frames(values: FloatArray, tracked: npt.NDArray[np.bool_]) -> FloatArray:
+    """Values (n, ...) of the tracked frames among all T frames; the others are 0."""
+    full = np.zeros((len(tracked), *values.shape[1:]), np.float32)
+    full[tracked] = values
     return full
 
 
 def _residual(canonical: FloatArray, expression: FloatArray) -> npt.NDArray[np.float16]:
+    """What coefficients (T, 52) leave unexplained of landmark offsets (T, 478, 3)."""
     residual = np.empty(canonical.shape, np.float16)
-    for start in range(0, len(canonical), 512):  # chunks: an hour of offsets would not fit twice
-        part = slice(start, start + 512)
+    for start in range(0, len(canonical), CHUNK):
+        part = slice(start, start + CHUNK)
         residual[part] = canonical[part] - offsets(expression[part])
     return residual

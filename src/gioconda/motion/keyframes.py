@@ -1,4 +1,4 @@
-"""Keyframes of sliders -> a motion, which begins at rest and goes smoothly from each to the next."""
+"""Keyframes of slider values -> a motion that starts at rest and passes smoothly through all of them."""
 
 from __future__ import annotations
 
@@ -12,26 +12,37 @@ from gioconda.motion.expression import gaze_from_coefficients
 from gioconda.motion.pose import euler_from_rotation, rotation_from_euler
 from gioconda.types import FloatArray, Motion
 
+# Frames a second of the motion, as in most video.
 FPS = 25.0
+# Seconds; the longest motion that keyframes may make, which bounds what a server renders for one request.
 LONGEST_SECONDS = 120.0
+# Seconds between keyframes at least: one frame.
 CLOSEST_SECONDS = 1 / FPS
+# Seconds; times given in hundredths do not subtract exactly.
+ROUNDING = 1e-9
 
 
 def keyframed_motion(keys: Mapping[float, Motion] | Sequence[tuple[float, Motion]]) -> Motion:
-    """A motion of FPS frames a second through looks, each as `still_motion` makes them, at their times.
+    """Interpolate still motions at FPS frames a second.
 
-    keys: seconds after 0, at which the face is at rest, and the look of that moment. Values run in monotone cubics,
-    without overshoot; the last look is held by the last frame. InputError for times that do not go upwards.
+    The face is at rest at 0 seconds. Monotone cubics pass through the keyframes without overshoot; the last frame
+    shows the last keyframe.
+
+    Args:
+        keys: Seconds -> a motion of `still_motion`, in any order.
+
+    Raises:
+        InputError: There is no keyframe, one is too late, or two are less than CLOSEST_SECONDS apart.
     """
     pairs = sorted(keys.items() if isinstance(keys, Mapping) else keys, key=lambda pair: pair[0])
-    moments = _moments([time for time, _ in pairs])
-    known = np.array([0.0, *(time for time, _ in pairs)])
-    rows = np.stack([_row(pairs[0][1], 1), *(_row(look, 0) for _, look in pairs)])
-    values = np.asarray(PchipInterpolator(known, rows)(moments), np.float32)
+    times = _frame_times([time for time, _ in pairs])
+    key_times = np.array([0.0, *(time for time, _ in pairs)])
+    rows = np.stack([_row(pairs[0][1], 1), *(_row(still, 0) for _, still in pairs)])
+    values = np.asarray(PchipInterpolator(key_times, rows)(times), np.float32)
     expression = np.clip(values[:, 3:], 0, 1)
-    count = len(moments)
+    count = len(times)
     return Motion(
-        times=moments,
+        times=times,
         rotation=rotation_from_euler(*values[:, :3].T),
         translation=np.zeros((count, 2), np.float32),
         scale=np.ones(count, np.float32),
@@ -43,21 +54,23 @@ def keyframed_motion(keys: Mapping[float, Motion] | Sequence[tuple[float, Motion
     )
 
 
-def _moments(times: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Times of all frames, from 0 to the last keyframe."""
-    if not times:
+def _frame_times(key_times: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Times of all frames (T,) in seconds, from 0 to the last keyframe; InputError as in `keyframed_motion`."""
+    if not key_times:
         raise InputError("there are no keyframes yet; add one")
-    if not times[-1] <= LONGEST_SECONDS:
-        raise InputError(f"a keyframe at {times[-1]:g} s is too late; {LONGEST_SECONDS:g} s are the most")
-    if (np.diff([0.0, *times]) < CLOSEST_SECONDS - 1e-9).any():
+    if not key_times[-1] <= LONGEST_SECONDS:
         raise InputError(
-            "keyframes lie too close: each comes 0.04 s or more after the one before, the first after 0 s,"
-            " when the face is at rest"
+            f"the keyframe at {key_times[-1]:g} s is too late; the last may be at {LONGEST_SECONDS:g} s"
         )
-    return np.arange(round(times[-1] * FPS) + 1) / FPS
+    if (np.diff([0.0, *key_times]) < CLOSEST_SECONDS - ROUNDING).any():
+        raise InputError(
+            f"the keyframes are too close together; set each at least {CLOSEST_SECONDS:g} s after the one before it,"
+            " and the first after 0 s, when the face is at rest"
+        )
+    return np.arange(round(key_times[-1] * FPS) + 1) / FPS
 
 
-def _row(look: Motion, index: int) -> FloatArray:
-    """Yaw, pitch, roll and the 52 coefficients of a frame."""
-    angles = np.stack(euler_from_rotation(look.rotation[index]))
-    return np.concatenate([angles, look.expression[index]])
+def _row(motion: Motion, index: int) -> FloatArray:
+    """Yaw, pitch and roll in degrees and the 52 coefficients of a frame, (55,)."""
+    angles = np.stack(euler_from_rotation(motion.rotation[index]))
+    return np.concatenate([angles, motion.expression[index]])

@@ -1,6 +1,6 @@
-"""Live Link Face's CSV (Epic's app, and what writes the same columns) <-> Motion.
+"""CSV of Live Link Face (Epic's app, and programs that write the same columns) <-> `Motion`.
 
-A row a frame: Timecode HH:MM:SS:FF.mmm (frames of 1/60 s and thousandths of them, or of 1/24, 1/25, 1/30 s),
+Each row is a frame: Timecode HH:MM:SS:FF.mmm (frames of 1/60 s and thousandths of them, or of 1/24, 1/25, 1/30 s),
 BlendShapeCount, ARKit's 52 coefficients, then yaw, pitch and roll of head and eyes in radians. The app does
 not document the angles' signs; here, as in ARKit's face frame, yaw > 0 turns to the face's own left
 (the viewer's right), pitch > 0 looks up, and roll > 0 tilts counter-clockwise for the viewer.
@@ -14,7 +14,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +23,11 @@ from gioconda.limits import LIMITS, check_seconds
 from gioconda.motion.expression import gaze_from_coefficients
 from gioconda.motion.pose import euler_from_rotation, neck_swing, rotation_from_euler
 from gioconda.motion.smooth import bridge
+from gioconda.motion.spreadsheet import Table
+from gioconda.motion.timecode import RATE, RATES, frame_rate, seconds_from_first
 from gioconda.types import ARKIT_INDEX, ARKIT_NAMES, FloatArray, Motion
 
-# The app's own order: right before left, unlike ARKit's, in two places.
+# The app's order differs from ARKit's in two places, where it puts right before left.
 _SWAPPED = {
     "jawLeft": "jawRight",
     "jawRight": "jawLeft",
@@ -37,16 +38,19 @@ _SHAPES = tuple(_SWAPPED.get(name, name) for name in ARKIT_NAMES)
 _HEAD = ("HeadYaw", "HeadPitch", "HeadRoll")
 _EYES = ("LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw", "RightEyePitch", "RightEyeRoll")
 _COLUMNS = ("Timecode", "BlendShapeCount", *(name[0].upper() + name[1:] for name in _SHAPES), *_HEAD, *_EYES)
-_ROLL_SIGN = -1  # ours is clockwise
-_EYE_REACH = np.radians([30.0, 25.0])  # turn of an eye at gaze 1: across, up and down
-_RATE = 60  # frames a second that a timecode counts, when the file does not show otherwise
-_RATES = (24, 25, 30, 60, 120)
-_DAY = 24 * 3600.0
+# Gioconda's roll is clockwise.
+_ROLL_SIGN = -1
+# Radians that an eye turns at gaze 1, horizontally and vertically.
+_EYE_REACH = np.radians([30.0, 25.0])
+# Hours in a timecode are below this: a recorder that runs past midnight may count on.
+_HOURS = 48
+# Radians; larger head angles are in degrees.
+_LARGEST_ANGLE = 2 * math.pi
 
 
 @dataclass(frozen=True)
 class _Row:
-    """Seconds and frames of a timecode, and the values: 52 coefficients and 3 angles, or None (no face)."""
+    """Seconds and frames of a timecode, and (55,) values: 52 coefficients, 3 head angles; None without a face."""
 
     seconds: int
     frames: float
@@ -54,22 +58,27 @@ class _Row:
 
 
 def read_livelink(path: str | os.PathLike[str]) -> Motion:
-    """Motion of a Live Link Face CSV; columns in any order and case, those that are missing at rest.
+    """Read the motion of a Live Link Face CSV.
 
-    Rows without values (the app lost the face) are bridged; rows that do not come later than the one before
-    are dropped. MissingFileError, LimitError, or InputError with the line that cannot be read.
+    Columns may have any order and case; missing ones count as 0. Rows without values, where the app lost the face, are
+    bridged. Rows that are not later than the one before are dropped. Separators, decimal commas and encodings of
+    spreadsheets are read as well.
+
+    Raises:
+        MissingFileError: The file does not exist.
+        LimitError: It is too large, has too many frames or lasts too long.
+        InputError: It is not such a file; the message names the line.
     """
     path = Path(path)
     try:
         size = path.stat().st_size
         if size > LIMITS.csv_bytes:
-            raise LimitError(f"{path} has {size} bytes; a CSV may have {LIMITS.csv_bytes}")
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(_rows(file, path))
+            raise LimitError(f"{path} has {size:,} bytes; the limit for a CSV is {LIMITS.csv_bytes:,}")
+        rows = list(_rows(path.read_bytes(), path))
     except FileNotFoundError as error:
         raise MissingFileError(f"{path} does not exist") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file; a Live Link Face .csv is expected") from error
+        raise InputError(f"{path} is not a text file; give a CSV of Live Link Face") from error
     except InputError:
         raise
     except OSError as error:
@@ -78,9 +87,11 @@ def read_livelink(path: str | os.PathLike[str]) -> Motion:
 
 
 def write_livelink(path: str | os.PathLike[str], motion: Motion) -> None:
-    """Write a motion as Live Link Face does; frames without a face keep their bridged values.
+    """Write a motion as Live Link Face does, with times to 1/60,000 s; frames without a face get their bridged values.
 
-    `path` is written as given (a temporary name: whoever calls renames it). Times are kept to 1/60,000 s.
+    Args:
+        path: Written in place; callers pass a temporary name and rename the finished file.
+        motion: The motion.
     """
     angles = np.radians(np.stack(euler_from_rotation(motion.rotation), axis=1))
     angles[:, 2] *= _ROLL_SIGN
@@ -94,55 +105,55 @@ def write_livelink(path: str | os.PathLike[str], motion: Motion) -> None:
             writer.writerow([_timecode(float(time)), count, *(f"{value:.7g}" for value in row.tolist())])
 
 
-def _rows(file: TextIO, path: Path) -> Iterator[_Row]:
-    """Parsed rows; InputError tells the line."""
-    reader = csv.reader(file, strict=True)
+def _rows(data: bytes, path: Path) -> Iterator[_Row]:
+    """Parse the rows that are not empty; InputError names the line."""
+    table = Table(data)
     try:
-        columns = _columns(next(reader, []), path)
-        for count, cells in enumerate(reader):
+        columns = _columns(next(table, []), path)
+        for count, cells in enumerate(table):
             if count >= LIMITS.video_frames:
-                raise LimitError(f"{path} has more than {LIMITS.video_frames} frames")
+                raise LimitError(f"{path} has more than {LIMITS.video_frames:,} frames")
             if any(cell.strip() for cell in cells):
-                yield _row(cells, columns, f"{path}, line {reader.line_num}")
+                yield _row(cells, columns, table, f"{path}, line {table.line}")
     except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: {error}") from error
+        raise InputError(f"{path}, line {table.line}: {error}") from error
 
 
 def _columns(header: list[str], path: Path) -> dict[str, int]:
-    """Column of each name that we know, in lower case."""
-    found: dict[str, int] = {}
+    """Known column name in lower case -> its index."""
+    columns: dict[str, int] = {}
     known = {name.lower() for name in _COLUMNS}
     for index, cell in enumerate(header):
         name = cell.strip().lower()
-        if name in known and name in found:
+        if name in known and name in columns:
             raise InputError(f"{path}, line 1: the column {cell.strip()!r} is there twice")
         if name in known:
-            found[name] = index
-    if "timecode" not in found or not any(name.lower() in found for name in ARKIT_NAMES):
+            columns[name] = index
+    if "timecode" not in columns or not any(name.lower() in columns for name in ARKIT_NAMES):
         raise InputError(
             f"{path} is not a Live Link Face file: its first line must name Timecode and ARKit's blendshapes"
         )
-    return found
+    return columns
 
 
-def _row(cells: list[str], columns: dict[str, int], where: str) -> _Row:
-    """One parsed row; `where` begins the message if it cannot be."""
-    wanted = (*ARKIT_NAMES, *_HEAD)
-    texts = [_cell(cells, columns.get(name.lower())) for name in wanted]
+def _row(cells: list[str], columns: dict[str, int], table: Table, where: str) -> _Row:
+    """Parse a row of a table; `where`, its file and line, begins the message of an InputError."""
+    names = (*ARKIT_NAMES, *_HEAD)
+    texts = [_cell(cells, columns.get(name.lower())) for name in names]
     seconds, frames = _seconds_frames(_cell(cells, columns["timecode"]) or "", where)
     if not any(texts):
         return _Row(seconds, frames, None)
-    values = np.zeros(len(wanted))
+    values = np.zeros(len(names))
     for i, cell in enumerate(texts):
         if cell is None:
             continue
         try:
-            values[i] = float(cell)
+            values[i] = table.number(cell)
         except ValueError as error:
-            raise InputError(f"{where}: {wanted[i]} is {cell!r}, not a number") from error
+            raise InputError(f"{where}: {names[i]} is {cell!r}, not a number") from error
         if not math.isfinite(values[i]):
-            raise InputError(f"{where}: {wanted[i]} is not a finite number")
-    if np.abs(values[-3:]).max() > 2 * math.pi:
+            raise InputError(f"{where}: {names[i]} is not a finite number")
+    if np.abs(values[-len(_HEAD) :]).max() > _LARGEST_ANGLE:
         raise InputError(f"{where}: the head's angles must be in radians")
     return _Row(seconds, frames, values.astype(np.float32))
 
@@ -156,51 +167,52 @@ def _cell(cells: list[str], index: int | None) -> str | None:
 
 def _seconds_frames(timecode: str, where: str) -> tuple[int, float]:
     """Whole seconds, and frames with their fraction, of HH:MM:SS:FF.mmm (or ; before FF: drop-frame)."""
-    parts = timecode.replace(";", ":").split(":")
+    parts = timecode.replace(";", ":").replace(",", ".").split(":")
     try:
         hours, minutes, seconds = (int(part) for part in parts[:3])
         frames = float(parts[3])
-        sound = len(parts) == 4 and 0 <= hours < 48 and 0 <= minutes < 60 and 0 <= seconds < 60
-        if not sound or not 0 <= frames < max(_RATES):
+        valid = len(parts) == 4 and 0 <= hours < _HOURS and 0 <= minutes < 60 and 0 <= seconds < 60
+        if not valid or not 0 <= frames < max(RATES):
             raise ValueError(timecode)
     except (ValueError, IndexError) as error:
         raise InputError(f"{where}: the timecode {timecode!r} is not HH:MM:SS:FF.mmm") from error
     return hours * 3600 + minutes * 60 + seconds, frames
 
 
-def _times(rows: list[_Row]) -> npt.NDArray[np.float64]:
-    """Seconds from the first row; past midnight goes on."""
+def _times(rows: list[_Row], path: Path) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
+    """Seconds from the first row, (T,), and sentences for the user about how they were found."""
     seconds = np.array([row.seconds for row in rows], np.float64)
     frames = np.array([row.frames for row in rows])
-    rate = _RATE
-    if seconds[-1] - seconds[0] >= 3:  # long enough for each frame number to have turned up
-        rate = next(r for r in _RATES if r > math.floor(frames.max()))
-    elif frames.max() >= _RATE:
-        rate = _RATES[-1]
-    times = seconds + frames / rate
-    times += _DAY * np.concatenate([[0], np.cumsum(np.diff(times) < -_DAY / 2)])
-    return np.asarray(times - times[0], np.float64)
+    rate = frame_rate(seconds, frames)
+    notes: tuple[str, ...] = ()
+    if rate is None:
+        rate = next((one for one in (RATE, *RATES) if one > np.floor(frames.max())), RATES[-1])
+        if len(rows) > 1:
+            notes = (f"{path.name} is too short to show its frame rate; {rate} frames a second are assumed",)
+    elif rate != RATE:
+        notes = (f"{path.name}: {rate} frames a second, as its timecodes show",)
+    return seconds_from_first(seconds, frames, rate), notes
 
 
 def _to_motion(rows: list[_Row], path: Path) -> Motion:
-    """Rows on a rising time line as a motion, gaps bridged."""
+    """The motion of the rows whose times increase, gaps bridged."""
     if not rows:
         raise InputError(f"{path} has no frames")
-    times = _times(rows)
+    times, notes = _times(rows, path)
     check_seconds(path, float(times.max()))
     latest = np.maximum.accumulate(times)
     kept = np.flatnonzero(np.concatenate([[True], times[1:] > latest[:-1]]))
     if len(kept) < max(1, len(rows) // 2):
-        raise InputError(f"{path}: its timecodes do not go up")
-    found = np.array([rows[i].values is not None for i in kept], np.float32)
-    if not found.any():
+        raise InputError(f"{path}: its timecodes do not increase")
+    confidence = np.array([rows[i].values is not None for i in kept], np.float32)
+    if not confidence.any():
         raise InputError(f"{path} has no frame with a face")
-    blank = np.zeros(len(ARKIT_NAMES) + 3, np.float32)
+    blank = np.zeros(len(ARKIT_NAMES) + len(_HEAD), np.float32)
     values = np.stack([blank if (v := rows[i].values) is None else v for i in kept])
-    expression = np.clip(values[:, : len(ARKIT_NAMES)], 0, 1)
+    coefficients = np.clip(values[:, : len(ARKIT_NAMES)], 0, 1)
     yaw, pitch, roll = np.degrees(values[:, len(ARKIT_NAMES) :]).T
-    turned = rotation_from_euler(yaw, pitch, _ROLL_SIGN * roll)
-    expression, rotation = bridge(found, expression, turned)
+    rotations = rotation_from_euler(yaw, pitch, _ROLL_SIGN * roll)
+    expression, rotation = bridge(confidence, coefficients, rotations)
     return Motion(
         times=times[kept],
         rotation=rotation,
@@ -208,24 +220,25 @@ def _to_motion(rows: list[_Row], path: Path) -> Motion:
         scale=np.ones(len(kept), np.float32),
         expression=expression,
         gaze=gaze_from_coefficients(expression),
-        confidence=found,
+        confidence=confidence,
         name=path.stem,
+        notes=notes,
     )
 
 
 def _eye_angles(expression: FloatArray) -> FloatArray:
-    """Yaw, pitch and roll in radians of the left and the right eye, (T, 6), as their looks tell."""
+    """Yaw, pitch and roll in radians of the left and the right eye, (T, 6), from the eyeLook coefficients (T, 52)."""
     angles = np.zeros((len(expression), 6), np.float32)
     for first, side, right, left in ((0, "Left", "Out", "In"), (3, "Right", "In", "Out")):
-        look = {way: expression[:, ARKIT_INDEX[f"eyeLook{way}{side}"]] for way in ("In", "Out", "Up", "Down")}
-        angles[:, first] = (look[right] - look[left]) * _EYE_REACH[0]
-        angles[:, first + 1] = (look["Up"] - look["Down"]) * _EYE_REACH[1]
+        gaze = {way: expression[:, ARKIT_INDEX[f"eyeLook{way}{side}"]] for way in ("In", "Out", "Up", "Down")}
+        angles[:, first] = (gaze[right] - gaze[left]) * _EYE_REACH[0]
+        angles[:, first + 1] = (gaze["Up"] - gaze["Down"]) * _EYE_REACH[1]
     return angles
 
 
 def _timecode(time: float) -> str:
     """HH:MM:SS:FF.mmm at 60 frames a second."""
-    thousandths = round(time * _RATE * 1000)
+    thousandths = round(time * RATE * 1000)
     frames, rest = divmod(thousandths, 1000)
-    seconds, frame = divmod(frames, _RATE)
+    seconds, frame = divmod(frames, RATE)
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}:{frame:02d}.{rest:03d}"

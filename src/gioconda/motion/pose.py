@@ -1,4 +1,4 @@
-"""Head pose: angles and rotations, and the robust similarity between landmarks and a head."""
+"""Head pose: Euler angles and rotations, and the robust similarity that fits a head to landmarks."""
 
 from __future__ import annotations
 
@@ -8,22 +8,37 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gioconda.motion.leak import without_leak
 from gioconda.types import FloatArray
 
-# Points that bones hold: eye corners, bridge and sides of the nose, forehead, temples, cheekbones.
+# Points that move little against the skull: eye corners, bridge and sides of the nose, forehead, temples, cheekbones.
 RIGID = np.array(
     [
         *[33, 133, 362, 263, 168, 6, 197, 195, 5, 98, 327, 10, 151, 9, 109, 338, 67, 297, 54, 284],
         *[127, 356, 234, 454, 162, 389, 116, 345, 143, 372, 227, 447],
     ]
 )
-OUTER_EYE_CORNERS = (33, 263)  # viewer's left, viewer's right
+# Viewer's left, viewer's right.
+OUTER_EYE_CORNERS = (33, 263)
+# Passes of the robust fit; the weights no longer change after them.
+ROBUST_PASSES = 4
+# Scale of the Geman-McClure weights, in medians of the errors, and its least value in inter-ocular units, which keeps
+# a perfect fit from dividing by 0.
+ROBUST_SCALE, LEAST_SPREAD = 1.5, 1e-3
+# The point about which heads turn, canonical frame: in the neck, below and behind the eyes.
+NECK = np.array([0.0, 1.0, 0.9], np.float32)
 
 
 def rotation_from_euler(yaw: npt.ArrayLike, pitch: npt.ArrayLike, roll: npt.ArrayLike) -> FloatArray:
-    """Rotations (..., 3, 3) from degrees, applied pitch first, roll last.
+    """Rotations, canonical head frame to picture axes, from angles of any common shape (...).
 
-    yaw > 0 turns the face to the viewer's right, pitch > 0 looks up, roll > 0 tilts clockwise for the viewer.
+    Args:
+        yaw: Degrees; positive turns the face to the viewer's right. Applied second.
+        pitch: Degrees; positive looks up. Applied first.
+        roll: Degrees; positive tilts clockwise for the viewer. Applied last.
+
+    Returns:
+        (..., 3, 3) float32.
     """
     y, x, z = np.broadcast_arrays(
         *(np.radians(np.asarray(a, np.float64)) for a in (-np.asarray(yaw), -np.asarray(pitch), roll))
@@ -38,7 +53,7 @@ def rotation_from_euler(yaw: npt.ArrayLike, pitch: npt.ArrayLike, roll: npt.Arra
 
 
 def euler_from_rotation(rotation: npt.NDArray[np.floating[Any]]) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """(yaw, pitch, roll) in degrees of rotations (..., 3, 3); the inverse of `rotation_from_euler`."""
+    """Yaw, pitch and roll in degrees, each (...) float32, of rotations (..., 3, 3); inverts `rotation_from_euler`."""
     r = np.asarray(rotation, np.float64)
     yaw = np.arcsin(np.clip(r[..., 2, 0], -1, 1))
     pitch = -np.arctan2(r[..., 2, 1], r[..., 2, 2])
@@ -47,6 +62,7 @@ def euler_from_rotation(rotation: npt.NDArray[np.floating[Any]]) -> tuple[FloatA
 
 
 def _degrees(radians: npt.NDArray[np.float64]) -> FloatArray:
+    """Radians as degrees, float32."""
     return np.degrees(radians).astype(np.float32)
 
 
@@ -54,7 +70,10 @@ def _degrees(radians: npt.NDArray[np.float64]) -> FloatArray:
 class Pose:
     """Weak-perspective pose of one head: pixels = scale * (canonical @ rotation.T) + origin.
 
-    rotation (3, 3); scale in pixels an inter-ocular distance; origin (3,) in pixels.
+    Attributes:
+        rotation: (3, 3) float32, canonical head frame to picture axes.
+        scale: Pixels per inter-ocular distance.
+        origin: (3,) float32, pixels.
     """
 
     rotation: FloatArray
@@ -62,41 +81,63 @@ class Pose:
     origin: FloatArray
 
     def to_picture(self, canonical: FloatArray) -> FloatArray:
-        """Canonical points (N, 3) as pixels of the picture, (N, 3)."""
+        """Canonical points (N, 3) in pixels of the picture, (N, 3) float32."""
         return (self.scale * (canonical @ self.rotation.T) + self.origin).astype(np.float32)
 
     def to_canonical(self, points: FloatArray) -> FloatArray:
-        """Pixels (N, 3) as canonical points, (N, 3)."""
+        """Points (N, 3) in pixels, moved to the canonical frame, (N, 3) float32."""
         return ((points - self.origin) @ self.rotation / self.scale).astype(np.float32)
 
 
 def fit_pose(landmarks: FloatArray, head: FloatArray) -> Pose:
-    """Pose that lays `head` (478, 3; canonical) on `landmarks` (478, 3; pixels), by its rigid points."""
+    """The pose that fits the rigid points of `head` (478, 3; canonical) to `landmarks` (478, 3; pixels)."""
     rotation, scale, origin = fit_poses(landmarks[None], head)
     return Pose(rotation[0], float(scale[0]), origin[0])
 
 
 def fit_poses(landmarks: FloatArray, head: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Rotations (T, 3, 3), scales (T,) and origins (T, 3) that lay `head` on landmarks (T, 478, 3).
+    """Fit the rigid points of a head to landmarks.
 
     Procrustes with iteratively re-weighted points (Geman-McClure), so that a raised brow or a
     wrongly placed temple does not turn the head.
+
+    Args:
+        landmarks: (T, 478, 3), pixels.
+        head: (478, 3), canonical frame.
+
+    Returns:
+        Rotations (T, 3, 3), scales (T,) in pixels per inter-ocular distance, origins (T, 3) in pixels; float32.
     """
     source, target = head[RIGID].astype(np.float64), landmarks[:, RIGID].astype(np.float64)
     weights = np.ones(target.shape[:2])
-    for _ in range(4):
+    for _ in range(ROBUST_PASSES):
         rotation, scale, origin = _procrustes(source, target, weights)
-        laid = scale[:, None, None] * (source @ rotation.transpose(0, 2, 1)) + origin[:, None]
-        error = np.linalg.norm(laid - target, axis=2) / scale[:, None]
-        spread = np.maximum(1.5 * np.median(error, axis=1, keepdims=True), 1e-3)
+        fitted = scale[:, None, None] * (source @ rotation.transpose(0, 2, 1)) + origin[:, None]
+        error = np.linalg.norm(fitted - target, axis=2) / scale[:, None]
+        spread = np.maximum(ROBUST_SCALE * np.median(error, axis=1, keepdims=True), LEAST_SPREAD)
         weights = 1 / (1 + (error / spread) ** 2) ** 2
     return rotation.astype(np.float32), scale.astype(np.float32), origin.astype(np.float32)
+
+
+def fit_own_pose(landmarks: FloatArray, head: FloatArray) -> Pose:
+    """As `fit_pose`, corrected for the expression; `head` (478, 3; canonical) is the same person's."""
+    rotation, scale, origin = fit_own_poses(landmarks[None], head)
+    return Pose(rotation[0], float(scale[0]), origin[0])
+
+
+def fit_own_poses(landmarks: FloatArray, head: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """As `fit_poses`, corrected for the expression; `head` (478, 3; canonical) is the same person's."""
+    return without_leak(landmarks, head, *fit_poses(landmarks, head))
 
 
 def _procrustes(
     source: npt.NDArray[np.float64], target: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Least-squares similarities source (N, 3) -> target (T, N, 3) (Umeyama 1991): turn, scale, shift."""
+    """Least-squares similarities from `source` (N, 3) to `target` (T, N, 3), with `weights` (T, N) (Umeyama 1991).
+
+    Returns:
+        Rotations (T, 3, 3), scales (T,), translations (T, 3).
+    """
     w = (weights / weights.sum(1, keepdims=True))[..., None]
     mean_s, mean_t = (w * source).sum(1), (w * target).sum(1)
     s, t = source - mean_s[:, None], target - mean_t[:, None]
@@ -109,15 +150,19 @@ def _procrustes(
 
 
 def to_unit_head(points: FloatArray) -> FloatArray:
-    """A head's points (478, 3) moved and scaled into the canonical frame's origin and unit; not turned."""
+    """A head (478, 3) moved to the canonical frame's origin and scaled to its unit, but not rotated; float32."""
     left, right = (points[i] for i in OUTER_EYE_CORNERS)
     return np.asarray((points - (left + right) / 2) / np.linalg.norm(right - left), np.float32)
 
 
-NECK = np.array([0.0, 1.0, 0.9], np.float32)  # about which heads turn, canonical frame
-
-
 def neck_swing(rotation: FloatArray) -> FloatArray:
-    """Where turns about the neck (T, 3, 3) carry the canonical origin in the picture, (T, 2), inter-ocular."""
+    """Movement of the canonical origin in the picture when the head turns about the neck.
+
+    Args:
+        rotation: (T, 3, 3), canonical head frame to picture axes.
+
+    Returns:
+        (T, 2) float32, inter-ocular units.
+    """
     swing: FloatArray = -((rotation - np.eye(3, dtype=np.float32)) @ NECK)
     return swing[:, :2]

@@ -1,66 +1,82 @@
-"""Lay a motion on a portrait: its own face shape, the motion's pose and expression -> shots to render."""
+"""Transfer a driver's moments to a portrait: the portrait's face shape with the driver's pose and expression."""
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 
 from gioconda.errors import InputError
-from gioconda.motion.expression import load_basis, offsets
-from gioconda.motion.neutral import LIP_PAIRS
-from gioconda.motion.pose import (
-    NECK,
-    Pose,
-    euler_from_rotation,
-    fit_pose,
-    rotation_from_euler,
-    to_unit_head,
+from gioconda.motion import gaze
+from gioconda.motion.expression import load_basis
+from gioconda.motion.framing import Expressions, Framing, fit_frame
+from gioconda.motion.lips import LOWER_INNER, UPPER_INNER
+from gioconda.motion.moments import (
+    LOWER_LIDS,
+    UPPER_LIDS,
+    DriverCalibration,
+    Moment,
+    calibrate,
+    lid_ratio,
+    lip_gap,
+    moment_of,
 )
-from gioconda.types import ARKIT_INDEX, FloatArray, Motion, Mouth, Portrait, Shot
+from gioconda.motion.pose import NECK, Pose, euler_from_rotation, fit_pose, rotation_from_euler, to_unit_head
+from gioconda.types import ARKIT_INDEX, FloatArray, Motion, Mouth, Portrait, TargetPose
 
 REGIONS = ("all", "pose", "expression", "lips", "eyes")
+STRENGTH = (0.0, 2.0)
+"""Least and largest strength of a motion; 1 transfers it as it is."""
 
-# Upper lid, lower lid and the fold above, corner to corner, viewer's left eye then viewer's right.
-UPPER_LIDS = np.array([[246, 161, 160, 159, 158, 157, 173], [466, 388, 387, 386, 385, 384, 398]])
-LOWER_LIDS = np.array([[7, 163, 144, 145, 153, 154, 155], [249, 390, 373, 374, 380, 381, 382]])
 LID_FOLDS = np.array([[247, 30, 29, 27, 28, 56, 190], [467, 260, 259, 257, 258, 286, 414]])
-UPPER_LIPS = np.array([191, 80, 81, 82, 13, 312, 311, 310, 415])
-LOWER_LIPS = np.array([95, 88, 178, 87, 14, 317, 402, 318, 324])
-IRISES = np.arange(468, 478)
+"""The fold above each upper lid, corner to corner, viewer's left eye then viewer's right."""
 
-TURN_LIMIT = np.array([34.0, 26.0, 30.0], np.float32)  # yaw, pitch, roll in degrees, softly
-TOTAL_YAW = (26.0, 42.0)  # where a turn, the portrait's own included, begins to be held back, and its end
-PIVOT_SHARE, TRAVEL_SHARE, TRAVEL_LIMIT = 0.7, 0.5, 0.45  # of the head's own shift; inter-ocular units
-SCALE_SHARE = 0.6
-SAME_PLACE, SAME_SIZE = 0.75, 0.2  # inter-ocular units, and log of the size: what counts as the same framing
-HABIT_FRAMES = 1500
-SPEAKS = 0.05  # inter-ocular units; lips that part by less do not speak
-OPEN_MOUTH = 0.10  # inter-ocular units; a photo's mouth wider open than this is closed first
-GAZE_GAIN = 1.15  # the tracker's irises move less than real ones
-
-
-def landmark_offsets(motion: Motion, index: int) -> FloatArray:
-    """How far a frame's landmarks are from the mover's neutral face: (478, 3), canonical frame."""
-    change: FloatArray = offsets(motion.expression[index][None])[0]
-    if motion.residual is not None:
-        change = change + motion.residual[index]
-    return change
-
-
-def picture_points(motion: Motion, index: int) -> FloatArray:
-    """Where the mover's own landmarks lie in the tracked picture, (478, 3) pixels; depth has no origin."""
-    index = min(index, len(motion) - 1)
-    face = load_basis().neutral if motion.neutral is None else motion.neutral
-    origin = np.array([*motion.translation[index], 0.0], np.float32) * motion.unit
-    size = float(motion.scale[index]) * motion.unit
-    canonical = face + landmark_offsets(motion, index)
-    return np.asarray(size * canonical @ motion.rotation[index].T + origin, np.float32)
+# Yaw, pitch and roll in degrees, relative to the portrait's pose, to which rotations are smoothly limited: one photo
+# does not show enough of the head for more.
+ROTATION_LIMIT = np.array([34.0, 26.0, 30.0], np.float32)
+# Degrees of yaw, the portrait's own included, from which it is smoothly limited, and the limit.
+TOTAL_YAW = (26.0, 42.0)
+# Share of the head's swing about the neck that the portrait takes over.
+PIVOT_SHARE = 0.7
+# Share of the driver's other movement in the picture that the portrait takes over, and the smooth limit of its length
+# in inter-ocular units.
+TRAVEL_SHARE, TRAVEL_LIMIT = 0.5, 0.45
+# Exponent of the change in size, and the bounds of the result: less than the driver's, since the background stays.
+SCALE_SHARE, SCALE_RANGE = 0.6, (0.8, 1.25)
+# Inter-ocular units; a photo's mouth that is open wider than this is closed first.
+OPEN_MOUTH = 0.10
+# Inter-ocular units; the widest gap of the driver's lips at rest that the portrait takes over.
+LARGEST_REST_GAP = 0.12
+# The tracker's irises move by about half of what real ones do. A larger gain exaggerates eyes that it tracks well.
+GAZE_GAIN = 1.5
+# The widest opening of an eye, relative to that at rest.
+WIDEST_LIDS = 1.7
+# Share of the upper lid's movement that the fold above it makes.
+FOLD_SHARE = 0.4
+# Weight of a difference in rotation (mean over the matrix) against one of the landmarks (inter-ocular units), in the
+# search for a driver's face at rest.
+ROTATION_WEIGHT = 0.05
+# Bounds of the factor by which offsets adapt to the size of the portrait's mouth and chin.
+PROPORTIONS = (0.7, 1.4)
+# Inter-ocular units above the nose's tip over which that adaptation sets in.
+PROPORTIONS_FADE = 0.2
+# Heights between the eyes (0) and the nose's tip (1): where the lips' region begins, and over how much it fades in.
+LIPS_REGION_TOP, LIPS_REGION_FADE = 0.55, 0.4
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a motion is applied: absolute pose and expression or relative, which region, how strongly."""
+    """How a motion is applied to a portrait.
+
+    Attributes:
+        absolute: Whether the portrait takes over the driver's pose and expression themselves, not their changes.
+        region: One of REGIONS, the part of the motion that is applied.
+        strength: Factor on the motion, within STRENGTH.
+
+    Raises:
+        InputError: The region is unknown, or the strength is out of range.
+    """
 
     absolute: bool = False
     region: str = "all"
@@ -69,271 +85,257 @@ class Style:
     def __post_init__(self) -> None:
         if self.region not in REGIONS:
             raise InputError(f"unknown region {self.region!r}; use one of {', '.join(REGIONS)}")
-        if not 0 <= self.strength <= 2:
-            raise InputError(f"strength {self.strength:g} is out of range; use 0 to 2")
-
-
-@dataclass(frozen=True)
-class Habits:
-    """What a mover's extremes look like to the tracker, which reports neither shut lids nor met lips as zero.
-
-    lids_shut: opening of the lids when shut, as a share of that at rest. lips_met: gap of the lips when met.
-    lips_apart: gap of the lips when widest.
-    """
-
-    lids_shut: float
-    lips_met: float
-    lips_apart: float
-
-    @classmethod
-    def of(cls, motion: Motion, mover: FloatArray) -> Habits:
-        """Read off up to HABIT_FRAMES frames of a motion by a mover with the face at rest `mover` (478, 3)."""
-        frames = range(0, len(motion), max(1, len(motion) // HABIT_FRAMES))
-        lids, lips = [], []
-        for index in frames:
-            offset = landmark_offsets(motion, index)
-            lids.append(float(lid_ratio(mover, offset).min()))
-            lips.append(float(lip_gap(mover + offset)))
-        lowest = float(np.percentile(lids, 0.5))
-        told = len(motion) <= 2 and motion.neutral is None  # a look of sliders, and rest: no habit
-        shut = float(np.clip(lowest, 0.1, 0.4)) if lowest < 0.55 and not told else 0.2
-        return cls(shut, *(float(v) for v in np.percentile(lips, (2, 98))))
-
-
-def lid_ratio(mover: FloatArray, offset: FloatArray) -> FloatArray:
-    """How far the mover's two eyes are open, (2,): 1 as at rest."""
-    now = mover + offset
-    gap = np.linalg.norm(now[LOWER_LIDS] - now[UPPER_LIDS], axis=2)[:, 1:6].mean(1)
-    rest = np.linalg.norm(mover[LOWER_LIDS] - mover[UPPER_LIDS], axis=2)[:, 1:6].mean(1)
-    return np.asarray(gap / np.maximum(rest, 1e-4), np.float32)
-
-
-def lip_gap(shape: FloatArray) -> np.float32:
-    """How far the lips are apart, inter-ocular units; also for offsets."""
-    return np.float32((shape[LIP_PAIRS[:, 1], 1] - shape[LIP_PAIRS[:, 0], 1]).mean())
+        low, high = STRENGTH
+        if not low <= self.strength <= high:
+            raise InputError(f"strength {self.strength:g} is out of range; use {low:g} to {high:g}")
 
 
 class Retargeter:
-    """Shots of `motion` for the face of `portrait`; frame by frame, so that memory does not grow.
+    """Transfers a driver's moments, one by one, to the face of a portrait.
 
-    shut: at rest the lips are together, even where the photo parts them a little, so that a voice can close them.
+    Attributes:
+        calibration: The driver's.
+        rest: The portrait's own pose.
+        shape: (478, 3) float32, the portrait's face in the canonical frame, its lips as the driver's are at rest.
     """
 
     def __init__(
         self,
-        motion: Motion,
+        calibration: DriverCalibration,
         portrait: Portrait,
         style: Style,
         *,
-        habits: Habits | None = None,
         shut: bool = False,
-        fit: tuple[float, FloatArray] | None = None,
     ) -> None:
-        self._motion, self._style, self._shut = motion, style, shut
+        """Fit the portrait's pose, and set its lips as the driver's are at rest.
+
+        Args:
+            calibration: The driver's.
+            portrait: Whose face moves.
+            style: How the motion is applied.
+            shut: Whether to close the lips at rest even if the photo parts them, so that a voice can close them.
+        """
+        self.calibration, self._style, self._shut = calibration, style, shut
         basis = load_basis()
-        mover = basis.neutral if motion.neutral is None else motion.neutral
-        head = mover if style.absolute else basis.neutral
+        driver = calibration.neutral
+        head = driver if style.absolute else basis.neutral
         if not style.absolute:
             first = fit_pose(portrait.face.landmarks, head)
             head = to_unit_head(first.to_canonical(portrait.face.landmarks))
         self.rest = fit_pose(portrait.face.landmarks, head)
-        self._shape = self.rest.to_canonical(portrait.face.landmarks)
-        self._mover = mover
-        self._habits = habits or Habits.of(motion, mover)
+        self.shape = self.rest.to_canonical(portrait.face.landmarks)
         self._weights = _region_weights(basis.neutral, style.region)
-        self._framed = style.absolute and 0 not in motion.frame_size
-        self._reference = motion.reference
-        self._start = np.zeros_like(self._shape)
-        if style.absolute:
-            self._reference = self._most_alike()
-            self._start = self._offsets(self._reference)
-        else:
-            self._shape = self._with_lips_at_rest(basis.offsets[ARKIT_INDEX["jawOpen"]])
-        self._gain = np.ones((1, 3), np.float32) if style.absolute else _proportions(self._shape, mover)
-        if fit is None and self._framed:
-            fit = _frame_fit(motion, portrait, self.rest)
-        self._fit = fit or (1.0, np.zeros(2, np.float32))
+        self._framing: Framing | None = None
+        if not style.absolute:
+            self.shape = self._with_lips_at_rest(basis.offsets[ARKIT_INDEX["jawOpen"]])
+        self._gain = np.ones((1, 3), np.float32) if style.absolute else _proportions(self.shape, driver)
+
+    def framed(self, framing: Framing) -> Retargeter:
+        """A copy for absolute motion that maps to the portrait's picture by `framing`."""
+        retargeter = copy(self)
+        retargeter._framing = framing
+        return retargeter
+
+    def target(self, moment: Moment, mouth: Mouth | None = None) -> TargetPose:
+        """The portrait's target pose at a moment.
+
+        Args:
+            moment: Of the driver.
+            mouth: The driver's mouth at that moment, from which an engine may take texture.
+        """
+        rest, style = self.rest, self._style
+        places = self._framing is not None and self._framing.places
+        pose = self._absolute_pose(moment) if places else self._relative_pose(moment)
+        turn = pose.rotation @ rest.rotation.T
+        grow = pose.scale / rest.scale
+        return TargetPose(
+            time=moment.time,
+            landmarks=pose.to_picture(self._canonical(moment.offsets)),
+            turn=turn,
+            grow=grow,
+            shift=pose.origin - grow * rest.origin @ turn.T,
+            expression=(moment.expression * style.strength).astype(np.float32),
+            mouth=mouth,
+            creases=style.strength if style.region in ("all", "expression") else 0.0,
+        )
+
+    def _canonical(self, offsets: FloatArray) -> FloatArray:
+        """The portrait's points (478, 3), canonical frame, moved by the driver's `offsets` (478, 3)."""
+        reference = np.zeros_like(offsets) if self._framing is None else self._framing.reference.offsets
+        change = (offsets - reference) * self._gain
+        movement = gaze.conjugate(offsets - reference, lid_ratio(self.calibration.neutral, offsets))
+        gaze.set_gaze(change, movement if self._style.absolute else gaze.limit_gaze(movement * GAZE_GAIN))
+        change *= self._style.strength * self._weights[:, None]
+        canonical = self.shape + change
+        if not self._style.absolute and self._style.region != "pose":
+            self._set_lids(canonical, offsets)
+        _separate_lips(canonical)
+        return canonical
+
+    def _with_lips_at_rest(self, jaw: FloatArray) -> FloatArray:
+        """The portrait's shape with its jaw moved until the lips touch, or part, as the driver's do at rest.
+
+        A mouth that the photo shows wide open is closed first, or else it could never close. The shape stays as it is
+        where the motion does not move the lips, or is a single pose: an edit must not remove a smile.
+
+        Args:
+            jaw: (478, 3), offsets of jawOpen at 1.
+        """
+        driver = self.calibration
+        if self._style.region in ("pose", "eyes") or not (driver.speaks or self._shut):
+            return self.shape
+        photo_gap = float(lip_gap(self.shape))
+        driver_gap = float(np.clip(lip_gap(driver.neutral) - driver.lips_met, 0, LARGEST_REST_GAP))
+        closes = photo_gap > OPEN_MOUTH or self._shut
+        rest_gap = driver_gap if closes else max(photo_gap, driver_gap)
+        shape = self.shape + jaw * ((rest_gap - photo_gap) / float(lip_gap(jaw)))
+        _separate_lips(shape)
+        return shape.astype(np.float32)
+
+    def _set_lids(self, canonical: FloatArray, offsets: FloatArray) -> None:
+        """Open or close the lids of `canonical` (478, 3), in place, by the driver's ratio.
+
+        A ratio closes eyes of any shape when the driver's close, which offsets would not.
+        """
+        shut = self.calibration.lids_shut
+        ratio = np.clip((lid_ratio(self.calibration.neutral, offsets) - shut) / (1 - shut), 0, WIDEST_LIDS)
+        for eye in range(2):
+            weight = float(self._weights[UPPER_LIDS[eye, 3]])
+            opening = max(0.0, 1 + self._style.strength * weight * (float(ratio[eye]) - 1))
+            upper, lower, fold = UPPER_LIDS[eye], LOWER_LIDS[eye], LID_FOLDS[eye]
+            upper_lid = canonical[lower] + (self.shape[upper] - self.shape[lower]) * opening
+            canonical[fold] += FOLD_SHARE * (upper_lid - canonical[upper])
+            canonical[upper] = upper_lid
+
+    def _relative_pose(self, moment: Moment) -> Pose:
+        """The portrait's pose, changed as the driver's is since the reference, within limits."""
+        if self._style.region not in ("all", "pose"):
+            return self.rest
+        strength = self._style.strength
+        reference = self.calibration.reference if self._framing is None else self._framing.reference
+        driver_rotation = moment.rotation @ reference.rotation.T
+        angles = np.array(euler_from_rotation(driver_rotation), np.float32) * strength
+        angles = ROTATION_LIMIT * np.tanh(angles / ROTATION_LIMIT)
+        photo_yaw = float(euler_from_rotation(self.rest.rotation)[0])
+        angles[0] = _limited_yaw(photo_yaw + float(angles[0])) - _limited_yaw(photo_yaw)
+        rotation = rotation_from_euler(*angles)
+        driver_shift = moment.translation - reference.translation
+        driver_swing = -((driver_rotation - np.eye(3, dtype=np.float32)) @ (reference.rotation @ NECK))[:2]
+        swing = -((rotation - np.eye(3, dtype=np.float32)) @ (self.rest.rotation @ NECK))[:2]
+        travel = strength * TRAVEL_SHARE * (driver_shift - driver_swing)
+        travel *= TRAVEL_LIMIT / np.hypot(TRAVEL_LIMIT, np.hypot(*travel))
+        growth = float(moment.scale / reference.scale) ** (SCALE_SHARE * strength)
+        origin = self.rest.origin.copy()
+        origin[:2] += self.rest.scale * (PIVOT_SHARE * swing + travel)
+        scale = self.rest.scale * float(np.clip(growth, *SCALE_RANGE))
+        return Pose((rotation @ self.rest.rotation).astype(np.float32), scale, origin)
+
+    def _absolute_pose(self, moment: Moment) -> Pose:
+        """The driver's own pose in the portrait's picture."""
+        if self._style.region not in ("all", "pose"):
+            return self.rest
+        framing = self._framing
+        assert framing is not None
+        origin = self.rest.origin.copy()
+        origin[:2] = moment.translation * framing.unit * framing.fit + framing.shift
+        return Pose(moment.rotation, float(moment.scale) * framing.unit * framing.fit, origin)
+
+
+class RetargetedMotion:
+    """Transfers a whole motion to a portrait, frame by frame, so that memory does not grow with its length."""
+
+    def __init__(self, motion: Motion, portrait: Portrait, style: Style, *, shut: bool = False) -> None:
+        """Calibrate the driver and fit the portrait; `shut` is that of `Retargeter`."""
+        self._motion, self._style, self._shut = motion, style, shut
+        self._calibration = calibrate(motion)
+        self._expressions = Expressions(motion, self._calibration.neutral) if style.absolute else None
+        self._fit: tuple[float, FloatArray] | None = None
+        self._start = motion.reference
+        self._retargeter = self._for(portrait)
 
     def __len__(self) -> int:
         return len(self._motion)
 
-    def shot(self, index: int, mouth: Mouth | None = None) -> Shot:
-        """Frame `index` of the motion on the portrait."""
-        motion, rest = self._motion, self.rest
-        pose = self._absolute_pose(index) if self._framed else self._relative_pose(index)
-        turn = pose.rotation @ rest.rotation.T
-        grow = pose.scale / rest.scale
-        return Shot(
-            time=float(motion.times[index]),
-            landmarks=pose.to_picture(self._canonical(index)),
-            turn=turn,
-            grow=grow,
-            shift=pose.origin - grow * rest.origin @ turn.T,
-            expression=(motion.expression[index] * self._style.strength).astype(np.float32),
-            mouth=mouth,
-            creases=self._style.strength if self._style.region in ("all", "expression") else 0.0,
-        )
+    @property
+    def rest(self) -> Pose:
+        """The portrait's own pose."""
+        return self._retargeter.rest
+
+    def target(self, index: int, mouth: Mouth | None = None) -> TargetPose:
+        """The portrait's target pose in frame `index`; `mouth` is that of `Retargeter.target`."""
+        return self._retargeter.target(moment_of(self._motion, index), mouth)
+
+    def onto(self, portrait: Portrait, index: int, mouth: Mouth | None = None) -> TargetPose:
+        """As `target`, for another portrait of the same person, such as a further frame of a video."""
+        return self._for(portrait).target(moment_of(self._motion, index), mouth)
+
+    def _for(self, portrait: Portrait) -> Retargeter:
+        """The retargeter for a portrait; absolute motion keeps the framing that fits the first portrait."""
+        motion = self._motion
+        plain = Retargeter(self._calibration, portrait, self._style, shut=self._shut)
+        if self._expressions is None:
+            return plain
+        self._start = self._expressions.most_similar(plain.shape)
+        # Authored motion, which was tracked in no picture, has a frame size of 0.
+        places = 0 not in motion.frame_size
+        if self._fit is None:
+            self._fit = fit_frame(motion, portrait, plain.rest) if places else (1.0, np.zeros(2, np.float32))
+        framing = Framing(motion.unit, *self._fit, moment_of(motion, self._start), places)
+        return plain.framed(framing)
 
     def rest_frame(self, within: float) -> int:
-        """The frame of the first `within` seconds in which the mover looks most as at the motion's start."""
-        motion, start = self._motion, self._reference
+        """Index of the frame in the first `within` seconds that most resembles the motion's reference frame."""
+        motion, start = self._motion, self._start
         if motion.times[start] <= within:
             return start
         early = np.flatnonzero((motion.times <= within) & (motion.confidence > 0))
-        wanted, turn = self._offsets(start), motion.rotation[start]
-        far = [
-            float(np.abs(self._offsets(i) - wanted).mean() + 0.05 * np.abs(motion.rotation[i] - turn).mean())
+        offsets, rotation = moment_of(motion, start).offsets, motion.rotation[start]
+        distances = [
+            float(
+                np.abs(moment_of(motion, int(i)).offsets - offsets).mean()
+                + ROTATION_WEIGHT * np.abs(motion.rotation[i] - rotation).mean()
+            )
             for i in early
         ]
-        return int(early[np.argmin(far)]) if far else start
-
-    def onto(self, portrait: Portrait) -> Retargeter:
-        """The same motion laid on another portrait."""
-        return Retargeter(
-            self._motion, portrait, self._style, habits=self._habits, shut=self._shut, fit=self._fit
-        )
-
-    def _offsets(self, index: int) -> FloatArray:
-        return landmark_offsets(self._motion, index)
-
-    def _canonical(self, index: int) -> FloatArray:
-        """The portrait's points in the canonical frame with the expression of the moment, (478, 3)."""
-        offset = self._offsets(index)
-        change = (offset - self._start) * self._gain
-        if not self._style.absolute:
-            change[IRISES] *= GAZE_GAIN
-        change *= self._style.strength * self._weights[:, None]
-        canonical = self._shape + change
-        if not self._style.absolute and self._style.region != "pose":
-            self._set_lids(canonical, offset)
-        _part_lips(canonical)
-        return canonical
-
-    def _with_lips_at_rest(self, jaw: FloatArray) -> FloatArray:
-        """The portrait's shape with its jaw where the mover's lips are at rest: met, or parted as theirs.
-
-        A mouth that the photo shows wide open is closed first, else it could never close; unless the motion
-        does not move the lips, or is a single moment, whose smile is not to be taken away.
-        """
-        speaks = self._habits.lips_apart - self._habits.lips_met > SPEAKS and len(self._motion) > 2
-        if self._style.region in ("pose", "eyes") or not speaks:
-            return self._shape
-        own = float(lip_gap(self._shape))
-        parted = float(np.clip(lip_gap(self._mover) - self._habits.lips_met, 0, 0.12))
-        wanted = parted if own > OPEN_MOUTH or self._shut else max(own, parted)
-        shape = self._shape + jaw * ((wanted - own) / float(lip_gap(jaw)))
-        _part_lips(shape)
-        return shape.astype(np.float32)
-
-    def _set_lids(self, canonical: FloatArray, offset: FloatArray) -> None:
-        """Open or close the portrait's lids by the mover's ratio: shut is shut on any shape of eye."""
-        floor = self._habits.lids_shut
-        ratio = np.clip((lid_ratio(self._mover, offset) - floor) / (1 - floor), 0, 1.7)
-        for eye in range(2):
-            weight = float(self._weights[UPPER_LIDS[eye, 3]])
-            wanted = max(0.0, 1 + self._style.strength * weight * (float(ratio[eye]) - 1))
-            upper, lower, fold = UPPER_LIDS[eye], LOWER_LIDS[eye], LID_FOLDS[eye]
-            placed = canonical[lower] + (self._shape[upper] - self._shape[lower]) * wanted
-            canonical[fold] += 0.4 * (placed - canonical[upper])
-            canonical[upper] = placed
-
-    def _relative_pose(self, index: int) -> Pose:
-        if self._style.region not in ("all", "pose"):
-            return self.rest
-        motion, ref, k = self._motion, self._reference, self._style.strength
-        turn = motion.rotation[index] @ motion.rotation[ref].T
-        angles = np.array(euler_from_rotation(turn), np.float32) * k
-        angles = TURN_LIMIT * np.tanh(angles / TURN_LIMIT)
-        own = float(euler_from_rotation(self.rest.rotation)[0])
-        angles[0] = _held_back(own + float(angles[0])) - _held_back(own)
-        applied = rotation_from_euler(*angles)
-        shift = motion.translation[index] - motion.translation[ref]
-        swing = -((turn - np.eye(3, dtype=np.float32)) @ (motion.rotation[ref] @ NECK))[:2]
-        own_swing = -((applied - np.eye(3, dtype=np.float32)) @ (self.rest.rotation @ NECK))[:2]
-        travel = k * TRAVEL_SHARE * (shift - swing)
-        travel *= TRAVEL_LIMIT / np.hypot(TRAVEL_LIMIT, np.hypot(*travel))
-        growth = float(motion.scale[index] / motion.scale[ref]) ** (SCALE_SHARE * k)
-        origin = self.rest.origin.copy()
-        origin[:2] += self.rest.scale * (PIVOT_SHARE * own_swing + travel)
-        scale = self.rest.scale * float(np.clip(growth, 0.8, 1.25))
-        return Pose((applied @ self.rest.rotation).astype(np.float32), scale, origin)
-
-    def _absolute_pose(self, index: int) -> Pose:
-        if self._style.region not in ("all", "pose"):
-            return self.rest
-        motion, (fit, shift) = self._motion, self._fit
-        origin = self.rest.origin.copy()
-        origin[:2] = motion.translation[index] * motion.unit * fit + shift
-        return Pose(motion.rotation[index], float(motion.scale[index]) * motion.unit * fit, origin)
-
-    def _most_alike(self) -> int:
-        """The frame whose eyes and lips are most like the portrait's: the start of absolute expression."""
-        points = np.r_[UPPER_LIDS.ravel(), LOWER_LIDS.ravel(), UPPER_LIPS, LOWER_LIPS, 61, 291, IRISES]
-        own = self._shape[points]
-        step = max(1, len(self._motion) // 3000)
-        far = [
-            float(np.abs(self._mover[points] + self._offsets(i)[points] - own).mean())
-            for i in range(0, len(self._motion), step)
-        ]
-        return int(np.argmin(far)) * step
+        return int(early[np.argmin(distances)]) if distances else start
 
 
-def _held_back(yaw: float) -> float:
-    """A total turn, identity up to TOTAL_YAW[0], then bending toward TOTAL_YAW[1] degrees."""
+def _limited_yaw(yaw: float) -> float:
+    """A total yaw in degrees: unchanged up to TOTAL_YAW[0], then smoothly limited to TOTAL_YAW[1]."""
     begin, end = TOTAL_YAW
-    over = abs(yaw) - begin
-    if over <= 0:
+    excess = abs(yaw) - begin
+    if excess <= 0:
         return yaw
-    return float(np.sign(yaw)) * (begin + (end - begin) * float(np.tanh(over / (end - begin))))
+    return float(np.sign(yaw)) * (begin + (end - begin) * float(np.tanh(excess / (end - begin))))
 
 
 def _region_weights(neutral: FloatArray, region: str) -> FloatArray:
-    """How much of the motion's expression each point takes, (478,) in 0..1."""
+    """Weight of the motion's expression at each point of a neutral face (478, 3), (478,) float32 in 0..1."""
     nose, eyes = float(neutral[2, 1]), float(neutral[[33, 263], 1].mean())
-    below = np.clip((neutral[:, 1] - (eyes + 0.55 * (nose - eyes))) / (0.4 * (nose - eyes)), 0, 1)
+    top = eyes + LIPS_REGION_TOP * (nose - eyes)
+    below = np.clip((neutral[:, 1] - top) / (LIPS_REGION_FADE * (nose - eyes)), 0, 1)
     weights = {"pose": np.zeros_like(below), "lips": below, "eyes": 1 - below}
-    return weights.get(region, np.ones_like(below)).astype(np.float32)
+    return np.asarray(weights.get(region, np.ones_like(below)), np.float32)
 
 
-def _proportions(shape: FloatArray, mover: FloatArray) -> FloatArray:
-    """Gain of offsets (478, 3) that suits the portrait's mouth and chin rather than the mover's."""
+def _proportions(shape: FloatArray, driver: FloatArray) -> FloatArray:
+    """Factors on offsets, (478, 3), that adapt them from the driver's mouth and chin to the portrait's."""
 
     def sizes(face: FloatArray) -> tuple[float, float]:
+        """Width of the mouth, and height from the nose's tip to the chin."""
         return float(np.linalg.norm(face[291] - face[61])), float(np.linalg.norm(face[152] - face[2]))
 
-    (width, height), (width_m, height_m) = sizes(shape), sizes(mover)
+    (width, height), (driver_width, driver_height) = sizes(shape), sizes(driver)
     gain = np.ones((len(shape), 3), np.float32)
-    lower = np.clip((shape[:, 1] - shape[2, 1] + 0.2) / 0.2, 0, 1)
-    gain[:, 0] += lower * (np.clip(width / width_m, 0.7, 1.4) - 1)
-    gain[:, 1] += lower * (np.clip(height / height_m, 0.7, 1.4) - 1)
+    lower = np.clip((shape[:, 1] - shape[2, 1] + PROPORTIONS_FADE) / PROPORTIONS_FADE, 0, 1)
+    gain[:, 0] += lower * (np.clip(width / driver_width, *PROPORTIONS) - 1)
+    gain[:, 1] += lower * (np.clip(height / driver_height, *PROPORTIONS) - 1)
     return gain
 
 
-def _part_lips(canonical: FloatArray) -> None:
-    """Where the lower lip would pass through the upper, let both meet midway; in place."""
-    above, below = canonical[UPPER_LIPS, 1], canonical[LOWER_LIPS, 1]
-    over = np.maximum(above - below, 0) / 2
-    canonical[UPPER_LIPS, 1] -= over
-    canonical[LOWER_LIPS, 1] += over
-
-
-def _frame_fit(motion: Motion, portrait: Portrait, rest: Pose) -> tuple[float, FloatArray]:
-    """Scale and shift in pixels from the tracked frame to the portrait's picture, for absolute motion.
-
-    Where the mover's head is never about where the portrait's is, nor about as large, its place and size count from the
-    moment in which it is turned most like the portrait's: another framing would tear the picture.
-    """
-    height, width = portrait.image.shape[:2]
-    fit = min(width / max(motion.frame_size[0], 1), height / max(motion.frame_size[1], 1))
-    shift = ((np.array([width, height]) - fit * np.array(motion.frame_size)) / 2).astype(np.float32)
-    seen = motion.confidence > 0
-    if not np.any(seen):
-        return fit, shift
-    places, sizes = motion.translation[seen] * motion.unit, motion.scale[seen] * motion.unit
-    away = np.linalg.norm(places * fit + shift - rest.origin[:2], axis=1) / rest.scale
-    larger = np.abs(np.log(sizes * fit / rest.scale))
-    if np.any((away < SAME_PLACE) & (larger < SAME_SIZE)):
-        return fit, shift
-    alike = int(np.einsum("nij,ij->n", motion.rotation[seen], rest.rotation).argmax())
-    fit = float(rest.scale / sizes[alike])
-    return fit, (rest.origin[:2] - places[alike] * fit).astype(np.float32)
+def _separate_lips(canonical: FloatArray) -> None:
+    """Where the lower lip would pass through the upper one, let both meet midway; in place."""
+    above, below = canonical[UPPER_INNER, 1], canonical[LOWER_INNER, 1]
+    overlap = np.maximum(above - below, 0) / 2
+    canonical[UPPER_INNER, 1] -= overlap
+    canonical[LOWER_INNER, 1] += overlap

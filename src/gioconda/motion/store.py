@@ -1,4 +1,4 @@
-"""Motion on disk: a plain `.npz` without pickle, checked before anything of it is loaded."""
+"""Motion files: plain `.npz` without pickle, whose headers are checked before any array is loaded."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda.errors import InputError, LimitError, MissingFileError
-from gioconda.facelike import is_facelike
+from gioconda.landmarks import is_facelike
 from gioconda.limits import LIMITS, check_seconds
 from gioconda.types import ARKIT_NAMES, LANDMARKS, Motion
 
 SCHEMA = 1
-_T = -1  # stands for the number of frames in the shapes below
+# Stands for the number of frames in the shapes below.
+_T = -1
+# Array name -> shape and dtype.
 _SHAPES: dict[str, tuple[tuple[int, ...], str]] = {
     "schema": ((), "<i4"),
     "times": ((_T,), "<f8"),
@@ -34,22 +36,34 @@ _OPTIONAL: dict[str, tuple[tuple[int, ...], str]] = {
     "residual": ((_T, LANDMARKS, 3), "<f2"),
     "neutral": ((LANDMARKS, 3), "<f4"),
 }
-_HEADER_BYTES = 4096  # the longest header of a member that is read; numpy writes 128
-_ROTATION_ERROR = 1e-2  # how far R'R may be from 1
-_LARGEST_SIZE = 1e3  # of a head, against that of the reference frame
-_FARTHEST = 1e3  # inter-ocular units that a head may travel, or a landmark from where it belongs
+# Bytes of a member's header that are read at most; numpy writes 128.
+_HEADER_BYTES = 4096
+# Largest difference of R'R from the identity: rounding of float32 is far below.
+_ROTATION_ERROR = 1e-2
+# Largest size of a head relative to that of the reference frame; its inverse is the smallest.
+_LARGEST_SIZE = 1e3
+# Inter-ocular units; the largest translation of a head, and offset of a landmark.
+_FARTHEST = 1e3
+# Largest excess of a coefficient beyond 0..1: other programs write slight overshoots.
+_OVERSHOOT = 1.0
 
-_npy: Any = np.lib.format  # typed too narrowly in numpy 1.26
+# numpy 1.26 types this module too narrowly.
+_npy: Any = np.lib.format
 
 
 def save(motion: Motion, path: str | os.PathLike[str]) -> None:
-    """Write a motion to `path` as given (a temporary name: whoever calls renames it when all is done)."""
+    """Write a motion file.
+
+    Args:
+        motion: The motion.
+        path: Written in place; callers pass a temporary name and rename the finished file.
+    """
     arrays = {"schema": np.asarray(SCHEMA, "<i4")}
-    for name, (_, kind) in {**_SHAPES, **_OPTIONAL}.items():
+    for name, (_, dtype) in {**_SHAPES, **_OPTIONAL}.items():
         value = getattr(motion, name, None)
         if value is not None:
-            arrays[name] = np.asarray(value, kind)
-    # Not by np.savez: where the disk is full, that leaves an archive open, which complains on the terminal.
+            arrays[name] = np.asarray(value, dtype)
+    # np.savez would leave the archive open on a full disk, which prints a complaint to the terminal.
     with zipfile.ZipFile(Path(path), "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -57,9 +71,12 @@ def save(motion: Motion, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> Motion:
-    """Read a motion that `save` wrote; its name is that of the file.
+    """Read a motion file that `save` wrote. The motion is named after the file.
 
-    MissingFileError, LimitError, or InputError if the file is anything else.
+    Raises:
+        MissingFileError: The file does not exist.
+        LimitError: The motion is larger or longer than the limits allow.
+        InputError: It is not a motion file, or a damaged one.
     """
     path = Path(path)
     try:
@@ -84,17 +101,23 @@ def load(path: str | os.PathLike[str]) -> Motion:
 
 
 def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
-    """Names, types and shapes as headers tell them, and sizes, before any array is unpacked."""
+    """Check names, types, shapes and sizes by the headers alone, before any array is unpacked."""
     members = archive.infolist()
     names = [m.filename.removesuffix(".npy") for m in members]
     unknown = set(names) - set(_SHAPES) - set(_OPTIONAL)
     missing = set(_SHAPES) - set(names)
     if unknown or missing or len(set(names)) != len(names):
-        what = f"unexpected {min(unknown)!r}" if unknown else f"no {min(missing)!r}" if missing else "doubles"
-        raise InputError(f"{path} is not a motion file of Gioconda: it holds {what}")
+        problem = (
+            f"it holds an unexpected array {min(unknown)!r}"
+            if unknown
+            else f"it lacks the array {min(missing)!r}"
+            if missing
+            else "it holds an array twice"
+        )
+        raise InputError(f"{path} is not a motion file of Gioconda: {problem}")
     size = sum(m.file_size for m in members)
     if size > LIMITS.motion_bytes:
-        raise LimitError(f"{path} unpacks to {size} bytes; at most {LIMITS.motion_bytes} are read")
+        raise LimitError(f"{path} unpacks to {size:,} bytes; the limit is {LIMITS.motion_bytes:,}")
     frames: int | None = None
     for name, member in zip(names, members, strict=True):
         frames = _check_header(archive, member, name, frames, path)
@@ -103,70 +126,87 @@ def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
 def _check_header(
     archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, frames: int | None, path: Path
 ) -> int | None:
-    """Check one member; returns the number of frames as soon as it is known."""
-    expected, kind = {**_SHAPES, **_OPTIONAL}[name]
+    """Check one member's header.
+
+    Args:
+        archive: The `.npz`.
+        member: In the archive.
+        name: Of its array.
+        frames: Number of frames by the members before, None if they do not show it.
+        path: Of the archive, for messages.
+
+    Returns:
+        The number of frames, None if it is still unknown.
+    """
+    expected, expected_dtype = {**_SHAPES, **_OPTIONAL}[name]
     with archive.open(member) as file:
         version = _npy.read_magic(file)
         if version != (1, 0):
             raise InputError(f"{path} is not a motion file of Gioconda: {name!r} has an unknown header")
         shape, fortran, dtype = _npy.read_array_header_1_0(file, max_header_size=_HEADER_BYTES)
         header = file.tell()
-    wanted = tuple(frames if n == _T and frames is not None else n for n in expected)
-    fits = len(shape) == len(wanted) and all(w in (_T, s) for s, w in zip(shape, wanted, strict=False))
-    if not fits or fortran or dtype != np.dtype(kind):
-        raise InputError(f"{path}: {name!r} is {dtype} {shape}, not what a motion file holds")
+    sides = tuple(frames if n == _T and frames is not None else n for n in expected)
+    fits = len(shape) == len(sides) and all(side in (_T, s) for s, side in zip(shape, sides, strict=False))
+    if not fits or fortran or dtype != np.dtype(expected_dtype):
+        raise InputError(
+            f"{path} is not a motion file: its array {name!r} has type {dtype} and shape {shape}"
+        )
     if member.file_size != header + dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
-        raise InputError(f"{path}: the size of {name!r} does not match its header")
+        raise InputError(f"{path} is damaged: the size of its array {name!r} does not match the header")
     if expected[:1] != (_T,):
         return frames
     if shape[0] > LIMITS.video_frames:
-        raise LimitError(f"{path} has {shape[0]} frames; at most {LIMITS.video_frames} are read")
+        raise LimitError(f"{path} has {shape[0]:,} frames; the limit is {LIMITS.video_frames:,}")
     return int(shape[0])
 
 
 def _to_motion(arrays: dict[str, npt.NDArray[Any]], path: Path) -> Motion:
-    """A motion of checked arrays; InputError if their values make none."""
+    """The motion of arrays with checked shapes; InputError if their values do not make one."""
     schema = int(arrays.pop("schema"))
     if schema != SCHEMA:
-        raise InputError(f"{path} has schema {schema}, this version reads {SCHEMA}; track the video again")
+        raise InputError(
+            f"{path} has schema {schema}, but this version reads schema {SCHEMA}; track the video again"
+        )
     width, height = (int(v) for v in arrays.pop("frame_size"))
     unit, reference = float(arrays.pop("unit")), int(arrays.pop("reference"))
     check_seconds(path, float(np.ptp(arrays["times"])) if len(arrays["times"]) else 0.0)
     problem = _problem(arrays, unit, width, height)
     if problem:
-        raise InputError(f"{path} is not a sound motion file: {problem}")
+        raise InputError(f"{path} is not a valid motion file: {problem}")
     try:
-        return Motion(**arrays, unit=unit, frame_size=(width, height), reference=reference, name=path.stem)
+        return Motion(
+            **arrays, unit=unit, frame_size=(width, height), reference=reference, name=path.stem, notes=()
+        )
     except ValueError as error:
-        raise InputError(f"{path} is not a sound motion file: {error}") from error
+        raise InputError(f"{path} is not a valid motion file: {error}") from error
 
 
 def _problem(arrays: dict[str, npt.NDArray[Any]], unit: float, width: int, height: int) -> str:
-    """What is wrong with values whose shapes are right; "" if nothing is."""
+    """A sentence on what is wrong with values whose shapes are right; "" if nothing is."""
     if any(not np.isfinite(array).all() for array in arrays.values()) or not np.isfinite(unit):
         return "it holds values that are not finite"
-    turns = arrays["rotation"].astype(np.float64)
-    if len(turns) and (
-        np.abs(np.swapaxes(turns, 1, 2) @ turns - np.eye(3)).max() > _ROTATION_ERROR
-        or np.linalg.det(turns).min() < 0
+    rotations = arrays["rotation"].astype(np.float64)
+    if len(rotations) and (
+        np.abs(np.swapaxes(rotations, 1, 2) @ rotations - np.eye(3)).max() > _ROTATION_ERROR
+        or np.linalg.det(rotations).min() < 0
     ):
-        return "its rotations are none"
+        return "`rotation` does not contain valid rotation matrices"
     if unit <= 0 or (arrays["scale"] <= 0).any():
-        return "sizes must be above 0"
+        return "`unit` and `scale` must be above 0"
     if min(width, height) < 0 or width * height > LIMITS.video_pixels:
-        return f"a picture of {width} x {height} pixels"
-    if np.abs(arrays["expression"] - 0.5).max(initial=0) > 1.5:
-        return "expression coefficients must lie in 0..1"
-    return _farfetched(arrays)
+        return f"`frame_size` is {width} x {height} pixels"
+    if np.abs(arrays["expression"] - 0.5).max(initial=0) > 0.5 + _OVERSHOOT:
+        return "`expression` holds coefficients outside 0 to 1"
+    return _extreme(arrays)
 
 
-def _farfetched(arrays: dict[str, npt.NDArray[Any]]) -> str:
-    """What no face does, by which later steps would overflow or divide by nothing; "" if all is well."""
+def _extreme(arrays: dict[str, npt.NDArray[Any]]) -> str:
+    """As `_problem`, for finite values that no face reaches: later steps would overflow, or divide by 0."""
     if np.abs(np.log(arrays["scale"].astype(np.float64))).max(initial=0) > np.log(_LARGEST_SIZE):
-        return f"a head of more than {_LARGEST_SIZE:g} times its size, or as small"
-    places = [arrays[name] for name in ("translation", "gaze", "residual") if name in arrays]
-    if any(np.abs(place).max(initial=0) > _FARTHEST for place in places):
-        return f"a face lies more than {_FARTHEST:g} of its eyes' distances away"
+        return f"`scale` changes the head's size by a factor of more than {_LARGEST_SIZE:g}"
+    for name in ("translation", "gaze", "residual"):
+        if name in arrays and np.abs(arrays[name]).max(initial=0) > _FARTHEST:
+            return f"`{name}` holds values beyond {_FARTHEST:g}"
     if "neutral" in arrays and not is_facelike(arrays["neutral"]):
-        return "its face at rest is none"
+        return "`neutral` does not have the shape of a face"
     return ""

@@ -1,4 +1,4 @@
-"""Built-in motions, authored as keyframes over ARKit names and head pose; each begins and ends at rest."""
+"""Built-in motions, authored as keyframes of ARKit coefficients and head pose; each begins and ends at rest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import PchipInterpolator
 
 from gioconda.errors import InputError
 from gioconda.motion.expression import coefficients_from_gaze, gaze_from_coefficients
@@ -18,10 +17,11 @@ Curve = npt.NDArray[np.float64]
 Keys = Mapping[float, Mapping[str, float]]
 
 # Channels beside the ARKit names. Degrees: yaw to the viewer's right, pitch up, roll clockwise. Inter-ocular
-# units: x to the right, y down. near: 0.1 is a tenth larger. look_x, look_y: gaze -1..1, to the right and up.
+# units: x to the right, y down. near: 0.1 makes the head a tenth larger. look_x, look_y: gaze, -1 to 1, to the right
+# and up.
 POSE = ("yaw", "pitch", "roll", "x", "y", "near", "look_x", "look_y")
 
-# One word for what faces do together; sides differ a little, as they do in people.
+# Groups of coefficients that move together. Left and right differ a little, as they do in people.
 GROUPS: dict[str, dict[str, float]] = {
     "blink": {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 0.97, "eyeSquintLeft": 0.10, "eyeSquintRight": 0.10},
     "smile": {
@@ -46,6 +46,7 @@ GROUPS: dict[str, dict[str, float]] = {
     "stretch": {"mouthStretchLeft": 0.5, "mouthStretchRight": 0.46},
 }
 
+# Mouth shapes of speech sounds, by letter.
 VISEMES: dict[str, dict[str, float]] = {
     "A": {"jawOpen": 0.36, "teeth": 0.35},
     "E": {"jawOpen": 0.20, "stretch": 0.5, "teeth": 0.45},
@@ -58,15 +59,21 @@ VISEMES: dict[str, dict[str, float]] = {
     "L": {"jawOpen": 0.18, "teeth": 0.3},
     " ": {},
 }
+# Seconds of a phone in `Script.speech`.
 PHONE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Script:
-    """A template as written: keyframes {seconds: {channel or group: value}}, and what runs beneath them.
+    """A template as it is authored.
 
-    blinks: when lids meet, seconds. sway: strength of the small drift of the head. speech: visemes, said from
-    `speech_at` on, PHONE_SECONDS each.
+    Attributes:
+        seconds: Length.
+        keys: Seconds -> channel or group -> value.
+        blinks: Seconds at which the lids meet.
+        sway: Strength of the small drift of the head.
+        speech: Letters of VISEMES, spoken from `speech_at` on, PHONE_SECONDS each.
+        speech_at: Seconds.
     """
 
     seconds: float
@@ -210,20 +217,34 @@ SCRIPTS: dict[str, Script] = {
 }
 TEMPLATES: tuple[str, ...] = tuple(SCRIPTS)
 
-CLOSE, SHUT, OPEN = 0.12, 0.03, 0.21  # seconds of a blink's three parts
-BREATH_SECONDS = 4.0
+# Seconds of a blink's three parts; lids open more slowly than they close.
+CLOSE, SHUT, OPEN = 0.12, 0.03, 0.21
+# Lids at the end of SHUT: a plateau that is not quite flat.
+SHUT_LATE = 0.98
+# Seconds of a breath, and its amplitude: inter-ocular units upwards, degrees of pitch.
+BREATH_SECONDS, BREATH_LIFT, BREATH_PITCH = 4.0, 0.005, 0.35
+# Amplitude of the sway by channel: degrees, and inter-ocular units for x and y.
+SWAY = {"yaw": 0.9, "pitch": 0.6, "roll": 0.7, "x": 0.010, "y": 0.004}
+# Cycles a template of the sway's waves, and the amplitude of their sum for normal weights.
+SWAY_CYCLES, SWAY_SUM = (1, 2, 3), 1.5
+# Frames a second, least and most.
 FPS = (1.0, 240.0)
 
 
 def template(name: str, fps: float = 25.0) -> Motion:
-    """The built-in motion `name`, one of `TEMPLATES`, at `fps` frames a second; it can be looped.
+    """Render a built-in motion. Its first and last frame are at rest, so that it can be looped.
 
-    The first and the last frame are at rest. InputError for an unknown name or an odd rate.
+    Args:
+        name: One of TEMPLATES.
+        fps: Frames a second, within FPS.
+
+    Raises:
+        InputError: The name is unknown, or the rate is out of range.
     """
     if name not in SCRIPTS:
         raise InputError(f"no template {name!r}; there are {', '.join(TEMPLATES)}")
     if not FPS[0] <= fps <= FPS[1]:
-        raise InputError(f"{fps:g} frames a second are out of range; use {FPS[0]:g} to {FPS[1]:g}")
+        raise InputError(f"{fps:g} frames a second is out of range; use {FPS[0]:g} to {FPS[1]:g}")
     script = SCRIPTS[name]
     frames = round(script.seconds * fps)
     moments = np.linspace(0, script.seconds, frames)
@@ -249,50 +270,53 @@ def template(name: str, fps: float = 25.0) -> Motion:
 
 
 def _channels(script: Script, moments: Curve) -> dict[str, Curve]:
-    """Every channel's curve at `moments`: keyframes, blinks and speech, groups spread over their names."""
+    """Channel -> its curve (T,) at `moments` (T,) seconds: keyframes, blinks and speech."""
     curves = {name: np.zeros(len(moments)) for name in (*POSE, *ARKIT_NAMES)}
     _add(curves, script.keys, script.seconds, moments)
     for blink in script.blinks:
-        shut = {blink: {"blink": 1.0}, blink + SHUT: {"blink": 0.98}}
+        shut = {blink: {"blink": 1.0}, blink + SHUT: {"blink": SHUT_LATE}}
         lids = {blink - CLOSE: {"blink": 0.0}, **shut, blink + SHUT + OPEN: {"blink": 0.0}}
         _add(curves, lids, script.seconds, moments)
     if script.speech:
-        _add(curves, _said(script), script.seconds, moments)
+        _add(curves, _speech_keys(script), script.seconds, moments)
     return curves
 
 
 def _add(curves: dict[str, Curve], keys: Keys, seconds: float, moments: Curve) -> None:
-    """Add keyframes to the curves: monotone cubics that rest at 0 at both ends, without overshoot."""
-    for word in dict.fromkeys(word for values in keys.values() for word in values):
-        own = {t: values[word] for t, values in sorted(keys.items()) if word in values}
-        times = np.array([-1.0, 0.0, *own, seconds, seconds + 1.0])
-        values = np.array([0.0, 0.0, *own.values(), 0.0, 0.0])
+    """Add keyframes to the curves, in place: monotone cubics without overshoot, at rest at both ends."""
+    # SciPy takes a second to import, and most importers of this module need only the names of the templates.
+    from scipy.interpolate import PchipInterpolator
+
+    for group in dict.fromkeys(group for values in keys.values() for group in values):
+        key_values = {t: values[group] for t, values in sorted(keys.items()) if group in values}
+        times = np.array([-1.0, 0.0, *key_values, seconds, seconds + 1.0])
+        values = np.array([0.0, 0.0, *key_values.values(), 0.0, 0.0])
         curve = PchipInterpolator(times, values)(moments)
-        for name, share in GROUPS.get(word, {word: 1.0}).items():
+        for name, share in GROUPS.get(group, {group: 1.0}).items():
             curves[name] += share * curve
 
 
-def _said(script: Script) -> Keys:
-    """Keyframes of a text in visemes: each channel is told at each phone, so that it also comes to rest."""
-    used = {word for letter in script.speech for word in VISEMES[letter]}
-    rest = dict.fromkeys(sorted(used), 0.0)
-    said = f" {script.speech} "
+def _speech_keys(script: Script) -> Keys:
+    """Keyframes of a script's speech. Each phone sets every channel that any phone uses, so that each returns to 0."""
+    channels = {channel for letter in script.speech for channel in VISEMES[letter]}
+    rest = dict.fromkeys(sorted(channels), 0.0)
+    letters = f" {script.speech} "
     return {
         round(script.speech_at + i * PHONE_SECONDS, 3): {**rest, **VISEMES[letter]}
-        for i, letter in enumerate(said)
+        for i, letter in enumerate(letters)
     }
 
 
 def _drift(channels: dict[str, Curve], script: Script, moments: Curve) -> None:
-    """Breath and a small sway beneath the keyframes; both come round at the end."""
+    """Add breath and a small sway to the curves, in place; both are periodic, so that the motion loops."""
     phase = 2 * np.pi * moments / script.seconds
     breath = 1 - np.cos(max(1, round(script.seconds / BREATH_SECONDS)) * phase)
-    channels["y"] += -0.005 * breath
-    channels["pitch"] += 0.35 * breath
+    channels["y"] += -BREATH_LIFT * breath
+    channels["pitch"] += BREATH_PITCH * breath
     rng = np.random.default_rng(len(script.keys))
-    for name, size in (("yaw", 0.9), ("pitch", 0.6), ("roll", 0.7), ("x", 0.010), ("y", 0.004)):
+    for name, amplitude in SWAY.items():
         wave = np.zeros_like(moments)
-        for cycles in (1, 2, 3):
+        for cycles in SWAY_CYCLES:
             start = rng.uniform(0, 2 * np.pi)
             wave += rng.normal() / cycles * (np.sin(cycles * phase + start) - np.sin(start))
-        channels[name] += script.sway * size * wave / 1.5
+        channels[name] += script.sway * amplitude * wave / SWAY_SUM

@@ -1,7 +1,7 @@
-"""Marks of origin: an invisible watermark, signed Content Credentials, and their check.
+"""Marks of origin: an invisible watermark and signed Content Credentials, and the check of both.
 
-What they promise: a file as written, or mildly changed, can be recognised as made by Gioconda. What they do
-not: whoever wants to can remove or copy marks of open source, and a self-made certificate names nobody.
+They make it possible to recognise a file, as written or mildly changed, as made by Gioconda. They do not stop anyone
+from removing or copying the marks, since the source is open. A self-made certificate does not identify its maker.
 """
 
 from gioconda.provenance.credentials import Claim, Ingredient, sidecar_path, sign

@@ -1,4 +1,4 @@
-"""The key that signs: self-made at first use, or the user's own, in PEM.
+"""The key that signs: self-made at first use, or the user's own in PEM.
 
 A self-made certificate proves that a file has not changed since it was signed. It does not prove who signed.
 """
@@ -23,13 +23,21 @@ from gioconda.errors import InputError, MissingFileError, OutputError
 
 IDENTITY_NAME = "signing-identity.pem"
 _CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
+# Years for which a self-made certificate is valid.
 _YEARS = 20
+# Most bytes of a PEM file.
 _PEM_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class SigningIdentity:
-    """A private key (PEM), its certificate chain (PEM, leaf first) and C2PA's name of the algorithm."""
+    """What signs a file.
+
+    Attributes:
+        key: The private key in PEM.
+        chain: Its certificate chain in PEM, leaf first.
+        algorithm: C2PA's name of the algorithm.
+    """
 
     key: bytes
     chain: bytes
@@ -37,51 +45,63 @@ class SigningIdentity:
 
 
 def user_folder() -> Path:
-    """Where the user's key lies: GIOCONDA_HOME, or the platform's data folder."""
+    """Return the folder of the user's key: GIOCONDA_HOME, or the platform's data folder."""
     return Path(os.environ.get("GIOCONDA_HOME") or platformdirs.user_data_dir("gioconda"))
 
 
 def signing_identity(key: Path | None = None, certificate: Path | None = None) -> SigningIdentity:
-    """The user's own key and certificate chain if given, else the self-made ones, made now if need be.
+    """Load the key that signs; without arguments the self-made one, which is made at first use.
 
-    Raises InputError for files that are not a matching pair, OutputError where none can be stored.
+    Args:
+        key: The path of the user's own private key in PEM.
+        certificate: The path of its certificate chain in PEM, leaf first.
+
+    Raises:
+        InputError: The files cannot be read, are not valid, or do not match.
+        OutputError: The self-made key cannot be stored or read.
     """
     if key is None and certificate is None:
         return _local_identity()
     if key is None or certificate is None:
-        raise InputError("a key and a certificate belong together: give both --key and --certificate")
+        raise InputError("a key and a certificate belong together; give both --key and --certificate")
     return _checked(_read_pem(key), _read_pem(certificate), str(key), str(certificate))
 
 
 def _read_pem(path: Path) -> bytes:
+    """The bytes of a PEM file."""
     try:
         if path.stat().st_size > _PEM_BYTES:
-            raise InputError(f"{path} is too large for a PEM file")
+            raise InputError(f"{path} is too large for a PEM file; give a key or certificate in PEM form")
         return path.read_bytes()
     except FileNotFoundError:
-        raise MissingFileError(f"{path} does not exist") from None
+        raise MissingFileError(f"{path} does not exist; check the spelling of the path") from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+        raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions") from None
 
 
 def _checked(key: bytes, chain: bytes, key_name: str, chain_name: str) -> SigningIdentity:
-    """Both parsed and compared, so that a wrong file is told here and not by the signer's own errors."""
+    """Parse and compare key and chain, so that errors name the wrong file."""
     try:
         private = serialization.load_pem_private_key(key, None)
     except TypeError:
         raise InputError(f"{key_name} is encrypted; give a key without a passphrase") from None
     except (ValueError, UnsupportedAlgorithm):
-        raise InputError(f"{key_name} holds no private key in PEM form") from None
+        raise InputError(f"{key_name} has no private key in PEM form; give one that does") from None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what standards dislike
+            # Warnings are about what standards discourage.
+            warnings.simplefilter("ignore")
             certificates = x509.load_pem_x509_certificates(chain)
-        # parts of a certificate are parsed when they are asked for
+        # These parts of a certificate are parsed only here.
         public, ending = certificates[0].public_key(), certificates[0].not_valid_after_utc
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
-        raise InputError(f"{chain_name} holds no certificate in PEM form, or a damaged one") from None
+        raise InputError(
+            f"{chain_name} has no certificate in PEM form, or a damaged one; give a valid chain"
+        ) from None
     if private.public_key() != public:
-        raise InputError(f"the first certificate of {chain_name} is not that of the key {key_name}")
+        raise InputError(
+            f"the first certificate of {chain_name} is not that of the key {key_name}; give the one that is"
+        )
     if ending < datetime.now(timezone.utc):
         raise InputError(f"the certificate {chain_name} has expired; give a valid one")
     clean = b"".join(c.public_bytes(serialization.Encoding.PEM) for c in certificates)
@@ -89,6 +109,7 @@ def _checked(key: bytes, chain: bytes, key_name: str, chain_name: str) -> Signin
 
 
 def _algorithm(private: object, name: str) -> str:
+    """C2PA's name of the algorithm of a key."""
     if isinstance(private, ec.EllipticCurvePrivateKey) and private.curve.name in _CURVES:
         return _CURVES[private.curve.name]
     if isinstance(private, ed25519.Ed25519PrivateKey):
@@ -96,11 +117,12 @@ def _algorithm(private: object, name: str) -> str:
     if isinstance(private, rsa.RSAPrivateKey):
         return "ps256"
     raise InputError(
-        f"{name} is of a kind that cannot sign here; use ECDSA P-256, P-384, P-521, Ed25519 or RSA"
+        f"the key {name} is of an unsupported kind; use ECDSA P-256, P-384, P-521, Ed25519 or RSA"
     )
 
 
 def _private_pem(private: object) -> bytes:
+    """A private key in PEM."""
     assert hasattr(private, "private_bytes")
     pem: bytes = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -109,7 +131,7 @@ def _private_pem(private: object) -> bytes:
 
 
 def _local_identity() -> SigningIdentity:
-    """The self-made identity; two processes that make it at once end with the same one."""
+    """The self-made identity; processes that make it at the same time end with the same one."""
     path = user_folder() / IDENTITY_NAME
     try:
         if not path.exists():
@@ -119,17 +141,18 @@ def _local_identity() -> SigningIdentity:
     except OSError as error:
         raise OutputError(
             f"the signing key {path} cannot be stored or read: {error.strerror}; "
-            "set GIOCONDA_HOME to a folder of yours, or give --key and --certificate"
+            "set GIOCONDA_HOME to a folder that you can write to, or give --key and --certificate"
         ) from None
     try:
         return _checked(pem, pem, str(path), str(path))
     except InputError as error:
-        raise InputError(f"{error}; move this file away and a new one will be made") from None
+        raise InputError(f"{error}; or move this file away, and gioconda makes a new one") from None
 
 
 def _publish_once(pem: bytes, path: Path) -> None:
-    """Write `path` whole, readable by the user alone, unless another process was first."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".signing-", suffix=".tmp")  # mode 0600
+    """Write `path` completely, readable by the user only, unless another process was first."""
+    # `mkstemp` makes files that only the user can read.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".signing-", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(pem)
@@ -139,7 +162,8 @@ def _publish_once(pem: bytes, path: Path) -> None:
             os.link(name, path)
         except FileExistsError:
             pass
-        except OSError:  # a file system without hard links
+        # The file system has no hard links.
+        except OSError:
             if not path.exists():
                 Path(name).rename(path)
     finally:
@@ -147,7 +171,7 @@ def _publish_once(pem: bytes, path: Path) -> None:
 
 
 def _self_made() -> bytes:
-    """PEM of a fresh P-256 key, its certificate, and that of the authority, whose key is forgotten."""
+    """PEM of a new P-256 key, its certificate, and that of the authority, whose key is discarded."""
     authority, leaf = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     issuer = _certificate("Gioconda local authority", authority.public_key(), authority, is_authority=True)
     subject = _certificate("Gioconda local signer", leaf.public_key(), authority, is_authority=False)
@@ -158,7 +182,7 @@ def _self_made() -> bytes:
 def _certificate(
     name: str, public: ec.EllipticCurvePublicKey, signer: ec.EllipticCurvePrivateKey, *, is_authority: bool
 ) -> x509.Certificate:
-    """One certificate as C2PA's profile asks: key usage, e-mail protection on the leaf, key identifiers."""
+    """A certificate by C2PA's profile: key usage, e-mail protection on the leaf, key identifiers."""
     now = datetime.now(timezone.utc)
     usage = x509.KeyUsage(
         not is_authority, False, False, False, False, is_authority, is_authority, False, False
@@ -185,5 +209,6 @@ def _certificate(
 
 
 def _name(common: str) -> x509.Name:
+    """A subject's or issuer's name."""
     organisation = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Gioconda (self-made certificate)")
     return x509.Name([organisation, x509.NameAttribute(NameOID.COMMON_NAME, common)])

@@ -1,6 +1,6 @@
-"""Content Credentials (C2PA 2): what was made, from what, by which engine, signed; read back and checked.
+"""Content Credentials (C2PA 2): signs what was made, from what and by which engine, and checks it.
 
-Nothing here goes on the network: no time-stamp authority, no remote manifests, no revocation look-ups.
+Nothing here uses the network: no time-stamp authority, no remote manifests, no revocation checks.
 """
 
 from __future__ import annotations
@@ -39,14 +39,25 @@ _SETTINGS = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
     "builder": {"thumbnail": {"enabled": False}},
 }
+# Most bytes of a sidecar.
 _SIDECAR_BYTES = 16 << 20
+# Bytes by which a container is recognised, and that are searched for a manifest at a time.
+_HEAD_BYTES = 32
+_PIECE_BYTES = 1 << 20
+# The head of a C2PA manifest store.
+_MANIFEST_HEAD = b"jumdc2pa"
 
 
 @dataclass(frozen=True)
 class Ingredient:
-    """One input: file name (no folder), SHA-256 in hex, role (portrait, motion or audio), MIME type.
+    """One input of a job.
 
-    thumbnail: a small JPEG file's bytes, or None.
+    Attributes:
+        name: The file's name without its folder.
+        sha256: SHA-256 of the file in hex.
+        role: What the input is for: portrait, motion or audio.
+        format: The file's MIME type.
+        thumbnail: The bytes of a small JPEG, or None.
     """
 
     name: str
@@ -58,12 +69,17 @@ class Ingredient:
 
 @dataclass(frozen=True)
 class Claim:
-    """What the manifest says of a file.
+    """What the manifest says about a file.
 
-    action: "created" or "edited"; an edit's portrait (or else its first input) is named as its parent.
-    source_type: IPTC's "trainedAlgorithmicMedia" or "compositeWithTrainedAlgorithmicMedia".
-    weights: (name, sha256) of each network that ran. payload: the watermark's 32 bits, as soft binding.
-    rights: what the user declared about the use of the likeness, or None.
+    Attributes:
+        engine: The name of the engine.
+        version: The version of Gioconda.
+        inputs: The inputs of the job.
+        payload: The watermark's 32 bits, as soft binding.
+        rights: What the user declared about the use of the likeness, or None.
+        action: "created" or "edited". The manifest names an edit's portrait, or else its first input, as its parent.
+        source_type: IPTC's "trainedAlgorithmicMedia" or "compositeWithTrainedAlgorithmicMedia".
+        weights: Name and SHA-256 in hex of each network that ran.
     """
 
     engine: str
@@ -82,10 +98,14 @@ class Claim:
 
 @dataclass(frozen=True)
 class Credentials:
-    """A manifest that was found. state: "valid", "invalid" or "damaged" (cannot be parsed at all).
+    """The manifest of a file.
 
-    ours: the active manifest is Gioconda's; ours_before: one that it builds upon is.
-    summary: JSON-ready, None if damaged. failures: C2PA's status codes other than an unknown signer.
+    Attributes:
+        state: "valid", "invalid", or "damaged" if it cannot be parsed.
+        ours: Whether the active manifest is Gioconda's.
+        ours_before: Whether a manifest on which it builds is Gioconda's.
+        summary: Its content as JSON-ready values; None if it is damaged.
+        failures: C2PA's status codes, except that of an unknown signer.
     """
 
     state: str
@@ -96,18 +116,29 @@ class Credentials:
 
 
 def sidecar_path(target: Path) -> Path:
-    """Where the manifest of a file lies whose container cannot hold it: the same name, ending in .c2pa."""
+    """Return the path of the manifest of a file whose container cannot hold it: the same name, ending in .c2pa."""
     return target.with_suffix(".c2pa")
 
 
 def sign(
     temp: Path, target_name: str, claim: Claim, *, key: Path | None = None, certificate: Path | None = None
 ) -> Path | None:
-    """Put a signed manifest into the file `temp`, which is to be published as `target_name`.
+    """Put a signed manifest into a file.
 
-    Returns None, or where the container holds none (WebM) the path of a temporary file beside `temp` with
-    the manifest, to be published at `sidecar_path(target)`. key, certificate: PEM; see `signing_identity`.
-    Raises InputError for a bad key or certificate, OutputError if the file cannot be written.
+    Args:
+        temp: The file, under a temporary name.
+        target_name: The name under which it is going to be published.
+        claim: What the manifest says.
+        key: As for `signing_identity`.
+        certificate: As for `signing_identity`.
+
+    Returns:
+        None. If the container cannot hold a manifest (WebM), the path of a temporary file beside `temp` with the
+        manifest, to be published at `sidecar_path(target)`.
+
+    Raises:
+        InputError: The key or the certificate is not valid.
+        OutputError: The file cannot be written.
     """
     identity = signing_identity(key, certificate)
     mime = _EMBEDDED.get(Path(target_name).suffix.lower())
@@ -125,37 +156,35 @@ def sign(
             return beside
         beside.replace(temp)
         return None
-    except c2pa.C2paError as error:
-        beside.unlink(missing_ok=True)
-        _explain(error, target_name, certificate)
     except BaseException as error:
         beside.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            told = error.strerror or error
-            raise OutputError(
-                f"{target_name} cannot be signed ({told}); free space or choose another folder"
-            ) from None
+        if isinstance(error, (OSError, c2pa.C2paError)):
+            raise _signing_error(error, target_name, certificate) from None
         raise
-    return None
 
 
-def _explain(error: Exception, target_name: str, certificate: Path | None) -> None:
-    # c2pa keeps the system's reason to itself
+def _signing_error(error: Exception, target_name: str, certificate: Path | None) -> InputError | OutputError:
+    """The error for people about an error of the system or of c2pa."""
+    if isinstance(error, OSError):
+        reason = error.strerror or error
+        return OutputError(f"{target_name} cannot be signed ({reason}); free space or choose another folder")
+    # c2pa does not say why the system failed.
     if "Io" in type(error).__name__ or str(error).startswith("Io"):
-        raise OutputError(
+        return OutputError(
             f"{target_name} cannot be signed: the disk or quota may be full; free space and run again"
-        ) from None
+        )
     if certificate is not None:
-        raise InputError(
-            f"the certificate {certificate} is not fit for Content Credentials ({error}); it needs a chain, "
-            "leaf first, with digital signature as key usage and e-mail protection as purpose"
-        ) from None
-    raise OutputError(f"{target_name} cannot be signed: {error}") from None
+        return InputError(
+            f"the certificate {certificate} is not fit for Content Credentials ({error}); give a chain, leaf first, "
+            "with digital signature as key usage and e-mail protection as purpose"
+        )
+    return OutputError(f"{target_name} cannot be signed ({error}); choose another output")
 
 
 def _build(
     claim: Claim, title: str, identity: SigningIdentity, mime: str | None, source: BinaryIO, dest: BinaryIO
 ) -> bytes:
+    """Sign a file from `source` to `dest` and return the manifest's bytes."""
     with c2pa.Context.from_dict(_SETTINGS) as context:
         info = c2pa.C2paSignerInfo(identity.algorithm.encode(), identity.chain, identity.key, None)
         with c2pa.Builder(json.dumps(_manifest(claim, title)), context=context) as builder:
@@ -169,6 +198,7 @@ def _build(
 
 
 def _manifest(claim: Claim, title: str) -> dict[str, Any]:
+    """The manifest's definition, as c2pa reads it."""
     now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     job = {
         "engine": claim.engine,
@@ -194,14 +224,14 @@ def _manifest(claim: Claim, title: str) -> dict[str, Any]:
 
 
 def _parent(claim: Claim) -> int | None:
-    """Index of the input that an edit starts from; None for what was created anew."""
+    """The index of the input from which an edit starts; None for a file that was created."""
     if claim.action == "created" or not claim.inputs:
         return None
     return next((i for i, item in enumerate(claim.inputs) if item.role == "portrait"), 0)
 
 
 def _actions(claim: Claim, now: str, parent: int | None) -> list[dict[str, Any]]:
-    """C2PA lets a history begin with `created` or `opened` only, so an edit opens its parent first."""
+    """The actions of the history, which must begin with `created` or `opened`; therefore an edit opens its parent."""
     agent = {"name": GENERATOR, "version": claim.version}
     others = [f"input{i}" for i in range(len(claim.inputs)) if i != parent]
     main: dict[str, Any] = {
@@ -224,6 +254,7 @@ def _actions(claim: Claim, now: str, parent: int | None) -> list[dict[str, Any]]
 
 
 def _ingredient(index: int, item: Ingredient, is_parent: bool) -> dict[str, Any]:
+    """An input, as c2pa reads it."""
     entry: dict[str, Any] = {
         "title": item.name,
         "format": item.format,
@@ -238,12 +269,13 @@ def _ingredient(index: int, item: Ingredient, is_parent: bool) -> dict[str, Any]
 
 
 def read_credentials(path: Path) -> Credentials | None:
-    """The manifest in a file, or in its sidecar where the container holds none; None if there is none.
+    """Read the manifest in a file, or in its sidecar if the container cannot hold one; None if there is none.
 
-    Raises OSError if the file cannot be opened.
+    Raises:
+        OSError: The file cannot be opened.
     """
     with path.open("rb") as stream:
-        mime = _sniff(stream.read(32))
+        mime = _sniff(stream.read(_HEAD_BYTES))
         stream.seek(0)
         try:
             with c2pa.Context.from_dict(_SETTINGS) as context:
@@ -265,7 +297,7 @@ def read_credentials(path: Path) -> Credentials | None:
 
 
 def _sniff(head: bytes) -> str | None:
-    """MIME type by content, of the containers that C2PA embeds into; None for all others."""
+    """The MIME type by content of a container that can hold a manifest; None for others."""
     if head[4:8] == b"ftyp":
         brands = {
             b"avif": "image/avif",
@@ -281,16 +313,17 @@ def _sniff(head: bytes) -> str | None:
 
 
 def _holds_manifest(stream: BinaryIO) -> bool:
-    """Whether the bytes hold the head of a C2PA manifest store, for files that its parser refuses."""
+    """Whether a file has the head of a manifest store, for files that c2pa cannot parse."""
     tail = b""
-    while chunk := stream.read(1 << 20):
-        if b"jumdc2pa" in tail + chunk:
+    while chunk := stream.read(_PIECE_BYTES):
+        if _MANIFEST_HEAD in tail + chunk:
             return True
-        tail = chunk[-8:]
+        tail = chunk[-len(_MANIFEST_HEAD) :]
     return False
 
 
 def _credentials(store: dict[str, Any]) -> Credentials:
+    """The credentials in c2pa's report."""
     manifests = store.get("manifests") or {}
     active = manifests.get(store.get("active_manifest")) or {}
     others = [m for m in manifests.values() if m is not active]
@@ -308,18 +341,20 @@ def _credentials(store: dict[str, Any]) -> Credentials:
 
 
 def _is_ours(manifest: dict[str, Any]) -> bool:
+    """Whether Gioconda made a manifest."""
     generators = manifest.get("claim_generator_info") or [{}]
     return generators[0].get("name") == GENERATOR and bool(_assertion(manifest, JOB_LABEL))
 
 
 def _assertion(manifest: dict[str, Any], label: str) -> dict[str, Any]:
-    found = (a.get("data") for a in manifest.get("assertions") or () if a.get("label") == label)
-    data = next(found, None)
+    """The data of a manifest's assertion; empty if there is none."""
+    matches = (a.get("data") for a in manifest.get("assertions") or () if a.get("label") == label)
+    data = next(matches, None)
     return data if isinstance(data, dict) else {}
 
 
 def _summary(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The manifest in few words, with the same keys whoever made it."""
+    """A summary of a manifest, with the same keys for every maker."""
     job = _assertion(manifest, JOB_LABEL)
     actions = _assertion(manifest, "c2pa.actions.v2").get("actions") or [{}]
     generator = (manifest.get("claim_generator_info") or [{}])[0]

@@ -1,4 +1,4 @@
-"""What the 32 bits of the watermark say: version, engine, and a hash of the job."""
+"""The watermark's payload of 32 bits: version, engine and a hash of the job."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
 
-ENGINES: tuple[str, ...] = ("other", "warp", "fewshot", "lipsync")
+from gioconda.registry import OTHER, engine_name, engine_number
+
 PAYLOAD_VERSION = 1
 
 
 @dataclass(frozen=True)
 class WatermarkReading:
-    """What was found: payload (32 bits) or None, score in noise deviations, frames used.
+    """What the search for the watermark has found.
 
-    beneath: score and payload of what else may be there, of a file that was made from one of ours. Too weak to be
-    believed by itself.
+    Attributes:
+        payload: The 32 bits; None if no mark was found.
+        score: How far the mark stands out, in standard deviations of the noise.
+        frames: Frames that were used.
+        beneath: Score and payload of a second mark, which a file made from a marked file may have. It is too weak to
+            count by itself.
     """
 
     payload: int | None
@@ -24,25 +29,23 @@ class WatermarkReading:
     beneath: tuple[float, int] = (0.0, 0)
 
     def naming(self, payload: int | None) -> WatermarkReading:
-        """The reading of the mark that the file's manifest names, where that is the one beneath."""
+        """Return the reading of the second mark if the manifest names its `payload`, else this reading."""
         score, number = self.beneath
         return replace(self, payload=number, score=score) if payload == number and score > 0 else self
 
 
 def job_payload(engine: str, *inputs: str) -> int:
-    """32 bits: 4 of version, 4 of engine, 24 of a SHA-256 over the inputs' hashes and settings."""
-    number = ENGINES.index(engine) if engine in ENGINES else 0
+    """Compute a payload: 4 bits of version, 4 of engine, 24 of a SHA-256 over the inputs' hashes and settings."""
     digest = hashlib.sha256("\n".join((engine, *inputs)).encode()).digest()
-    return PAYLOAD_VERSION << 28 | number << 24 | int.from_bytes(digest[:3], "big")
+    return PAYLOAD_VERSION << 28 | engine_number(engine) << 24 | int.from_bytes(digest[:3], "big")
 
 
 def is_payload(number: int) -> bool:
-    """Whether `job_payload` can have made these 32 bits: of our version, and of an engine that there is."""
-    return number >> 28 == PAYLOAD_VERSION and number >> 24 & 15 < len(ENGINES)
+    """Return whether `job_payload` can have made these 32 bits: version and engine must exist."""
+    return number >> 28 == PAYLOAD_VERSION and engine_name(number >> 24 & 15) is not None
 
 
 def describe_payload(payload: int) -> dict[str, Any]:
-    """The payload's fields as JSON-ready values: version, engine's name, job hash (24 bits) in hex."""
-    number = payload >> 24 & 15
-    engine = ENGINES[number] if number < len(ENGINES) else ENGINES[0]
+    """Return the payload's fields as JSON-ready values: version, name of the engine, hash of the job in hex."""
+    engine = engine_name(payload >> 24 & 15) or OTHER
     return {"version": payload >> 28, "engine": engine, "job": f"{payload & 0xFFFFFF:06x}"}

@@ -1,4 +1,4 @@
-"""Was this file made by Gioconda, and has it changed since? Its credentials and its watermark tell."""
+"""Decides whether Gioconda made a file and whether it has changed since, by its credentials and its watermark."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gioconda.provenance.payload import WatermarkReading, describe_payload
 from gioconda.provenance.watermark import read_watermark
 from gioconda.types import Image
 
+# Version of the verdict's JSON.
 SCHEMA = 1
 _PAYLOAD = re.compile("[0-9a-f]{8}")
 EXIT_CODES = {"ours": 0, "unreadable": 2, "unmarked": 3, "invalid": 4, "altered": 10}
@@ -21,13 +22,16 @@ EXIT_CODES = {"ours": 0, "unreadable": 2, "unmarked": 3, "invalid": 4, "altered"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What `verify` found.
+    """The verdict on a file.
 
-    status: "ours" (our manifest holds: untouched since), "altered" (ours, changed since), "unmarked" (no mark
-        of ours), "invalid" (a manifest that does not hold), "unreadable".
-    manifest: who, how, from what, as JSON-ready values, or None. watermark: payload in hex, its fields, score
-        and frames looked at, or None. reasons: sentences for people. survived: which of Gioconda's marks are still
-        there and hold, of "content_credentials" and "watermark".
+    Attributes:
+        path: The file.
+        status: "ours" (made by Gioconda, unchanged since), "altered" (made by Gioconda, changed since), "unmarked" (no
+            mark of Gioconda), "invalid" (a manifest that is not valid) or "unreadable".
+        manifest: The manifest's summary as JSON-ready values, or None.
+        watermark: The watermark's payload in hex, its fields, score and frames used, or None.
+        reasons: Sentences for people.
+        survived: Gioconda's marks that are there and valid, of "content_credentials" and "watermark".
     """
 
     path: str
@@ -39,19 +43,21 @@ class Verdict:
 
     @property
     def exit_code(self) -> int:
-        """0 ours, 2 unreadable, 3 unmarked, 4 invalid, 10 altered."""
+        """The exit code: 0 ours, 2 unreadable, 3 unmarked, 4 invalid, 10 altered."""
         return EXIT_CODES[self.status]
 
     def to_json(self) -> dict[str, Any]:
-        """All fields as JSON-ready values, as docs/verify.schema.json tells; keys may come, none goes or changes."""
+        """Return all fields as JSON-ready values, by docs/verify.schema.json. Keys may be added, never changed."""
         return {"schema": SCHEMA, "exit_code": self.exit_code, **asdict(self)}
 
 
 def verify(path: Path, frames: Callable[[Path], Iterator[Image]]) -> Verdict:
-    """Check one file. frames: gives a file's pictures, (H, W, 3) uint8 RGB, and raises GiocondaError, OSError
-    or ValueError for what is neither picture nor video; a few seconds of them are read.
+    """Check one file. The verdict on a file that cannot be read is "unreadable"; no error is raised.
 
-    Never raises for a bad file: the verdict is "unreadable" then.
+    Args:
+        path: The file.
+        frames: Yields a file's pictures (H, W, 3) uint8 RGB, of which a few seconds are read. It may raise
+            GiocondaError, OSError or ValueError for a file that is neither picture nor video.
     """
     if path.exists() and not path.is_file():
         return Verdict(str(path), "unreadable", reasons=["it is a folder or a device, not a file"])
@@ -70,19 +76,20 @@ def verify(path: Path, frames: Callable[[Path], Iterator[Image]]) -> Verdict:
 
 
 def _named(credentials: Credentials | None) -> int | None:
-    """The watermark's payload as the manifest tells it, which may be anybody's."""
-    told = ((credentials.summary if credentials else None) or {}).get("watermark")
-    return int(told, 16) if isinstance(told, str) and _PAYLOAD.fullmatch(told) else None
+    """The watermark's payload that the manifest names, whoever made the manifest."""
+    payload = ((credentials.summary if credentials else None) or {}).get("watermark")
+    return int(payload, 16) if isinstance(payload, str) and _PAYLOAD.fullmatch(payload) else None
 
 
 def _survived(credentials: Credentials | None, reading: WatermarkReading) -> list[str]:
-    held = credentials is not None and credentials.state == "valid" and credentials.ours
-    marks = {"content_credentials": held, "watermark": reading.payload is not None}
+    """The names of Gioconda's marks that are there and valid."""
+    valid = credentials is not None and credentials.state == "valid" and credentials.ours
+    marks = {"content_credentials": valid, "watermark": reading.payload is not None}
     return [name for name, there in marks.items() if there]
 
 
 class _Pictures:
-    """A file's frames, as far as they can be decoded; remembers whether any was, and what went wrong."""
+    """The frames of a file that can be decoded; remembers whether there were any, and why decoding ended."""
 
     def __init__(self, frames: Callable[[Path], Iterator[Image]], path: Path) -> None:
         self._frames, self._path = frames, path
@@ -98,28 +105,30 @@ class _Pictures:
 
 
 def _watermark(reading: WatermarkReading) -> dict[str, Any] | None:
+    """A reading as JSON-ready values; None if no mark was found."""
     if reading.payload is None:
         return None
-    found = {"score": round(reading.score, 2), "frames": reading.frames}
-    return {"payload": f"{reading.payload:08x}", **describe_payload(reading.payload), **found}
+    evidence = {"score": round(reading.score, 2), "frames": reading.frames}
+    return {"payload": f"{reading.payload:08x}", **describe_payload(reading.payload), **evidence}
 
 
 def _judge(
     credentials: Credentials | None, reading: WatermarkReading, pictures: _Pictures
 ) -> tuple[str, list[str]]:
+    """The status and its reasons."""
     marked = reading.payload is not None
-    held = credentials is not None and credentials.state == "valid"
+    valid = credentials is not None and credentials.state == "valid"
     reasons = [_on_manifest(credentials), _on_watermark(credentials, reading)]
     if not pictures.any:
-        reasons.append(f"no picture or video can be read from it: {pictures.problem or 'it holds none'}")
+        reasons.append(f"no picture or video can be read from it: {pictures.problem or 'it has none'}")
     elif pictures.problem:
-        reasons.append(f"not all of it could be decoded: {pictures.problem}")
-    if credentials is not None and held and credentials.ours:
+        reasons.append(f"not all of it can be decoded: {pictures.problem}")
+    if credentials is not None and valid and credentials.ours:
         reasons.append("a self-made certificate proves that the file is unchanged, not who made it")
         return "ours", reasons
     if not pictures.any:
         return "unreadable", reasons
-    if credentials is not None and not held:
+    if credentials is not None and not valid:
         return "invalid", reasons
     if marked or (credentials is not None and credentials.ours_before):
         return "altered", reasons
@@ -127,27 +136,29 @@ def _judge(
 
 
 def _on_manifest(credentials: Credentials | None) -> str:
+    """The reason that the manifest gives."""
     if credentials is None:
-        return "it carries no Content Credentials"
+        return "it has no Content Credentials"
     if credentials.state == "damaged":
-        return "it carries Content Credentials that cannot be read"
+        return "it has Content Credentials that cannot be read"
     maker = (credentials.summary or {}).get("generator") or "an unnamed tool"
     if credentials.state == "invalid":
         codes = ", ".join(credentials.failures) or "no reason given"
-        return f"its Content Credentials, made by {maker}, do not hold ({codes}): changed after signing"
-    if credentials.ours:
         return (
-            "its Content Credentials were made by Gioconda and hold: nothing was changed since it was signed"
+            f"its Content Credentials, made by {maker}, are not valid ({codes}): it was changed after signing"
         )
+    if credentials.ours:
+        return "its Content Credentials were made by Gioconda and are valid: it has not changed since it was signed"
     if credentials.ours_before:
-        return f"its Content Credentials hold, made by {maker} upon a file that Gioconda had made"
-    return f"its Content Credentials hold, made by {maker}, not by Gioconda"
+        return f"its Content Credentials are valid and made by {maker}, from a file that Gioconda made"
+    return f"its Content Credentials are valid and made by {maker}, not by Gioconda"
 
 
 def _on_watermark(credentials: Credentials | None, reading: WatermarkReading) -> str:
+    """The reason that the watermark gives."""
     if reading.payload is None:
         return "no watermark of Gioconda was found"
     named = _named(credentials)
     if named is not None and named != reading.payload:
-        return "it carries a watermark of Gioconda, of another job than its Content Credentials name"
-    return "it carries the watermark of Gioconda"
+        return "it has a watermark of Gioconda, but of another job than its Content Credentials name"
+    return "it has the watermark of Gioconda"

@@ -1,7 +1,7 @@
-"""Speech: a text to a voice, and a voice to what its speaker's face does."""
+"""Speech: text -> voice, and voice -> movements of the speaker's face."""
 
-from gioconda.speech.acting import FPS, perform, perform_said
+from gioconda.speech.acting import FPS, perform, perform_voice
 from gioconda.speech.idle import Performance
 from gioconda.speech.voice import Voice, say, variants, voices
 
-__all__ = ["FPS", "Performance", "Voice", "perform", "perform_said", "say", "variants", "voices"]
+__all__ = ["FPS", "Performance", "Voice", "perform", "perform_voice", "say", "variants", "voices"]

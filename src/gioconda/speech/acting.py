@@ -1,4 +1,4 @@
-"""A voice -> all that its speaker's face does: the mouth by the network, the rest by the idle model."""
+"""A voice -> all movements of its speaker's face: the mouth by the network, the rest by the idle model."""
 
 from __future__ import annotations
 
@@ -13,31 +13,40 @@ from gioconda.speech.features import RATE
 from gioconda.speech.idle import Performance, idle
 from gioconda.speech.listen import Heard, listen
 from gioconda.speech.voice import Voice
-from gioconda.types import FloatArray
+from gioconda.types import USUAL_MANNER, FloatArray, Manner
 
+# Frames a second of a performance, as in most video.
 FPS = 25.0
 
 
-def perform(blocks: Iterable[FloatArray], fps: float = FPS, seed: int = 0) -> Performance:
-    """What a face does that speaks mono blocks (n,) in -1..1 at 16 kHz; in silence the mouth is shut.
+def perform(blocks: Iterable[FloatArray], fps: float = FPS, manner: Manner = USUAL_MANNER) -> Performance:
+    """Movements of a face that speaks a sound; in silence the mouth is shut.
 
-    The same for the same seed. InputError for no sound at all.
+    Args:
+        blocks: Mono samples (n,) float32, -1 to 1, at 16 kHz.
+        fps: Frames a second.
+        manner: How the speaker moves beside speaking.
+
+    Raises:
+        InputError: The sound is empty.
     """
     heard = listen(blocks, fps)
-    return _acted(heard, heard.expression, fps, seed)
+    return _with_idle(heard, heard.expression, fps, manner)
 
 
-def perform_said(voice: Voice, fps: float = FPS, seed: int = 0) -> Performance:
-    """As `perform`, for a text said, whose phones are known: on p, b and m the lips meet."""
+def perform_voice(voice: Voice, fps: float = FPS, manner: Manner = USUAL_MANNER) -> Performance:
+    """As `perform`, for a synthesised voice: since its phones are known, the lips meet on p, b and m."""
     from scipy.signal import resample_poly
 
     common = gcd(RATE, voice.rate)
     sound = resample_poly(voice.samples, RATE // common, voice.rate // common)
     heard = listen([np.asarray(sound, np.float32)], fps)
-    return _acted(heard, close_lips(heard.expression, heard.times, voice.phones, voice.seconds), fps, seed)
+    mouth = close_lips(heard.expression, heard.times, voice.phones, voice.seconds)
+    return _with_idle(heard, mouth, fps, manner)
 
 
-def _acted(heard: Heard, mouth: FloatArray, fps: float, seed: int) -> Performance:
-    beside = idle(heard.energy, heard.voiced, fps, seed)
-    together = np.clip(mouth + beside.expression, 0, 1).astype(np.float32)
-    return replace(beside, times=heard.times, expression=together)
+def _with_idle(heard: Heard, mouth: FloatArray, fps: float, manner: Manner) -> Performance:
+    """The idle movements with the mouth's coefficients (T, 52) added."""
+    performance = idle(heard.energy, heard.voiced, fps, manner)
+    expression = np.clip(mouth + performance.expression, 0, 1).astype(np.float32)
+    return replace(performance, times=heard.times, expression=expression)

@@ -1,4 +1,4 @@
-"""Lips that meet where a text's phones say so: what a network hears late or weakly is put right around them."""
+"""Close the lips on the phones of a text that need it; the network alone closes them too late or too little."""
 
 from __future__ import annotations
 
@@ -13,22 +13,29 @@ Curve = npt.NDArray[np.float64]
 
 STOPS, VOICED_STOPS, NASALS = "p", "bɓ", "m"
 LABIODENTALS = "fvʋɱ"
-SILENT = 0.045  # seconds before its burst, where espeak-ng's p begins, in which the lips are met already
-MURMUR = (
-    0.05  # seconds from a b's beginning to its burst; where it is shorter, its murmur was the m's before it
-)
-LETS_GO = 0.03  # seconds before an m's end in which the lips part
-CLOSES, OPENS = 0.08, 0.07  # seconds of the way there and back
+# Seconds for which the lips are shut before the burst of a p; espeak-ng's p begins with the burst.
+SILENT = 0.045
+# Seconds from the beginning of a b to its burst. If a b is shorter, the m before it has made its murmur.
+MURMUR = 0.05
+# Share of a b's murmur for which the lips are shut; they part just before the burst.
+MURMUR_SHUT = 0.9
+# Seconds before the end of an m, f or v in which the lips part, and the least time for which they are shut.
+RELEASE, LEAST_HELD = 0.03, 0.02
+# Seconds that the lips take to close and to open.
+CLOSES, OPENS = 0.08, 0.07
 
-JAW_KEPT = 0.35  # of the jaw's opening: lips reach each other over a jaw that hardly follows
-CLOSE_OF_JAW = 0.81  # mouthClose that takes back what jawOpen parts (`gioconda.motion.expression`'s basis)
-# Of mouthClose beyond that; lips at rest are met, and pressed harder would count as parted at rest
+# Share of the jaw's opening that remains while the lips are shut: lips reach each other over a jaw that hardly follows.
+JAW_KEPT = 0.35
+# mouthClose per jawOpen that compensates its opening, by the basis of `gioconda.motion.expression`.
+CLOSE_OF_JAW = 0.81
+# mouthClose beyond that. Lips at rest touch; if they were pressed harder here, rest would count as parted.
 PRESSED = 0.012
+# Coefficients that part the lips, which are set to 0 while the lips are shut.
 PARTING = (
     *("mouthFunnel", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight"),
     *("mouthShrugUpper", "jawForward"),
 )  # fmt: skip
-# F and V: the lower lip lies on the upper teeth
+# Coefficients of f and v: the lower lip touches the upper teeth.
 ON_TEETH = {
     "jawOpen": 0.05,
     "mouthRollLower": 0.5,
@@ -44,45 +51,60 @@ Reach = Callable[[float, float, str], Span | None]
 
 
 def close_lips(expression: FloatArray, times: Curve, phones: Phones, end: float) -> FloatArray:
-    """Coefficients (T, 52) at `times` (T,) whose lips meet on p, b and m, and the lower one the teeth on f and v.
+    """Close the lips on p, b and m, and put the lower lip to the teeth on f and v.
 
-    phones: seconds at which each begins, and its name in IPA; the last one lasts until `end`.
+    Args:
+        expression: (T, 52), 0 to 1.
+        times: (T,), seconds.
+        phones: Seconds at which each begins, and its name in IPA.
+        end: Seconds at which the last phone ends.
+
+    Returns:
+        (T, 52) float32, 0 to 1.
     """
-    made = expression.astype(np.float64)
-    teeth = _weights(times, _held(phones, end, _on_teeth))[:, None]
+    closed = expression.astype(np.float64)
+    on_teeth = _weights(times, _spans(phones, end, _lip_on_teeth))[:, None]
     columns = [ARKIT_INDEX[name] for name in ON_TEETH]
-    made[:, columns] += teeth * (np.array(list(ON_TEETH.values())) - made[:, columns])
-    met = _weights(times, _held(phones, end, lips_met))
+    closed[:, columns] += on_teeth * (np.array(list(ON_TEETH.values())) - closed[:, columns])
+    shut = _weights(times, _spans(phones, end, lips_shut))
     jaw, close = ARKIT_INDEX["jawOpen"], ARKIT_INDEX["mouthClose"]
-    made[:, [ARKIT_INDEX[name] for name in PARTING]] *= (1 - met)[:, None]
-    made[:, jaw] *= 1 - (1 - JAW_KEPT) * met
-    made[:, close] += met * (CLOSE_OF_JAW * made[:, jaw] + PRESSED - made[:, close])
-    return np.clip(made, 0, 1).astype(np.float32)
+    closed[:, [ARKIT_INDEX[name] for name in PARTING]] *= (1 - shut)[:, None]
+    closed[:, jaw] *= 1 - (1 - JAW_KEPT) * shut
+    closed[:, close] += shut * (CLOSE_OF_JAW * closed[:, jaw] + PRESSED - closed[:, close])
+    return np.clip(closed, 0, 1).astype(np.float32)
 
 
-def lips_met(begin: float, end: float, name: str) -> Span | None:
-    """Between which seconds the lips are together in a phone, None if they never are."""
+def lips_shut(begin: float, end: float, name: str) -> Span | None:
+    """The time for which the lips are shut in a phone, in seconds; None if they never are.
+
+    Args:
+        begin: Of the phone, seconds.
+        end: Of the phone, seconds.
+        name: Of the phone, in IPA.
+    """
     if any(c in name for c in NASALS):
-        return begin, max(begin + 0.02, end - LETS_GO)
+        return begin, max(begin + LEAST_HELD, end - RELEASE)
     if any(c in name for c in VOICED_STOPS) and end - begin >= MURMUR:
-        return begin, begin + 0.9 * MURMUR
+        return begin, begin + MURMUR_SHUT * MURMUR
     if any(c in name for c in STOPS + VOICED_STOPS):
         return begin - SILENT, begin
     return None
 
 
-def _on_teeth(begin: float, end: float, name: str) -> Span | None:
-    return (begin, max(begin + 0.02, end - LETS_GO)) if any(c in name for c in LABIODENTALS) else None
+def _lip_on_teeth(begin: float, end: float, name: str) -> Span | None:
+    """As `lips_shut`, for the lower lip on the upper teeth."""
+    return (begin, max(begin + LEAST_HELD, end - RELEASE)) if any(c in name for c in LABIODENTALS) else None
 
 
-def _held(phones: Phones, end: float, when: Reach) -> list[Span]:
+def _spans(phones: Phones, end: float, span_of: Reach) -> list[Span]:
+    """The spans of all phones that have one."""
     ends = [time for time, _ in phones[1:]] + [end]
-    spans = (when(begin, stop, name) for (begin, name), stop in zip(phones, ends, strict=True))
+    spans = (span_of(begin, stop, name) for (begin, name), stop in zip(phones, ends, strict=True))
     return [span for span in spans if span is not None]
 
 
 def _weights(times: Curve, spans: Sequence[Span]) -> Curve:
-    """Weight (T,) in 0..1: 1 within spans, each of which reaches at least the nearest frame, smooth beside them."""
+    """Weights (T,): 1 within each span, which covers one frame at least, and a smooth fall to 0 on either side."""
     weights = np.zeros(len(times))
     for first, last in spans:
         nearest = float(times[np.argmin(np.abs(times - (first + last) / 2))])

@@ -1,4 +1,4 @@
-"""Which coefficients a voice moves, and where they put the lips."""
+"""The coefficients that a voice moves, and the landmarks of lips and chin."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import numpy as np
 from gioconda.types import ARKIT_INDEX, ARKIT_NAMES
 
 MOVED: tuple[str, ...] = tuple(n for n in ARKIT_NAMES if n.startswith(("jaw", "mouth")))
-"""The coefficients that the networks give, in the order of their outputs."""
+"""The coefficients that the networks predict, in the order of their outputs."""
 COLUMNS = np.array([ARKIT_INDEX[name] for name in MOVED])
+"""Their indices among ARKIT_NAMES."""
 
 LIPS = np.array(
     [
@@ -19,4 +20,4 @@ LIPS = np.array(
 CHIN = np.array([152, 199, 200, 175])
 POINTS = np.r_[LIPS, CHIN]
 UPPER, LOWER = np.array([81, 82, 13, 312, 311]), np.array([178, 87, 14, 317, 402])
-"""Middle of the inner lips, pairs one above the other: their distance is the mouth's opening."""
+"""Middle of the inner lips, in pairs one above the other: their mean distance is the mouth's opening."""

@@ -1,1 +1,1 @@
-"""Training and measuring: preparation of data, networks, evaluation. Nothing of it is needed to animate."""
+"""Training and evaluation: preparation of data, networks, metrics. Animation needs none of it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -17,18 +17,28 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-# settings that are paths of the machine that trained: nobody else's business
+# Settings that are paths on the training machine; exported files leave them out for privacy
 PLACES = ("start", "features", "vgg19_file", "vggface_file", "ear")
 
 C = TypeVar("C")
 PRESETS = Path(__file__).parent / "presets"
-_LARGEST = 2**53  # up to which each integer is a float too
+# The largest integer up to which every integer has an exact float
+_LARGEST = 2**53
 
 
 def load(kind: type[C], preset: str, changes: Mapping[str, str] | None = None) -> C:
-    """Settings of dataclass `kind`: its defaults, then the preset's, then `changes` as typed.
+    """Load the settings of a run: the defaults, then the preset, then the changes.
 
-    preset: the name of a packaged preset, or a .toml file. InputError for an unknown key or a bad value.
+    Args:
+        kind: The dataclass of the settings.
+        preset: The name of a packaged preset, or the path of a .toml file.
+        changes: Values by name, as the user typed them.
+
+    Returns:
+        An instance of `kind`.
+
+    Raises:
+        InputError: The preset does not exist or is not readable, a key is unknown, or a value has the wrong type.
     """
     known = get_type_hints(kind)
     values = {key: _checked(key, value, known) for key, value in _read(preset).items()}
@@ -38,6 +48,11 @@ def load(kind: type[C], preset: str, changes: Mapping[str, str] | None = None) -
     return kind(**values)
 
 
+def settings_of(train: Callable[..., Any]) -> Any:
+    """The dataclass of the parameter `settings` of a training's function `train`."""
+    return get_type_hints(train)["settings"]
+
+
 def _read(preset: str) -> dict[str, Any]:
     path = Path(preset) if preset.endswith(".toml") else PRESETS / f"{preset}.toml"
     if not path.is_file():
@@ -45,7 +60,8 @@ def _read(preset: str) -> dict[str, Any]:
         raise InputError(f"unknown preset {preset!r}; use a .toml file or one of {known}")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # numbers too long, brackets too deep, and its own
+    # ValueError is also tomllib's own error; numbers that are too long and deep brackets raise the others
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not readable as TOML: {error}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
@@ -88,8 +104,8 @@ def _parsed(key: str, text: str, known: Mapping[str, Any]) -> Any:
 
 
 def pairs(words: Sequence[str]) -> dict[str, str]:
-    """Words as typed, `--key value` or `--key=value`, as a mapping; InputError for anything else."""
-    found: dict[str, str] = {}
+    """Read options as typed, `--key value` or `--key=value`, into a mapping; InputError for anything else."""
+    values: dict[str, str] = {}
     rest = list(words)
     while rest:
         word = rest.pop(0)
@@ -100,16 +116,16 @@ def pairs(words: Sequence[str]) -> dict[str, str]:
             if not rest:
                 raise InputError(f"--{key} needs a value")
             value = rest.pop(0)
-        found[key] = value
-    return found
+        values[key] = value
+    return values
 
 
 def as_dict(settings: Any) -> dict[str, Any]:
-    """The settings as plain values, for logs and checkpoints."""
+    """The settings as plain values by name, for logs and checkpoints."""
     return dataclasses.asdict(settings)
 
 
 def export_header(settings: Mapping[str, Any], steps: int) -> dict[str, str]:
-    """What an exported network's header tells of its run: settings, without PLACES, as JSON, and steps done."""
-    told = {name: value for name, value in settings.items() if name not in PLACES}
-    return {"settings": json.dumps(told), "steps": str(steps)}
+    """The header of an exported network: the settings of its run without PLACES, as JSON, and the steps done."""
+    kept = {name: value for name, value in settings.items() if name not in PLACES}
+    return {"settings": json.dumps(kept), "steps": str(steps)}

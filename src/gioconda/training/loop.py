@@ -1,7 +1,7 @@
-"""The loop that every training shares: steps, one JSON line a tick, checkpoints that resume to the same state.
+"""The loop of all trainings: steps, one JSON line per tick, checkpoints that resume to the same state.
 
-A task draws its batches and its randomness from the step's number alone, so a run that was stopped and resumed
-takes the same steps as one that was not.
+A task draws its batches and its random numbers from the step's number alone, so a resumed run takes the same steps
+as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -24,40 +24,51 @@ from gioconda.errors import InputError, WeightsError
 from gioconda.types import FloatArray, Image
 
 FREE = frozenset(("steps", "minutes", "features", "accelerator", "threads", "save_seconds", "validate_every"))
-"""Settings that a resumed run may change: how long, where and how often, not what is learnt."""
+"""Settings that a resumed run may change: length, machine and intervals, but not what the network learns."""
 
 STATISTICS, SAMPLES, LAST, BEST = "statistics.jsonl", "samples", "last.pt", "best.pt"
 
 
-class Task(Protocol):
-    """What is trained. `state` and `load` carry all that steps change; `settings` must match to resume."""
+class TrainingTask(Protocol):
+    """A training. `state` and `load` transfer all that steps change; a run resumes only with equal `settings`."""
 
     settings: Mapping[str, Any]
 
-    def step(self, index: int, progress: float) -> dict[str, float]:
-        """One optimiser step; index from 0; progress 0..1 of the run. Returns losses to log."""
+    def step(self, index: int, fraction: float) -> dict[str, float]:
+        """Take one optimiser step and return the losses to log.
+
+        index: the step, from 0. fraction: how much of the run is done, 0..1.
+        """
         ...
 
     def validate(self) -> dict[str, float]:
-        """Figures on the dev people; `score` is the one to minimise."""
+        """Compute the metrics on the dev people; the lower `score`, the better."""
         ...
 
     def grid(self) -> Image:
-        """Samples to look at, RGB uint8."""
+        """A contact sheet of samples, (H, W, 3) RGB uint8."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain values."""
+        """All tensors and plain values that steps change."""
         ...
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take over a state."""
+        """Load what `state` returned."""
         ...
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long: steps, and minutes after which the run stops at a checkpoint (0: no limit); what happens when."""
+    """The length and the intervals of a run.
+
+    Attributes:
+        steps: Steps in all.
+        minutes: Minutes after which the run stops with a checkpoint; 0 for no limit.
+        tick: Steps between lines of the log.
+        validate_every: Steps between validations.
+        save_seconds: Seconds between checkpoints.
+    """
 
     steps: int
     minutes: float = 0.0
@@ -67,8 +78,11 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Crew:
-    """The processes of one run. leads: whether this is the first; agree: what the first thinks, for all."""
+class ProcessGroup:
+    """The processes of one run.
+
+    leads: whether this is the first. agree: returns the first process's opinion in every process.
+    """
 
     leads: bool = True
     agree: Callable[[bool], bool] = bool
@@ -95,68 +109,120 @@ class _Tally:
         return means
 
 
+class _Run:
+    """A run in training. `_start` is set back by the seconds that earlier starts have spent."""
+
+    def __init__(
+        self, task: TrainingTask, folder: Path, schedule: Schedule, *, resume: bool, leads: bool
+    ) -> None:
+        self._task, self._folder, self._schedule = task, folder, schedule
+        self.done, self._best, spent = 0, float("inf"), 0.0
+        if resume and (resumed := _resume(task, folder)):
+            self.done, self._best, spent = resumed
+        self._saved = time.perf_counter()
+        self._start = self._saved - spent
+        self._tally = _Tally()
+        self._board = _board(folder) if leads else None
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the schedule's minutes have passed."""
+        minutes = self._schedule.minutes
+        return minutes > 0 and time.perf_counter() - self._start > 60 * minutes
+
+    def step(self) -> None:
+        """Take one step; WeightsError if a loss is not finite."""
+        losses = self._task.step(self.done, self.done / self._schedule.steps)
+        if not all(np.isfinite(v) for v in losses.values()):
+            raise WeightsError(
+                f"the training diverged at step {self.done}: {losses}; "
+                "train in another folder with a smaller learning rate"
+            )
+        self._tally.add(losses)
+        self.done += 1
+
+    def record(self, *, last: bool) -> None:
+        """Log, validate and save, each at its interval, and all of them after the last step."""
+        schedule = self._schedule
+        if self.done % schedule.tick == 0 or last:
+            hours = (time.perf_counter() - self._start) / 3600
+            _log(self._folder, {"step": self.done, "hours": hours, **self._tally.close()}, self._board)
+        if self.done % schedule.validate_every == 0 or last:
+            self._validate()
+            self._tally.since = time.perf_counter()
+        if last or time.perf_counter() - self._saved > schedule.save_seconds:
+            save_checkpoint(self._folder / LAST, self._checkpoint())
+            self._saved = time.perf_counter()
+
+    def close(self) -> None:
+        """Close TensorBoard's writer."""
+        if self._board is not None:
+            self._board.close()
+
+    def _validate(self) -> None:
+        """Compute the metrics on the dev people; keep the checkpoint if its score is the best so far."""
+        metrics = self._task.validate()
+        _log(self._folder, {"step": self.done, **{f"dev_{k}": v for k, v in metrics.items()}}, self._board)
+        grid = self._task.grid()
+        _draw(self._folder, self.done, grid)
+        if self._board is not None:
+            self._board.add_image("dev", grid, self.done, dataformats="HWC")
+        if metrics["score"] < self._best:
+            self._best = metrics["score"]
+            save_checkpoint(self._folder / BEST, self._checkpoint())
+
+    def _checkpoint(self) -> dict[str, Any]:
+        return {
+            "settings": dict(self._task.settings),
+            "done": self.done,
+            "best": self._best,
+            "spent": time.perf_counter() - self._start,
+            "task": self._task.state(),
+        }
+
+
 def fit(
-    task: Task,
+    task: TrainingTask,
     run: Path,
     schedule: Schedule,
     *,
     resume: bool = True,
-    report: Callable[[str, int, int], None] = lambda *_: None,
-    crew: Crew | None = None,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+    processes: ProcessGroup | None = None,
 ) -> int:
-    """Train in the folder `run`; go on from its last checkpoint where there is one. Returns the steps done.
+    """Train in the folder `run`.
 
-    crew: the processes that take every step together; the first alone validates, logs and saves.
+    Args:
+        task: The training.
+        run: The folder; created if it does not exist.
+        schedule: The length and the intervals of the run.
+        resume: Whether to continue from the last checkpoint, if there is one.
+        progress: Called with the stage, the steps done and the steps in all.
+        processes: The processes that share every step; only the first validates, logs and saves.
+
+    Returns:
+        The steps done, those of earlier starts included.
+
+    Raises:
+        InputError: The folder holds a run with other settings.
+        WeightsError: The last checkpoint is damaged, or the training diverged.
     """
-    crew = crew or Crew()
+    processes = processes or ProcessGroup()
     run.mkdir(parents=True, exist_ok=True)
-    done, best, spent = _resume(task, run) if resume else (0, float("inf"), 0.0)
-    start, saved, tally = time.perf_counter() - spent, time.perf_counter(), _Tally()
-    board = _board(run) if crew.leads else None
-    over = crew.agree(_over(schedule, start))
-    while done < schedule.steps and not over:
-        losses = task.step(done, done / schedule.steps)
-        if not all(np.isfinite(v) for v in losses.values()):
-            raise WeightsError(
-                f"the training diverged at step {done}: {losses}; start again elsewhere with a smaller learning rate"
-            )
-        tally.add(losses)
-        done += 1
-        over = crew.agree(_over(schedule, start))
-        if not crew.leads:
-            continue
-        report("train", done, schedule.steps)
-        last = done == schedule.steps or over
-        if done % schedule.tick == 0 or last:
-            hours = (time.perf_counter() - start) / 3600
-            _log(run, {"step": done, "hours": hours, **tally.close()}, board)
-        if done % schedule.validate_every == 0 or last:
-            best = _validated(task, run, done, best, start, board)
-            tally.since = time.perf_counter()
-        if last or time.perf_counter() - saved > schedule.save_seconds:
-            save(run / LAST, _whole(task, done, best, start))
-            saved = time.perf_counter()
-    if board is not None:
-        board.close()
-    return done
-
-
-def _validated(task: Task, run: Path, done: int, best: float, start: float, board: Any) -> float:
-    """Look at the dev people, keep the checkpoint if it is the best so far; the best score."""
-    figures = task.validate()
-    _log(run, {"step": done, **{f"dev_{k}": v for k, v in figures.items()}}, board)
-    grid = task.grid()
-    _draw(run, done, grid)
-    if board is not None:
-        board.add_image("dev", grid, done, dataformats="HWC")
-    if figures["score"] < best:
-        best = figures["score"]
-        save(run / BEST, _whole(task, done, best, start))
-    return best
+    state = _Run(task, run, schedule, resume=resume, leads=processes.leads)
+    over = processes.agree(state.out_of_time)
+    while state.done < schedule.steps and not over:
+        state.step()
+        over = processes.agree(state.out_of_time)
+        if processes.leads:
+            progress("train", state.done, schedule.steps)
+            state.record(last=state.done == schedule.steps or over)
+    state.close()
+    return state.done
 
 
 def _board(run: Path) -> Any:
-    """TensorBoard's writer, None where it is not installed."""
+    """TensorBoard's writer; None if TensorBoard is not installed."""
     if find_spec("tensorboard") is None:
         return None
     from torch.utils.tensorboard import SummaryWriter
@@ -164,32 +230,23 @@ def _board(run: Path) -> Any:
     return SummaryWriter(str(run / "tensorboard"))
 
 
-def _over(schedule: Schedule, start: float) -> bool:
-    return schedule.minutes > 0 and time.perf_counter() - start > 60 * schedule.minutes
-
-
-def _whole(task: Task, done: int, best: float, start: float) -> dict[str, Any]:
-    spent = time.perf_counter() - start
-    settings = dict(task.settings)
-    return {"settings": settings, "done": done, "best": best, "spent": spent, "task": task.state()}
-
-
-def _resume(task: Task, run: Path) -> tuple[int, float, float]:
+def _resume(task: TrainingTask, run: Path) -> tuple[int, float, float] | None:
+    """Load the last checkpoint; return steps done, best score and seconds spent, or None if there is none."""
     path = run / LAST
     if not path.is_file():
-        return 0, float("inf"), 0.0
-    whole = read(path)
+        return None
+    whole = read_checkpoint(path)
     lasting = {k: v for k, v in whole["settings"].items() if k not in FREE}
-    wanted = {k: v for k, v in task.settings.items() if k not in FREE}
-    if lasting != wanted:
-        other = sorted(k for k in {*wanted, *lasting} if lasting.get(k) != wanted.get(k))
+    requested = {k: v for k, v in task.settings.items() if k not in FREE}
+    if lasting != requested:
+        other = sorted(k for k in {*requested, *lasting} if lasting.get(k) != requested.get(k))
         raise InputError(f"{run} was trained with other settings ({', '.join(other)}); choose another --out")
     task.load(whole["task"])
     return int(whole["done"]), float(whole["best"]), float(whole["spent"])
 
 
-def save(path: Path, whole: Mapping[str, Any]) -> None:
-    """Write a checkpoint beside `path`, sync it, and put it in place."""
+def save_checkpoint(path: Path, whole: Mapping[str, Any]) -> None:
+    """Write a checkpoint to a temporary file beside `path`, sync it, and rename it."""
     temp = path.with_suffix(f".{os.getpid()}.part")
     try:
         with temp.open("wb") as file:
@@ -201,16 +258,17 @@ def save(path: Path, whole: Mapping[str, Any]) -> None:
         temp.unlink(missing_ok=True)
 
 
-def read(path: Path) -> dict[str, Any]:
-    """A checkpoint's tensors and plain values, nothing executed; WeightsError where it is damaged."""
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint's tensors and plain values without executing anything; WeightsError if it is damaged."""
     try:
         whole = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch has no error of its own for files that are cut or foreign
+    # torch raises many types for truncated and foreign files
+    except Exception as error:
         raise WeightsError(
-            f"{path} is damaged or no checkpoint: {(str(error) or type(error).__name__).splitlines()[0][:120]}"
+            f"{path} is damaged or not a checkpoint: {(str(error) or type(error).__name__).splitlines()[0][:120]}"
         ) from None
     if not isinstance(whole, dict) or not {"task", "done", "settings"} <= set(whole):
-        raise WeightsError(f"{path} is no checkpoint of gioconda")
+        raise WeightsError(f"{path} is not a checkpoint of gioconda")
     return whole
 
 
@@ -231,13 +289,13 @@ def _draw(run: Path, done: int, grid: Image) -> None:
 
 
 def contact_sheet(rows: Sequence[FloatArray]) -> Image:
-    """Rows of tiles (3, H, W) in -1..1, of one shape, laid two abreast, as RGB uint8."""
+    """Join rows of tiles (3, H, W) in -1..1, all of one shape, two rows side by side, into one picture, RGB uint8."""
     sheet = np.concatenate([np.concatenate(rows[k::2], 1) for k in range(2)], 2)
     return np.ascontiguousarray((sheet.transpose(1, 2, 0) + 1) * 127.5).clip(0, 255).astype(np.uint8)
 
 
 def statistics(run: Path) -> Iterator[dict[str, float]]:
-    """The lines that a run has logged."""
+    """Yield the logged lines of a run, as values by name."""
     path = run / STATISTICS
     if path.is_file():
         for line in path.read_text(encoding="utf-8").splitlines():

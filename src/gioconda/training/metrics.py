@@ -1,7 +1,7 @@
-"""Figures of merit for talking heads: how near a picture, a face or a movement comes to the true one.
+"""Metrics for talking heads: the distance of a picture, a face or a movement from the true one.
 
-Pictures are RGB uint8 (H, W, 3), compared on all three channels. A mask is a bool array (H, W), True
-where a pixel counts. Landmarks are the 478 points of `Face`, in pixels of the picture they belong to.
+Pictures are RGB uint8 (H, W, 3); all three channels count. A mask is a bool array (H, W), True
+where a pixel counts. Landmarks are the 478 points of `Face`, in pixels of their picture.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda.errors import MissingFileError
-from gioconda.graphs import open_graph
+from gioconda.runtime.onnx import open_graph
 from gioconda.types import FloatArray, Image
 
 Mask = npt.NDArray[np.bool_]
@@ -38,7 +38,7 @@ def _same_shape(first: Image, second: Image) -> None:
 
 
 def _absolute_difference(first: Image, second: Image, mask: Mask | None) -> FloatArray:
-    """|first - second| in 0..255, (N, 3), of the pixels that count."""
+    """|first - second| of the pixels that count, (N, 3) float32 in 0..255."""
     _same_shape(first, second)
     difference = cv2.absdiff(first, second).astype(np.float32)
     return np.asarray(difference.reshape(-1, 3) if mask is None else difference[mask], np.float32)
@@ -101,7 +101,7 @@ def aed(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
 
 
 def pose_angles(first: npt.ArrayLike, second: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Angle in degrees of the turn that takes one rotation (..., 3, 3) into the other, 0..180."""
+    """Angle in degrees, 0..180, of the rotation from `first` to `second`, both (..., 3, 3); shape (...,)."""
     difference = np.asarray(first, np.float64) - np.asarray(second, np.float64)
     # The chord |A - B| = 2 sqrt(2) sin(angle / 2) is exact near 0, where arccos of the trace is not.
     chord = np.linalg.norm(difference, axis=(-2, -1)) / np.sqrt(8.0)
@@ -114,7 +114,7 @@ def apd(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
 
 
 def pearson(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
-    """Pearson's correlation of two series (T,), -1..1; 0 where one of them does not move."""
+    """Pearson's correlation of two series (T,), -1..1; 0 if one of them is constant."""
     a, b = (np.asarray(series, np.float64) for series in (first, second))
     a, b = a - a.mean(), b - b.mean()
     size = float(np.sqrt((a @ a) * (b @ b)))
@@ -122,23 +122,27 @@ def pearson(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
 
 
 def similarity_transform(source: npt.ArrayLike, target: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """The turn, scale and shift (2, 3) that bring points `source` (N, 2) nearest to `target` (N, 2).
+    """The rotation, scale and translation (2, 3) that map points `source` (N, 2) closest to `target` (N, 2).
 
-    Least squares in closed form, without reflection; points as complex numbers.
+    Least squares in closed form, without reflection, on points as complex numbers. Raises ValueError if all source
+    points are equal.
     """
     a = np.asarray(source, np.float64) @ np.array([1.0, 1.0j])
     b = np.asarray(target, np.float64) @ np.array([1.0, 1.0j])
     centred = a - a.mean()
     spread = float(np.sum(np.abs(centred) ** 2))
     if spread == 0:
-        raise ValueError("points that all lie in one place have no size to align")
-    turn = np.sum(np.conj(centred) * (b - b.mean())) / spread
-    shift = b.mean() - turn * a.mean()
-    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+        raise ValueError("all points are equal, so they have no size to align")
+    # The argument is the angle, the magnitude the scale
+    factor = np.sum(np.conj(centred) * (b - b.mean())) / spread
+    translation = b.mean() - factor * a.mean()
+    return np.array(
+        [[factor.real, -factor.imag, translation.real], [factor.imag, factor.real, translation.imag]]
+    )
 
 
 def five_points(landmarks: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Eyes, tip of the nose and corners of the mouth (5, 2) out of landmarks (478, 2 or more)."""
+    """Centres of the eyes, tip of the nose and corners of the mouth (5, 2), from landmarks (478, 2 or more)."""
     points = np.asarray(landmarks, np.float64)[:, :2]
     return np.stack([points[list(group)].mean(axis=0) for group in FIVE_POINTS])
 
@@ -146,19 +150,19 @@ def five_points(landmarks: npt.ArrayLike) -> npt.NDArray[np.float64]:
 class FaceEmbedder:
     """A face's identity as a unit vector of 128 numbers; the cosine of two of them is CSIM.
 
-    model: MobileFaceNet as ONNX, input (n, 3, 112, 96), RGB, (x - 127.5) / 128. Not shipped: it only
-    measures. Raises MissingFileError where the file is absent.
+    model: the path of MobileFaceNet as ONNX, input (n, 3, 112, 96), RGB, (x - 127.5) / 128. Gioconda does not ship
+    it, because only measuring needs it. Raises MissingFileError if the file does not exist.
     """
 
     def __init__(self, model: str | Path, *, threads: int = 1) -> None:
         if not Path(model).is_file():
-            raise MissingFileError(f"{model} does not exist: CSIM needs that network; give its path")
+            raise MissingFileError(f"{model} does not exist; give the path of the network for CSIM")
         self._session = open_graph(Path(model), threads)
         self._input: str = self._session.get_inputs()[0].name
 
     @staticmethod
     def align(image: Image, landmarks: npt.ArrayLike) -> Image:
-        """The face brought to the embedder's five points, (112, 96, 3) uint8."""
+        """Align the face to the embedder's five points; (112, 96, 3) uint8."""
         matrix = similarity_transform(five_points(landmarks), FIVE_TARGETS)
         return np.asarray(cv2.warpAffine(image, matrix, EMBEDDER_SIZE, flags=cv2.INTER_LINEAR), np.uint8)
 
@@ -177,19 +181,20 @@ def csim(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
 
 
 class Flicker:
-    """Shimmer of what should be still, frame by frame: mean absolute second difference over time.
+    """Flicker of pixels that should be still: the mean absolute second difference over time.
 
-    A pixel counts where the truth is still: where its own second difference in brightness, averaged over
-    5x5 pixels so that grain does not choose, stays below `threshold` (0..255).
+    A pixel counts if the truth is still there: if the truth's own second difference in brightness, averaged over
+    5x5 pixels to ignore grain, is below `threshold` (0..255).
     """
 
     def __init__(self, threshold: float = 1.5) -> None:
         self.threshold = threshold
         self._frames: list[tuple[FloatArray, FloatArray]] = []
-        self._sums = np.zeros(3)  # of the output, of the truth, pixels
+        # Sums over the output and over the truth, and the number of pixels
+        self._sums = np.zeros(3)
 
     def push(self, output: Image, truth: Image, mask: Mask | None = None) -> None:
-        """Take the next frame of both; a pixel outside the mask (H, W) does not count."""
+        """Add the next frame of both; a pixel outside the mask (H, W) does not count."""
         _same_shape(output, truth)
         pair = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY).astype(np.float32) for p in (output, truth)]
         self._frames = [*self._frames[-2:], (pair[0], pair[1])]
@@ -204,15 +209,15 @@ class Flicker:
 
     @property
     def output(self) -> float:
-        """Of the output, in grey levels of 255; nan where nothing was still."""
+        """Flicker of the output, in grey levels of 255; nan if no pixel was still."""
         return float(self._sums[0] / self._sums[2]) if self._sums[2] else float("nan")
 
     @property
     def truth(self) -> float:
-        """The truth's own, over the same pixels."""
+        """Flicker of the truth over the same pixels, in grey levels of 255; nan if no pixel was still."""
         return float(self._sums[1] / self._sums[2]) if self._sums[2] else float("nan")
 
     @property
     def ratio(self) -> float:
-        """Output against truth: 1 is as steady as the truth; nan where nothing was still."""
+        """Flicker of the output relative to the truth's; 1 is as steady as the truth, nan if no pixel was still."""
         return float(self._sums[0] / self._sums[1]) if self._sums[1] else float("nan")

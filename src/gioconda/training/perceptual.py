@@ -1,8 +1,8 @@
-"""Distance of pictures as a network sees them: SqueezeNet 1.1 features, in the manner of LPIPS.
+"""Perceptual distance of pictures by features of SqueezeNet 1.1, similar to LPIPS.
 
 Zhang et al., *The Unreasonable Effectiveness of Deep Features as a Perceptual Metric*, CVPR 2018: features of
-several layers, each pixel's vector brought to unit length, squared differences; here without learned weights, so
-figures are not plain LPIPS.
+several layers, each pixel's vector scaled to unit length, squared differences. There are no learned weights here, so
+the distances are not plain LPIPS.
 """
 
 from __future__ import annotations
@@ -42,15 +42,20 @@ class Fire(nn.Module):
 class SqueezeFeatures(nn.Module):
     """Features of SqueezeNet 1.1 (Iandola et al. 2016), convolutions only, frozen.
 
-    weights: safetensors with the names conv1 and fire2 to fire9, for BGR 0..255 less the mean. layers:
-    whose features are given. Raises MissingFileError, or WeightsError where the file is another.
+    Args:
+        weights: A safetensors file with the names conv1 and fire2 to fire9, for BGR 0..255 minus the mean.
+        layers: The layers whose features `forward` returns.
+
+    Raises:
+        MissingFileError: The file does not exist.
+        WeightsError: Its SHA-256 is not the known one.
     """
 
     def __init__(self, weights: Path, layers: Sequence[str] = LAYERS) -> None:
         super().__init__()
         if not weights.is_file():
             raise MissingFileError(
-                f"{weights} does not exist: the perceptual distance needs SqueezeNet 1.1's file"
+                f"{weights} does not exist; give the path of SqueezeNet 1.1's file for the perceptual distance"
             )
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()
         if digest != SHA256:
@@ -73,15 +78,15 @@ class SqueezeFeatures(nn.Module):
     def forward(self, rgb: Tensor) -> dict[str, Tensor]:
         """Pictures (N, 3, H, W) RGB in -1..1 -> layer name -> features (N, C, h, w)."""
         x = (rgb.flip(1) + 1) * 127.5 - self.mean
-        found = {}
+        features = {}
         for name in self.names:
             x = getattr(self, name)(x)
             x = F.relu(x) if name == "conv1" else x
             if name in self.layers:
-                found[name] = x
+                features[name] = x
             if name in POOL_AFTER:
                 x = F.max_pool2d(x, 3, stride=2, ceil_mode=True)
-        return found
+        return features
 
 
 def feature_distance(

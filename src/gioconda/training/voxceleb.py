@@ -1,7 +1,7 @@
-"""VoxCeleb1 and 2 as they are handed out (Nagrani et al. 2017, Chung et al. 2018): folders of utterances, box files.
+"""VoxCeleb1 and 2 as distributed (Nagrani et al. 2017, Chung et al. 2018): folders of utterances, box files.
 
-VoxCeleb2's crops are `[dev|test]/mp4/id00012/VIDEO/00001.mp4`. Where only box files are there, they are
-`txt/id00012/VIDEO/00001.txt` beside the long videos VIDEO.mp4, wherever below the same folder those lie.
+VoxCeleb2's crops are `[dev|test]/mp4/id00012/VIDEO/00001.mp4`. Box files are `txt/id00012/VIDEO/00001.txt`; their
+long videos VIDEO.mp4 may be anywhere below the same folder.
 """
 
 from __future__ import annotations
@@ -18,20 +18,26 @@ from gioconda.errors import InputError, MissingFileError
 from gioconda.training.sources import TABLE, VIDEO_SUFFIXES, Clip, find_clips, held_back
 from gioconda.types import FloatArray
 
-RATE = 25.0  # frames a second in which box files count
-MOST_BYTES = 16 * 2**20  # of a box file: more than two days of rows
+# Frames per second of the frame numbers in box files
+RATE = 25.0
+# Size limit of a box file in bytes: more than two days of rows
+MOST_BYTES = 16 * 2**20
 _ID = re.compile(r"id\d{5}")
 _UTTERANCE = re.compile(r"\d{1,6}")
 _TEST = re.compile(r"(.*[_-])?test([_-].*)?")
-_LEVELS = ("", "*/", "*/*/", "*/*/*/")  # above the folders of people
+# Glob patterns of the folders above those of people
+_LEVELS = ("", "*/", "*/*/", "*/*/*/")
 
 
 @dataclass(frozen=True)
 class Take:
     """A stretch of video of one person.
 
-    video: which recording it is of, for people of several. boxes: VoxCeleb's file with the face's place over time,
-    or None for the whole video. cropped: the picture is a square track of the face already.
+    Attributes:
+        clip: The video file, its person and its split.
+        video: The recording that it belongs to.
+        boxes: VoxCeleb's file with the face's position over time; None for the whole video.
+        cropped: Whether the picture is already a square around the face.
     """
 
     clip: Clip
@@ -42,9 +48,9 @@ class Take:
 
 @dataclass(frozen=True)
 class Boxes:
-    """Where a face is: times (n,) in seconds, increasing, and boxes (n, 4) left, top, width, height.
+    """Positions of a face: times (n,) in seconds, increasing, and boxes (n, 4): left, top, width, height.
 
-    relative: boxes are in shares of the picture's width and height, else in pixels.
+    relative: whether boxes are in shares of the picture's width and height; else they are in pixels.
     """
 
     times: npt.NDArray[np.float64]
@@ -52,17 +58,22 @@ class Boxes:
     relative: bool
 
     def pixels(self, width: int, height: int) -> FloatArray:
-        """The boxes (n, 4) in pixels of a picture that is of the size in which they were taken."""
+        """The boxes (n, 4) in pixels of a picture with this width and height, the size that they refer to."""
         return self.boxes * np.array([width, height] * 2, np.float32) if self.relative else self.boxes
 
 
 def find_takes(folder: Path) -> tuple[list[Take], list[tuple[str, str]]]:
-    """All takes below a folder of videos or of VoxCeleb, and the name and reason of what cannot be one.
+    """Find all takes below a folder of videos or of VoxCeleb.
 
-    Raises MissingFileError or InputError where there is no folder, or no video in it.
+    Returns:
+        The takes, and the name and the reason of each file that cannot be used.
+
+    Raises:
+        MissingFileError: `folder` is not a folder.
+        InputError: It holds no usable video.
     """
     if not folder.is_dir():
-        raise MissingFileError(f"{folder} is not a folder; give one that holds videos")
+        raise MissingFileError(f"{folder} is not a folder; give a folder of videos")
     if not is_voxceleb(folder):
         return [Take(clip, clip.name) for clip in find_clips(folder)], []
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (*VIDEO_SUFFIXES, ".txt"))
@@ -75,12 +86,12 @@ def find_takes(folder: Path) -> tuple[list[Take], list[tuple[str, str]]]:
 
 
 def is_voxceleb(folder: Path) -> bool:
-    """Whether videos or box files lie in `idNNNNN/VIDEO/` somewhere below, and no table says otherwise."""
+    """Whether there are videos or box files in `idNNNNN/VIDEO/` somewhere below the folder, and no table."""
     if (folder / TABLE).is_file():
         return False
-    wanted = {*VIDEO_SUFFIXES, ".txt"}
+    suffixes = {*VIDEO_SUFFIXES, ".txt"}
     return any(
-        path.suffix.lower() in wanted and _utterance(folder, path) is not None
+        path.suffix.lower() in suffixes and _utterance(folder, path) is not None
         for level in _LEVELS
         for path in folder.glob(f"{level}id[0-9][0-9][0-9][0-9][0-9]/*/*")
     )
@@ -90,7 +101,7 @@ Key = tuple[str, str, str]  # person, video, utterance
 
 
 def _utterance(folder: Path, path: Path) -> Key | None:
-    """Whose and which utterance a file is, by its place; None for any other file."""
+    """The key of an utterance's file, by its path; None for any other file."""
     parts = path.relative_to(folder).parts
     if len(parts) < 3 or not _ID.fullmatch(parts[-3]) or not _UTTERANCE.fullmatch(path.stem):
         return None
@@ -124,14 +135,14 @@ def _takes(
         file = crops.get(key) or whole.get(video)
         name = (text or crops[key]).relative_to(folder).as_posix()
         if file is None:
-            failures.append((name, f"its video {video}{VIDEO_SUFFIXES[0]} is absent"))
+            failures.append((name, f"its video {video}{VIDEO_SUFFIXES[0]} is missing"))
             continue
         split = "dev" if _of_test(folder, text or file) else "train"
         takes.append(Take(Clip(file, name, person, split), f"{person}/{video}", text, text is None))
     boxed = {video for _, video, _ in texts}
     for stem, path in whole.items():
         if stem not in boxed:
-            failures.append((path.relative_to(folder).as_posix(), "no box file is there for it"))
+            failures.append((path.relative_to(folder).as_posix(), "it has no box file"))
     return takes, failures
 
 
@@ -141,7 +152,7 @@ def _of_test(folder: Path, path: Path) -> bool:
 
 
 def _with_splits(takes: Sequence[Take]) -> list[Take]:
-    """As they are where a test set is there, else with every tenth person (one at least of two) as dev."""
+    """Leave the splits if there is a test set; else make every tenth person dev, and at least one of two."""
     if any(take.clip.split == "dev" for take in takes):
         return list(takes)
     held = held_back(take.clip.identity for take in takes)
@@ -152,7 +163,7 @@ def _with_splits(takes: Sequence[Take]) -> list[Take]:
 
 
 def read_boxes(path: Path) -> Boxes:
-    """The boxes of a file of VoxCeleb1 (pixels) or 2 (shares); InputError where it is absent, damaged or empty."""
+    """Read a box file of VoxCeleb1 (pixels) or 2 (shares); InputError if it is missing, damaged or empty."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise InputError(f"{path} is too large for a box file")
@@ -162,11 +173,12 @@ def read_boxes(path: Path) -> Boxes:
     except InputError:
         raise
     except (OSError, ValueError):
-        raise InputError(f"{path} is damaged: no table FRAME X Y W H can be read from it") from None
+        raise InputError(f"{path} is damaged: it has no readable table FRAME X Y W H") from None
     if table.ndim != 2 or table.shape[1] != 5 or not np.isfinite(table).all():
-        raise InputError(f"{path} is damaged or cut short: expected rows of five numbers")
+        raise InputError(f"{path} is damaged or truncated: expected rows of five numbers")
     frames, boxes = table[:, 0], table[:, 1:]
     if (np.diff(frames) <= 0).any() or frames[0] < 0 or (boxes[:, 2:] <= 0).any():
         raise InputError(f"{path} is damaged: frames must increase, boxes must have a size")
-    relative = bool(boxes[:, 2:].max() <= 2)  # a face of two pixels is none, one of twice the picture neither
+    # No face is two pixels wide, and none is twice as wide as the picture
+    relative = bool(boxes[:, 2:].max() <= 2)
     return Boxes(frames / RATE, boxes.astype(np.float32), relative)

@@ -1,4 +1,4 @@
-"""Files of jobs: a folder each, under our own names, told by content; nothing outside it is ever opened."""
+"""Files of jobs: each job has a folder; files get names of the server and are recognised by their content."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gioconda.errors import InputError, LimitError, OutputError
-from gioconda.web.refusals import UnfitFileError, UnknownJobError
+from gioconda.registry import motions
+from gioconda.web.errors import UnfitFileError, UnknownJobError
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
 PREVIEW = ".preview.jpg"
-"""The latest frame of a job that runs, beside its files."""
-HEAD = 256  # bytes that tell what a file is
+"""The file with the latest frame of a running job."""
+# Bytes at a file's beginning by which its kind is recognised.
+HEAD = 256
+# Bytes that are copied at a time.
 _PIECE = 2**20
 
 _PICTURE, _MOVING, _SOUND = "picture", "video", "sound"
 _ACCEPTED: dict[str, tuple[str, ...]] = {
     "portrait": (_PICTURE, _MOVING, "identity"),
     "photo": (_PICTURE,),
-    "motion": (_PICTURE, _MOVING, _SOUND, "motion"),  # pictures may move
+    # Some pictures are animations.
+    "motion": (_PICTURE, _MOVING, _SOUND, "motion"),
     "audio": (_SOUND, _MOVING),
     "bank": ("identity",),
     "source": (_PICTURE, _MOVING),
@@ -34,7 +38,7 @@ _ACCEPTED: dict[str, tuple[str, ...]] = {
     "sidecar": ("sidecar",),
 }
 ROLES = tuple(_ACCEPTED)
-"""Names under which files are handed in."""
+"""The roles under which files are submitted."""
 
 _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", _PICTURE, ".png"),
@@ -55,14 +59,22 @@ _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (b"FORM", _SOUND, ".aiff"),
     (b"caff", _SOUND, ".caf"),
     (b"#!AMR", _SOUND, ".amr"),
-    (b"PK\x03\x04", "motion", ".npz"),
+    *((beginning, "motion", entry.suffix) for entry in motions().values() for beginning in entry.begins),
 )
 _RIFF = {b"WEBP": (_PICTURE, ".webp"), b"WAVE": (_SOUND, ".wav"), b"AVI ": (_MOVING, ".avi")}
 _STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 
 
 def kind_of(head: bytes) -> tuple[str, str] | None:
-    """What a file is by its first bytes, and the ending that we give it; None for what is not taken."""
+    """Recognise a file by its first bytes.
+
+    Args:
+        head: The first `HEAD` bytes of the file, or all of them.
+
+    Returns:
+        The kind (picture, video, sound, motion, identity or sidecar) and the suffix that the server gives the file;
+        None for an unknown kind.
+    """
     for beginning, kind, suffix in _BEGINNINGS:
         if head.startswith(beginning):
             return kind, suffix
@@ -76,36 +88,52 @@ def kind_of(head: bytes) -> tuple[str, str] | None:
         return _MOVING, ".mov"
     if head[4:8] == b"jumb":
         return "sidecar", ".c2pa"
-    if head[5:9] == b"\0\0\0{":  # safetensors: a length in eight bytes, then JSON
+    # A safetensors file begins with a length in eight bytes, then JSON.
+    if head[5:9] == b"\0\0\0{":
         return "identity", ".safetensors"
     return _by_pattern(head)
 
 
 def _by_pattern(head: bytes) -> tuple[str, str] | None:
-    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:  # an MPEG sound's frame, or AAC's
+    """Recognise formats that have a pattern of bits instead of a signature."""
+    # The sync word of a frame of MPEG sound or AAC.
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
         return (_SOUND, ".aac") if head[1] & 0xF6 == 0xF0 else (_SOUND, ".mp3")
-    if head[:1] == b"G" and head[188:189] == b"G":  # packets of a transport stream
+    # Two packets of an MPEG transport stream, 188 bytes each.
+    if head[:1] == b"G" and head[188:189] == b"G":
         return _MOVING, ".ts"
-    if head.lstrip(b"\xef\xbb\xbf").startswith(b"Timecode,"):
-        return "motion", ".csv"
     return None
 
 
 def ending_for(role: str, head: bytes) -> str:
-    """The ending of a file that is handed in as `role`; UnfitFileError for one that `role` cannot be."""
-    found = kind_of(head)
-    if found is None or found[0] not in _ACCEPTED[role]:
+    """Return the suffix of a file submitted as `role`.
+
+    Raises:
+        UnfitFileError: The role does not accept files of this kind.
+    """
+    recognised = kind_of(head)
+    if recognised is None or recognised[0] not in _ACCEPTED[role]:
         kinds = " or ".join(_ACCEPTED[role]).replace("identity", "identity file")
-        raise UnfitFileError(f"the file {role!r} is not a {kinds} that can be read here; export it again")
-    # a sound's container may hold pictures too: what is in it is told where it is opened
-    return found[1]
+        raise UnfitFileError(
+            f"the file {role!r} is not a {kinds} that can be read; export it again or send another"
+        )
+    # A container of sound may also hold pictures; the job checks that when it opens the file.
+    return recognised[1]
 
 
 class Folders:
-    """The folders of a server's jobs, below `root`."""
+    """The folders of a server's jobs, in one root folder."""
 
     def __init__(self, root: Path, *, reserve: int = 0) -> None:
-        """Make what is missing, readable by the user alone. reserve: bytes of the disk that stay free."""
+        """Create missing folders, readable by the user only.
+
+        Args:
+            root: The server's data folder.
+            reserve: Bytes of the disk that must stay free.
+
+        Raises:
+            OutputError: A folder cannot be created.
+        """
         self._root, self._reserve = root, reserve
         self.jobs, self.incoming = root / "jobs", root / "incoming"
         try:
@@ -113,46 +141,47 @@ class Folders:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(
-                f"the folder {root} cannot be made ({error.strerror}); choose another with --data"
+                f"the folder {root} cannot be created ({error.strerror}); choose another with --data"
             ) from None
 
     def of(self, job: str) -> Path:
-        """The folder of a job; UnknownJobError for what is not an id."""
+        """Return the folder of a job; UnknownJobError if `job` is not a valid id."""
         if not _ID.fullmatch(job):
             raise UnknownJobError
         return self.jobs / job
 
     def fresh(self) -> tuple[str, Path]:
-        """A new unguessable id, and an empty folder that takes its files in before it is a job."""
+        """Return a new unguessable id, and an empty folder for the files that arrive before the job is queued."""
         job = secrets.token_urlsafe(16)
         folder = self.incoming / job
         folder.mkdir(mode=0o700)
         return job, folder
 
     def check_space(self) -> None:
-        """OutputError if less of the disk is free than has to stay so."""
+        """Raise OutputError if less of the disk is free than must stay free."""
         if shutil.disk_usage(self._root).free < self._reserve:
             raise OutputError("the server's disk is nearly full; try again later")
 
     def publish(self, job: str) -> None:
-        """Make what came in the job's own folder."""
+        """Move a job's incoming folder to where queued jobs are."""
         (self.incoming / job).rename(self.jobs / job)
 
     def discard(self, job: str) -> None:
-        """Delete a job's files, whether it came to be a job or not."""
+        """Delete a job's files, incoming or queued."""
         for folder in (self.incoming / job, self.jobs / job):
             if _ID.fullmatch(job):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def keep_results(self, job: str) -> None:
-        """Delete all files of a job but its result: what was handed in is no longer needed."""
+        """Delete all files of a job except its result, since what was submitted is no longer needed."""
         self._clean(job, lambda name: name.startswith("result."))
 
     def keep_inputs(self, job: str) -> None:
-        """Delete what an attempt left behind that broke off."""
+        """Delete what an interrupted attempt left behind."""
         self._clean(job, lambda name: not name.startswith(("result.", ".")))
 
     def _clean(self, job: str, kept: Callable[[str], bool]) -> None:
+        """Delete the files of a job whose names are not `kept`, and its subfolders."""
         with contextlib.suppress(OSError):
             for entry in os.scandir(self.of(job)):
                 if entry.is_dir(follow_symlinks=False):
@@ -161,7 +190,7 @@ class Folders:
                     Path(entry.path).unlink(missing_ok=True)
 
     def inside(self, job: str, name: str) -> Path | None:
-        """The path of a regular file of a job; None if there is none, or a link in its place."""
+        """Return the path of a regular file of a job; None if it does not exist or is a link."""
         path = self.of(job) / name
         if Path(name).name != name:
             return None
@@ -171,7 +200,7 @@ class Folders:
             return None
 
     def strays(self, known: Collection[str], age: float) -> Iterator[str]:
-        """Folders older than `age` seconds that belong to no known job: uploads that broke off."""
+        """Yield the names of folders older than `age` seconds that belong to no known job: interrupted uploads."""
         for parent in (self.incoming, self.jobs):
             for entry in os.scandir(parent):
                 with contextlib.suppress(OSError):
@@ -181,9 +210,17 @@ class Folders:
 
 
 def adopt(folder: Path, files: Mapping[str, Sequence[Path]], most_bytes: int) -> None:
-    """Copy files of this machine, by role, into a job's folder under our own names.
+    """Copy files of this machine into a job's folder, under names of the server.
 
-    Raises InputError for links, folders, unknown roles and kinds, LimitError beyond `most_bytes` together.
+    Args:
+        folder: The job's folder.
+        files: Paths by role.
+        most_bytes: What all files together may have.
+
+    Raises:
+        InputError: A file cannot be read, is a link or a folder.
+        UnfitFileError: A role does not accept a file's kind.
+        LimitError: The files together exceed `most_bytes`.
     """
     room = most_bytes
     for role, paths in files.items():
@@ -201,16 +238,19 @@ def adopt(folder: Path, files: Mapping[str, Sequence[Path]], most_bytes: int) ->
 
 
 def own_name(role: str, index: int, head: bytes) -> str:
-    """The name under which a file is kept: `portrait.png`, `photo.jpg`, `photo2.jpg`."""
+    """Return the name under which the server keeps a file: `portrait.png`, `photo.jpg`, `photo2.jpg`."""
     ending = ending_for(role, head)
     if role == "sidecar":
-        return f"file{ending}"  # a manifest is looked for beside its file
+        # A manifest is looked for beside its file.
+        return f"file{ending}"
     return f"{role}{index + 1 if index else ''}{ending}"
 
 
 def too_large(most_bytes: int) -> str:
-    """What people are told of files beyond the bound."""
-    return f"the files are larger than the {most_bytes // 2**20:,} MiB that this server takes; cut them first"
+    """Return the message about files that exceed the limit."""
+    return (
+        f"the files exceed this server's limit of {most_bytes // 2**20:,} MiB; make them shorter or smaller"
+    )
 
 
 @contextlib.contextmanager
@@ -219,9 +259,9 @@ def _open_regular(path: Path) -> Iterator[BinaryIO]:
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError):
-        raise InputError(f"{path.name} cannot be read") from None
+        raise InputError(f"{path.name} cannot be read; give a regular file, not a link") from None
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise InputError(f"{path.name} is not a regular file")
+        raise InputError(f"{path.name} is not a regular file; give one")
     with os.fdopen(handle, "rb") as file:
         yield file

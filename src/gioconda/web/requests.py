@@ -1,210 +1,228 @@
-"""The kinds of job that can be asked for, with the options of the Python API and their bounds."""
+"""The requests over HTTP as pydantic models, derived from the options in `gioconda.requests`.
+
+The JSON does not name files: each is sent beside it, under its role.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib.util import find_spec
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from functools import reduce
+from operator import or_
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
+from gioconda import requests
 from gioconda.errors import InputError
 from gioconda.limits import LIMITS
-from gioconda.orders import ROLES, Roles
+from gioconda.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from gioconda.requests import Option, Place, options_of
+from gioconda.requests.values import Choice, Coefficients, FaceChoice, Flag, Number, Text, Whole
+from gioconda.types import Progress
 
-SOURCES = 32  # photos and videos that a person is fitted to, at most
+Roles: TypeAlias = Mapping[str, tuple[int, int]]
+"""The roles of files, and how many files of each are needed at least and at most."""
 
-_RIGHTS = "What entitles you to use this likeness; written into the signed manifest."
-
-Rights = Annotated[
-    str, Field(min_length=3, max_length=500, description=_RIGHTS, examples=["It is my own likeness."])
-]
-Strength = Annotated[float, Field(ge=0, le=2, description="Of the motion; 1 passes it on as it is.")]
-Side = Annotated[
-    int | None,
-    Field(ge=64, le=LIMITS.output_side, description="Side of the crop, or longer side, in pixels."),
-]
-Which = Annotated[
-    Annotated[int, Field(ge=0, lt=LIMITS.faces)] | Literal["all"],
-    Field(description="0 for the largest face, 1 for the next; or all."),
-]
-Degrees = Annotated[float, Field(ge=-90, le=90)]
-Gaze = Annotated[float, Field(ge=-1, le=1)]
-Template = Literal["idle", "nod", "shake", "smile", "look-around", "talk", "laugh", "surprise"]
-VideoFormat = Literal["mp4", "webm", "gif"]
-# letters alone: espeak-ng takes a voice's name for a part of a path
-VoiceName = Annotated[str, Field(max_length=24, pattern=r"^[A-Za-z0-9]*$")]
-LanguageName = Annotated[str, Field(min_length=2, max_length=24, pattern=r"^[A-Za-z]+(-[A-Za-z0-9]+)*$")]
+D = TypeVar("D", bound="DerivedRequest")
 
 
-class _Request(BaseModel):
-    """What all kinds share: unknown names are refused, and no value is bent into another type."""
+class JobRequest(BaseModel):
+    """What all kinds share: unknown fields are refused, and values are not converted to other types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     roles: ClassVar[Roles] = {}
+    either: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Pairs of a file's role and a field; a request has exactly one of each pair."""
+
+    kind: str
 
     @property
     def suffix(self) -> str:
-        """Of the result's file."""
+        """The suffix of the result's file."""
         raise NotImplementedError
 
     def check_files(self, counts: Mapping[str, int]) -> None:
-        """InputError unless `counts` files of each role fit this request."""
+        """Check the number of files by role.
+
+        Raises:
+            InputError: A file is missing, unknown or one too many.
+        """
         for role, count in counts.items():
             if count and role not in self.roles:
                 known = ", ".join(self.roles)
-                raise InputError(f"this job takes no file called {role!r}; its files are {known}")
+                raise InputError(f"a job of kind {self.kind!r} takes no file {role!r}; its files are {known}")
         for role, (least, most) in self.roles.items():
             count = counts.get(role, 0)
             if count < least:
-                raise InputError(f"the file {role!r} is missing; send it beside the field job")
+                raise InputError(f"the file {role!r} is missing; send it in the same body as the field job")
             if count > most:
-                raise InputError(f"{count} files called {role!r} are too many; send {most} at most")
+                raise InputError(f"{count} files {role!r} exceed the limit of {most}; send fewer")
+        for role, field in self.either:
+            if bool(counts.get(role)) == (getattr(self, field) is not None):
+                raise InputError(f"give either a file {role!r} or the field {field!r}")
 
 
-class _FilmRequest(_Request):
-    """What the kinds share that move a portrait and give a film."""
+class DerivedRequest(JobRequest):
+    """A request that `gioconda.requests` declares."""
 
-    rights: Rights
-    refine: bool = True
-    face: Which = 0
-    strength: Strength = 1.0
-    crop: bool = False
-    size: Side = None
-    label: bool = False
-    format: VideoFormat = "mp4"
+    kind_of: ClassVar[type[Any]]
+
+    def request(self, files: Mapping[str, Sequence[Path]], out: Path, progress: Progress) -> Any:
+        """Build the request of `gioconda.requests`.
+
+        Args:
+            files: Paths by role.
+            out: The path of the output.
+            progress: Called with the stage, the units done and the units in all.
+
+        Raises:
+            InputError: The options do not fit together.
+        """
+        values = self.model_dump(exclude={"kind", "format"})
+        for option in options_of(self.kind_of, Place.HTTP):
+            if (media := option.media) is None:
+                continue
+            word = values.pop(media.word, None) if media.word else None
+            paths = files.get(media.role, ())
+            if word is not None or paths:
+                values[option.name] = word or (paths[0] if media.most == 1 else tuple(paths))
+        common = {"out": out, "progress": progress}
+        known = {field.name for field in fields(self.kind_of)}
+        return self.kind_of(**values, **{name: value for name, value in common.items() if name in known})
+
+    def check_files(self, counts: Mapping[str, int]) -> None:
+        """Check the number of files by role, and that the options fit together; InputError."""
+        super().check_files(counts)
+        files = {role: [Path(role)] * count for role, count in counts.items()}
+        self.request(files, Path("result"), lambda *_: None)
+
+
+class MakingRequest(DerivedRequest):
+    """A request for a video or a picture; the field `format` replaces the suffix of the output."""
+
+    format: str
 
     @property
     def suffix(self) -> str:
-        """.mp4, .webm or .gif."""
+        """The suffix of the video or picture."""
         return f".{self.format}"
 
 
-class AnimateRequest(_FilmRequest):
-    """Move a portrait as a file `motion` or a template does."""
-
-    roles: ClassVar[Roles] = ROLES["animate"]
-
-    kind: Literal["animate"]
-    template: Template | None = Field(
-        default=None, description="A built-in motion, instead of a file `motion`."
-    )
-    engine: Literal["warp", "fewshot"] = "warp"
-    absolute: bool = False
-    region: Literal["all", "pose", "expression", "lips", "eyes"] = "all"
-    audio: bool = True
-
-    def check_files(self, counts: Mapping[str, int]) -> None:
-        """As for all, and either a file `motion` or a template."""
-        super().check_files(counts)
-        if bool(counts.get("motion")) == (self.template is not None):
-            raise InputError("give either a file 'motion' or a template")
+def annotated(option: Option) -> Any:
+    """Return pydantic's type for an option's values, with their bounds."""
+    values = _bounded(option)
+    return values | None if option.default is None and not option.required else values
 
 
-class SpeakRequest(_FilmRequest):
-    """Let a portrait, or the person of a video, say what a file `audio` holds or a text tells."""
-
-    roles: ClassVar[Roles] = ROLES["speak"]
-
-    kind: Literal["speak"]
-    text: Annotated[str, Field(min_length=1, max_length=LIMITS.text_characters)] | None = Field(
-        default=None, description="What is said by an offline voice, instead of a file `audio`."
-    )
-    voice: VoiceName = Field(default="", examples=["f2"])
-    language: LanguageName = Field(default="en", examples=["fr"])
-    seed: int = Field(default=0, ge=0, lt=2**31, description="Of blinks, brows and the head's movements.")
-    engine: Literal["warp", "fewshot", "lipsync"] | None = Field(
-        default=None, description="None takes lipsync for a video, else warp."
-    )
-
-    def check_files(self, counts: Mapping[str, int]) -> None:
-        """As for all, and either a file `audio` or a text."""
-        super().check_files(counts)
-        if bool(counts.get("audio")) == (self.text is not None):
-            raise InputError("give either a file 'audio' or a text")
-
-
-class EditRequest(_Request):
-    """Turn the head (degrees), move the eyes (-1..1) and set ARKit coefficients (0..1) of a still picture."""
-
-    roles: ClassVar[Roles] = ROLES["edit"]
-
-    kind: Literal["edit"]
-    rights: Rights
-    yaw: Degrees = 0.0
-    pitch: Degrees = 0.0
-    roll: Degrees = 0.0
-    gaze_x: Gaze = 0.0
-    gaze_y: Gaze = 0.0
-    coefficients: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
-        default={}, max_length=52, examples=[{"mouthSmileLeft": 0.8}]
-    )
-    refine: bool = True
-    face: int = Field(default=0, ge=0, lt=LIMITS.faces)
-    crop: bool = False
-    size: Side = None
-    label: bool = False
-    format: Literal["png", "jpg", "webp"] = "png"
-
-    @property
-    def suffix(self) -> str:
-        """.png, .jpg or .webp."""
-        return f".{self.format}"
-
-    def check_files(self, counts: Mapping[str, int]) -> None:
-        """As for all, and ARKit's own names."""
-        from gioconda.types import ARKIT_INDEX
-
-        super().check_files(counts)
-        for name in self.coefficients:
-            if name not in ARKIT_INDEX:
-                raise InputError(f"{name!r} is not the name of an ARKit coefficient")
+def _bounded(option: Option) -> Any:
+    """Pydantic's type for an option's values, without the None of a missing one."""
+    value = option.value
+    if isinstance(value, Flag):
+        return bool
+    if isinstance(value, Number):
+        return Annotated[float, Field(ge=value.low, le=value.high)]
+    if isinstance(value, Whole):
+        return Annotated[int, Field(ge=value.low, le=value.high)]
+    if isinstance(value, Choice):
+        return Literal[value.words]
+    if isinstance(value, Text):
+        pattern = f"^{value.pattern}$" if value.pattern else None
+        return Annotated[str, Field(min_length=value.least, max_length=value.most, pattern=pattern)]
+    if isinstance(value, FaceChoice):
+        index = Annotated[int, Field(ge=0, lt=LIMITS.faces)]
+        return index | Literal["all"] if value.every else index
+    assert isinstance(value, Coefficients)
+    share = Annotated[float, Field(ge=value.share.low, le=value.share.high)]
+    return Annotated[dict[str, share], Field(max_length=52)]
 
 
-class VerifyRequest(_Request):
-    """Tell whether, and with what, a file was made; the result is the verdict as JSON."""
+def _fields(kind: type[Any]) -> dict[str, Any]:
+    """The JSON fields of a kind of request."""
+    json_fields: dict[str, Any] = {"kind": (Literal[kind.kind], ...)}
+    for option in options_of(kind, Place.HTTP):
+        files = option.media
+        if files is None:
+            default = ... if option.name == "rights" else option.default
+            values = _bounded(option) if option.name == "rights" else annotated(option)
+            json_fields[option.name] = (values, Field(default, description=option.help))
+        elif files.word:
+            description = f"A built-in {files.word}, instead of a file {files.role!r}."
+            json_fields[files.word] = (Literal[files.words] | None, Field(None, description=description))
+    return json_fields
 
-    roles: ClassVar[Roles] = {"file": (1, 1), "sidecar": (0, 1)}
 
-    kind: Literal["verify"]
+def _format(kind: type[requests.Request]) -> dict[str, Any]:
+    """The JSON field of the result's format."""
+    formats = VIDEO_SUFFIXES if kind.result == "film" else PICTURE_SUFFIXES
+    names = tuple(dict.fromkeys(suffix.lstrip(".") for suffix in formats if suffix != ".jpeg"))
+    return {"format": (Literal[names], Field(names[0], description="Format of the result."))}
+
+
+def _roles(kind: type[Any]) -> Roles:
+    """The roles of a kind of request; a file that a field may replace is not required."""
+    return {
+        files.role: (int(option.required and not files.word), files.most)
+        for option in options_of(kind, Place.HTTP)
+        if (files := option.media) is not None
+    }
+
+
+def _either(kind: type[Any]) -> tuple[tuple[str, str], ...]:
+    """The pairs of a file's role and a field that exclude each other."""
+    words = [
+        (files.role, files.word) for option in options_of(kind) if (files := option.media) and files.word
+    ]
+    return (*words, *([("audio", "text")] if kind is requests.Speak else []))
+
+
+def _model(kind: type[Any], base: type[D], **more: Any) -> type[D]:
+    """The pydantic model of a kind of request; more: further JSON fields, beside those of its options."""
+    summary = (kind.__doc__ or "").split("\n")[0]
+    name = f"{kind.__name__}Request"
+    model = create_model(name, __base__=base, __doc__=summary, **_fields(kind), **more)
+    model.roles, model.either, model.kind_of = _roles(kind), _either(kind), kind
+    return model
+
+
+MAKING: Mapping[str, type[MakingRequest]] = {
+    name: _model(kind, MakingRequest, **_format(kind)) for name, kind in requests.KINDS.items()
+}
+"""The models of requests for videos and pictures, by kind."""
+
+
+class VerifyingRequest(DerivedRequest):
+    """A request whose result is a verdict as JSON."""
 
     @property
     def suffix(self) -> str:
-        """A verdict's."""
+        """The suffix of a verdict."""
         return ".json"
 
 
-class AdaptRequest(_Request):
-    """Fit the few-shot networks to files `source` of one person, or collect mouths of videos: a file for later jobs."""
-
-    roles: ClassVar[Roles] = {"source": (1, SOURCES)}
-
-    kind: Literal["adapt"]
-    rights: Rights
-    purpose: Literal["fewshot", "speech"] = Field(
-        default="fewshot", description="A portrait for engine fewshot, or a bank for engine lipsync."
-    )
-    steps: int = Field(default=0, ge=0, le=2000, description="Of fitting; 0: by the number of photos.")
+class AdaptingRequest(DerivedRequest):
+    """A request whose result is the file of a person, for later jobs."""
 
     @property
     def suffix(self) -> str:
-        """Of an identity file or a bank."""
+        """The suffix of an identity file or a bank."""
         return ".safetensors"
 
     def check_files(self, counts: Mapping[str, int]) -> None:
-        """As for all, and that this installation can fit networks."""
+        """Check the files and options, and that this installation can adapt to a person; InputError."""
         super().check_files(counts)
-        if self.purpose == "fewshot" and find_spec("torch") is None:
-            raise InputError(
-                "this server cannot fit networks: it lacks PyTorch (pip install 'gioconda[train]')"
-            )
+        files = {role: [Path(role)] * count for role, count in counts.items()}
+        self.request(files, Path("result.safetensors"), lambda *_: None).entry.check_adapts()
 
 
-JobRequest: TypeAlias = AnimateRequest | SpeakRequest | EditRequest | VerifyRequest | AdaptRequest
+VerifyRequest = _model(requests.Verify, VerifyingRequest)
+AdaptRequest = _model(requests.Adapt, AdaptingRequest)
 
-JOB: TypeAdapter[JobRequest] = TypeAdapter(Annotated[JobRequest, Field(discriminator="kind")])
-"""Reads any of them from JSON, told apart by `kind`."""
+_ALL: Any = reduce(or_, (*MAKING.values(), VerifyRequest, AdaptRequest))
+JOB: TypeAdapter[JobRequest] = TypeAdapter(Annotated[_ALL, Field(discriminator="kind")])
+"""Reads a request of any kind from JSON; the field `kind` decides which."""
 
 
 _OWN = "It is my own likeness."
@@ -215,4 +233,4 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "verify": {"kind": "verify"},
     "adapt": {"kind": "adapt", "rights": _OWN, "purpose": "fewshot"},
 }
-"""A request of each kind, as people would send it."""
+"""An example of each kind of request."""

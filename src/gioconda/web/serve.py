@@ -1,4 +1,4 @@
-"""Runs the server until it is told to stop."""
+"""Runs the server until Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -14,18 +14,28 @@ from fastapi import FastAPI
 
 from gioconda.errors import InputError, OutputError
 from gioconda.web import telemetry
-from gioconda.web.api import build_app
-from gioconda.web.queue import JobQueue
-from gioconda.web.settings import Settings
+from gioconda.web.http.api import build_app
+from gioconda.web.queue.jobs import JobQueue
+from gioconda.web.settings import ServerSettings
 
 TOKEN_VARIABLE = "GIOCONDA_TOKEN"  # noqa: S105 (a name, not a token)
+# Fewest characters of a token: 16 random letters cannot be guessed.
 _SHORTEST_TOKEN = 16
+# Bytes of a token file that are read.
+_TOKEN_BYTES = 4096
 
 
-def serve(settings: Settings, ready: Callable[[str], None], *, page: bool = True) -> None:
-    """Serve until Ctrl-C or a request to end. ready: is told the address once it listens. page: for people, at "/".
+def serve(settings: ServerSettings, ready: Callable[[str], None], *, page: bool = True) -> None:
+    """Serve until Ctrl-C or SIGTERM.
 
-    Raises InputError if the port is taken or another server uses the folder, OutputError if it cannot be written.
+    Args:
+        settings: The server's settings.
+        ready: Called with the server's address once it listens.
+        page: Whether "/" shows a page for people.
+
+    Raises:
+        InputError: The port is in use, or another server uses the data folder.
+        OutputError: The data folder cannot be written.
     """
     with _listening(settings) as listener:
         telemetry.log_to_stderr()
@@ -47,47 +57,63 @@ def serve(settings: Settings, ready: Callable[[str], None], *, page: bool = True
         ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
         try:
             _Server(config, app.state.queue.stop).run(sockets=[listener])
-        except KeyboardInterrupt:  # uvicorn raises again, after its end, what ended it
+        # Uvicorn raises the interrupt again once it has shut down.
+        except KeyboardInterrupt:
             pass
         finally:
             app.state.queue.close()
 
 
 def _page() -> Callable[[FastAPI, JobQueue], None]:
+    """The function that mounts the page."""
     from gioconda.web.page.mount import mount
 
     return mount
 
 
 class _Server(uvicorn.Server):
-    """Lets listeners go as soon as it is told to stop, since they would wait for their jobs' end."""
+    """A server that ends streams of events when it is asked to stop; they would wait for the end of their jobs."""
 
     def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_exit = on_exit
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Of a signal."""
+        """Handle a signal that asks the server to stop."""
         self._on_exit()
         super().handle_exit(sig, frame)
 
 
-def _listening(settings: Settings) -> socket.socket:
-    """A socket that listens, bound before anything else is begun; port 0 takes a free one."""
+def _listening(settings: ServerSettings) -> socket.socket:
+    """A listening socket, bound before anything else starts; port 0 takes a free one."""
     where = f"{settings.host} port {settings.port}"
     try:
         family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((settings.host, settings.port), family=family, backlog=256)
     except socket.gaierror:
-        raise InputError(f"--host {settings.host} is no address of this machine") from None
+        raise InputError(
+            f"--host {settings.host} is not an address of this machine; choose one that is"
+        ) from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise InputError(f"{where} is taken by another program; choose another with --port") from None
-        raise OutputError(f"{where} cannot be listened on ({error.strerror}); choose another") from None
+            raise InputError(f"{where} is in use by another program; choose another with --port") from None
+        raise OutputError(
+            f"the server cannot listen on {where} ({error.strerror}); choose another with --host or --port"
+        ) from None
 
 
 def read_token(file: Path | None) -> str | None:
-    """The token that callers have to show, from a file or the variable GIOCONDA_TOKEN; None if there is none."""
+    """Read the token that clients must send.
+
+    Args:
+        file: The file with the token; the environment variable GIOCONDA_TOKEN if None.
+
+    Returns:
+        The token; None if there is neither file nor variable.
+
+    Raises:
+        InputError: The file cannot be read, or the token is not valid.
+    """
     if file is None:
         token = os.environ.get(TOKEN_VARIABLE, "").strip()
         origin = TOKEN_VARIABLE
@@ -96,18 +122,18 @@ def read_token(file: Path | None) -> str | None:
     else:
         origin = str(file)
         try:
-            token = file.read_bytes()[:4096].decode("ascii").strip()
+            token = file.read_bytes()[:_TOKEN_BYTES].decode("ascii").strip()
         except OSError as error:
             raise InputError(
-                f"{file} cannot be read ({error.strerror}); name the file of the token"
+                f"{file} cannot be read ({error.strerror}); give the file that holds the token"
             ) from None
         except UnicodeDecodeError:
             raise InputError(
-                f"{file} holds more than letters and digits; it has to hold the token alone"
+                f"{file} must contain the token and nothing else, in letters and digits"
             ) from None
     if len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
         raise InputError(
-            f"the token of {origin} has to be {_SHORTEST_TOKEN} or more letters and digits in one word; make one with"
-            " python -c 'import secrets; print(secrets.token_urlsafe())'"
+            f"the token in {origin} must have at least {_SHORTEST_TOKEN} letters or digits and no spaces; make one "
+            "with: python -c 'import secrets; print(secrets.token_urlsafe())'"
         )
     return token

@@ -1,4 +1,4 @@
-"""What a server is told at its start, in one frozen value."""
+"""The settings of a server."""
 
 from __future__ import annotations
 
@@ -7,14 +7,32 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """How a server behaves. Sizes are in bytes, times in seconds.
 
-    data: the folder of everything that the server keeps. queue: jobs that may wait, beyond which new ones are refused.
-    token: what callers have to show, None for nobody. hosts: further names under which the server may be called.
-    attempts: how often a job is begun in all, when workers end under it. keep_seconds: how long results are kept.
-    memory_bytes: of one worker. media_seconds: of a video or sound that is handed in. recycle: jobs after
-    which a worker is replaced by a fresh one. nice: added to the workers' niceness.
+    Attributes:
+        data: The folder of everything that the server keeps.
+        host: The address to listen on.
+        port: The port to listen on; 0 takes a free one.
+        workers: Worker processes; each runs one job at a time.
+        queue: Jobs that may wait; further ones are refused.
+        token: What clients must send; None admits everyone.
+        hosts: Further names under which clients reach the server.
+        upload_bytes: What all files of one request may have.
+        upload_seconds: What one upload may take.
+        idle_seconds: What the next piece of an upload may take.
+        uploads: Uploads that may be in progress at once.
+        reserve_bytes: What must stay free on the disk.
+        media_seconds: The longest video or sound that is accepted.
+        job_seconds: What one job may take.
+        memory_bytes: What one worker may use.
+        attempts: How often a job is started in all when its worker dies.
+        recycle: Jobs after which a worker is replaced by a new one.
+        nice: Added to the niceness of the workers.
+        key: Absolute path of the private key that signs results; None for Gioconda's own.
+        certificate: Absolute path of the certificate chain of that key.
+        keep_seconds: How long results are kept.
+        event_seconds: What one stream of events may take; then the client has to connect again.
     """
 
     data: Path
@@ -24,16 +42,18 @@ class Settings:
     queue: int = 64
     token: str | None = None
     hosts: tuple[str, ...] = ()
-    upload_bytes: int = 512 * 2**20  # of one request, all its files together
+    upload_bytes: int = 512 * 2**20
     upload_seconds: float = 600.0
-    idle_seconds: float = 30.0  # in which an upload has to go on
-    uploads: int = 8  # that are taken in at once
-    reserve_bytes: int = 2**30  # of the disk that stay free
+    idle_seconds: float = 30.0
+    uploads: int = 8
+    reserve_bytes: int = 2**30
     media_seconds: float = 600.0
     job_seconds: float = 3600.0
     memory_bytes: int = 4 * 2**30
     attempts: int = 2
     recycle: int = 100
     nice: int = 5
+    key: Path | None = None
+    certificate: Path | None = None
     keep_seconds: float = 24 * 3600.0
-    event_seconds: float = 900.0  # after which a listener has to ask again
+    event_seconds: float = 900.0

@@ -1,4 +1,4 @@
-"""What operators see: the log in lines of JSON, and counters that Prometheus reads."""
+"""The log in lines of JSON, and metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from gioconda.web.live.sessions import Sessions
-    from gioconda.web.queue import JobQueue
+    from gioconda.web.queue.jobs import JobQueue
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON, with what it was given as `extra`."""
+    """Formats a record as one line of JSON, including its `extra` values."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
+        """Format one record."""
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        told: dict[str, object] = {
+        entry: dict[str, object] = {
             "time": f"{moment}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "message": record.getMessage(),
         }
-        told |= {
+        entry |= {
             name: value for name, value in vars(record).items() if name not in _PLAIN and value is not None
         }
         if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)
-        return json.dumps(told, default=str)
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str)
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
-    """Send what the server and uvicorn tell to standard error, in lines of JSON."""
+    """Log the messages of the server and of uvicorn to standard error, in lines of JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     for name, least in (
@@ -55,7 +55,7 @@ def log_to_stderr(level: int = logging.INFO) -> None:
 
 
 class Metrics(Collector):
-    """Counters of requests, and the queue's figures as they are when asked for."""
+    """Counters of requests, and gauges that read the queue when Prometheus asks."""
 
     def __init__(self, queue: JobQueue) -> None:
         self._queue = queue
@@ -75,48 +75,50 @@ class Metrics(Collector):
         )
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count a request. Names are bounded, whatever callers send."""
+        """Count a request. Unknown methods count as "other", so that clients cannot add labels."""
         known = method if method in ("GET", "HEAD", "POST", "DELETE", "OPTIONS") else "other"
         self._requests.labels(known, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
     def watch(self, sessions: Sessions) -> None:
-        """Tell of the page's sessions too."""
-        self._registry.register(_SessionFigures(sessions))
+        """Add the metrics of the page's sessions."""
+        self._registry.register(_SessionMetrics(sessions))
 
     def text(self) -> bytes:
-        """All of it in Prometheus' format."""
+        """Return all metrics in Prometheus' format."""
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        """The queue's figures."""
+        """Yield the queue's metrics."""
         queue = self._queue
         yield GaugeMetricFamily("gioconda_jobs_waiting", "Jobs in the queue.", queue.waiting)
-        yield GaugeMetricFamily("gioconda_jobs_running", "Jobs in a worker's hands.", queue.running)
-        yield GaugeMetricFamily("gioconda_workers_up", "Workers that can take jobs.", queue.workers_up)
+        yield GaugeMetricFamily("gioconda_jobs_running", "Jobs that are running.", queue.running)
+        yield GaugeMetricFamily("gioconda_workers_up", "Worker processes that are running.", queue.workers_up)
         ended = CounterMetricFamily("gioconda_jobs_ended", "Jobs that ended.", labels=("kind", "state"))
         for labels, count in tuple(queue.counts.items()):
             ended.add_metric(labels, count)
         yield ended
         yield CounterMetricFamily(
-            "gioconda_worker_crashes", "Workers that ended under a job.", queue.restarts
+            "gioconda_worker_crashes", "Workers that died during a job.", queue.restarts
         )
-        memory = GaugeMetricFamily("gioconda_resident_bytes", "Memory held.", labels=("process",))
+        memory = GaugeMetricFamily("gioconda_resident_bytes", "Resident memory.", labels=("process",))
         memory.add_metric(("server",), psutil.Process().memory_info().rss)
         memory.add_metric(("workers",), sum(queue.worker_memory().values()))
         yield memory
 
 
-class _SessionFigures(Collector):
-    """What the page's sliders and cameras take."""
+class _SessionMetrics(Collector):
+    """Metrics of the page's sliders and cameras."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
     def collect(self) -> Iterator[Metric]:
-        """Sessions and their memory by use."""
-        count = GaugeMetricFamily("gioconda_sessions", "Portraits that answer at once.", labels=("use",))
-        memory = GaugeMetricFamily("gioconda_session_bytes", "Memory that they hold.", labels=("use",))
+        """Yield the number of sessions and their memory, by use."""
+        count = GaugeMetricFamily("gioconda_sessions", "Open sessions.", labels=("use",))
+        memory = GaugeMetricFamily(
+            "gioconda_session_bytes", "Resident memory of the sessions.", labels=("use",)
+        )
         for use, held in self._sessions.memory().items():
             count.add_metric((use,), len(held))
             memory.add_metric((use,), sum(held))

@@ -1,5 +1,33 @@
-"""The few-shot talking head: a network draws the whole head from a picture of landmarks.
+"""The few-shot engine: a generator draws the whole head from a picture of landmarks.
 
-After Zakharov, Shysheya, Burkov and Lempitsky, *Few-Shot Adversarial Learning of Realistic Neural Talking Head
-Models*, ICCV 2019. Here is what use needs, without PyTorch; training and adaptation are in `training/fewshot`.
+Source: Zakharov, Shysheya, Burkov and Lempitsky, *Few-Shot Adversarial Learning of Realistic Neural Talking Head
+Models*, ICCV 2019. This package holds inference, without PyTorch; `training/fewshot` holds training and adaptation.
 """
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gioconda.engines.fewshot.engine import FewshotEngine
+
+
+def open_engine(weights: Path | None = None) -> FewshotEngine:
+    """Open the engine `fewshot`.
+
+    Args:
+        weights: The path of an exported fewshot.safetensors, or None for the packaged one.
+
+    Raises:
+        MissingFileError: The file, or a graph beside it, does not exist.
+        LimitError: The file is too large.
+        WeightsError: The file does not contain such networks.
+    """
+    from gioconda.assets import asset_path, name_and_digest
+    from gioconda.engines.fewshot.engine import FewshotEngine
+    from gioconda.engines.fewshot.network import EMBEDDER, GENERATOR, WEIGHTS, load_networks
+
+    tensors = weights or asset_path(WEIGHTS)
+    files = (tensors, *(tensors.with_name(name) for name in (EMBEDDER, GENERATOR)))
+    return FewshotEngine(load_networks(weights), tuple(map(name_and_digest, files)))

@@ -1,4 +1,4 @@
-"""The square around a head, and the picture of its landmarks: the same in training, adaptation and use."""
+"""The square crop around a head, and the picture of its landmarks: the same in training, adaptation and inference."""
 
 from __future__ import annotations
 
@@ -11,12 +11,22 @@ import numpy.typing as npt
 from gioconda.engines import affine
 from gioconda.types import FloatArray, Image
 
-SIDE = 2.7  # of the square, in inter-ocular distances (depth included, so that a turn changes nothing)
-RAISED = 0.1  # the square lies this much higher than the face's middle, for the hair
-MARGIN = 1.15  # by which training keeps more than the square, for shifts and other scales
-SUBPIXEL = 4  # fractional bits of drawn points
+# Side of the square in inter-ocular distances. The distance includes depth, so that a turn changes nothing.
+SIDE = 2.7
+# Inter-ocular distances by which the square is raised above the face's middle, for the hair.
+RAISED = 0.1
+# Factor by which training keeps more than the square, for shifts and other scales.
+MARGIN = 1.15
+# Fractional bits of drawn points.
+SUBPIXEL = 4
+# Pixels of the landmark picture for each pixel of a line's thickness.
+THICKNESS = 96
+# Sides of the landmark picture by which points may be outside it: farther ones would overflow whole numbers.
+OUTSIDE = 4
+# Half the range of a channel: networks see -1 to 1 for 0 to 255.
+HALF_RANGE = 127.5
 
-# Runs of landmarks, each with its colour; contours of Face Mesh in the roles of the 68 points of other trackers.
+# Polylines of landmarks, each with its colour: contours of the face mesh in the roles of the usual 68 points.
 GREEN, ORANGE, YELLOW, CYAN, BLUE, RED, MAGENTA, WHITE = (
     (0, 255, 0),
     (255, 128, 0),
@@ -52,19 +62,26 @@ LINES: tuple[tuple[tuple[int, ...], tuple[int, int, int]], ...] = (
     (OUTER_LIPS, MAGENTA),
     (INNER_LIPS, YELLOW),
 )
-IRISES = ((468, 469), (473, 474))  # centre, and a point of the rim
+# The centre of each iris, and a point of its rim.
+IRISES = ((468, 469), (473, 474))
 
 
 @dataclass(frozen=True)
 class Square:
-    """A square of a picture: left and top edge, side; pixels, not whole ones."""
+    """A square of a picture, in pixels with fractions.
+
+    Attributes:
+        left: Its left edge.
+        top: Its top edge.
+        side: Its side.
+    """
 
     left: float
     top: float
     side: float
 
     def enlarged(self, factor: float) -> Square:
-        """The square about the same middle with `factor` times the side."""
+        """The square with the same middle and `factor` times the side."""
         grown = self.side * factor
         shift = (grown - self.side) / 2
         return Square(self.left - shift, self.top - shift, grown)
@@ -77,7 +94,11 @@ class Square:
 
 
 def head_square(landmarks: FloatArray) -> Square:
-    """The square around a head; landmarks (478, 3) of one picture, or (T, 478, 3) of a clip, whose median counts."""
+    """Find the square around a head.
+
+    Args:
+        landmarks: (478, 3) of one picture, or (T, 478, 3) of a clip, whose median counts; in pixels.
+    """
     tracks = landmarks if landmarks.ndim == 3 else landmarks[None]
     unit = float(np.median(np.linalg.norm(tracks[:, 263] - tracks[:, 33], axis=1)))
     low, high = tracks[..., :2].min(1), tracks[..., :2].max(1)
@@ -86,13 +107,13 @@ def head_square(landmarks: FloatArray) -> Square:
     return Square(float(x) - side / 2, float(y) - (0.5 + RAISED / SIDE) * side, side)
 
 
-def cut(image: Image, square: Square, size: int) -> Image:
-    """The square of a picture at (size, size, 3); its edge is repeated outside."""
+def cut_square(image: Image, square: Square, size: int) -> Image:
+    """Crop the square of a picture, (size, size, 3) uint8; the picture's edge is repeated outside."""
     return affine.cut(image, square.matrix(size), (size, size))
 
 
-def into(landmarks: FloatArray, square: Square, size: int) -> FloatArray:
-    """Landmarks (..., 2 or 3) of the picture in the square's pixels, the same shape; depth is scaled alike."""
+def to_square(landmarks: FloatArray, square: Square, size: int) -> FloatArray:
+    """Map landmarks (..., 2 or 3) of the picture to pixels of the square, the same shape; depth scales alike."""
     matrix = square.matrix(size)
     moved = landmarks * matrix[0, 0]
     moved[..., :2] += matrix[:, 2]
@@ -100,12 +121,13 @@ def into(landmarks: FloatArray, square: Square, size: int) -> FloatArray:
 
 
 def draw(landmarks: FloatArray, size: int) -> Image:
-    """The landmark picture (size, size, 3) uint8 RGB of landmarks (478, 2 or more) in its pixels."""
+    """Draw the landmark picture, (size, size, 3) uint8 RGB, of landmarks (478, 2 or more) in its pixels."""
     canvas = np.zeros((size, size, 3), np.uint8)
-    points = np.rint(np.clip(landmarks[:, :2], -4 * size, 5 * size) * (1 << SUBPIXEL)).astype(np.int32)
-    thick = max(1, round(size / 96))
-    for run, colour in LINES:
-        cv2.polylines(canvas, [points[list(run)]], False, colour, thick, cv2.LINE_AA, SUBPIXEL)
+    inside = np.clip(landmarks[:, :2], -OUTSIDE * size, (OUTSIDE + 1) * size)
+    points = np.rint(inside * (1 << SUBPIXEL)).astype(np.int32)
+    thick = max(1, round(size / THICKNESS))
+    for line, colour in LINES:
+        cv2.polylines(canvas, [points[list(line)]], False, colour, thick, cv2.LINE_AA, SUBPIXEL)
     for centre, rim in IRISES:
         radius = float(np.linalg.norm(landmarks[rim, :2] - landmarks[centre, :2]))
         at = (int(points[centre, 0]), int(points[centre, 1]))
@@ -114,10 +136,10 @@ def draw(landmarks: FloatArray, size: int) -> Image:
 
 
 def planes(image: Image) -> npt.NDArray[np.float32]:
-    """A picture (H, W, 3) uint8 as a network sees it: (3, H, W) float32 in -1..1."""
-    return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / np.float32(127.5) - 1
+    """Convert a picture (H, W, 3) uint8 to a network's input, (3, H, W) float32, -1 to 1."""
+    return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / np.float32(HALF_RANGE) - 1
 
 
-def picture(made: FloatArray) -> Image:
-    """What a network drew, (3, H, W) in -1..1, as (H, W, 3) uint8."""
-    return np.asarray(np.rint((made.transpose(1, 2, 0) + 1) * 127.5).clip(0, 255), np.uint8)
+def picture(output: FloatArray) -> Image:
+    """Convert a network's output (3, H, W), -1 to 1, to a picture (H, W, 3) uint8."""
+    return np.asarray(np.rint((output.transpose(1, 2, 0) + 1) * HALF_RANGE).clip(0, 255), np.uint8)

@@ -1,4 +1,4 @@
-"""Draws the head of a portrait from landmarks alone, as a network has learnt it, and lays it into the picture."""
+"""The few-shot engine: a generator draws the portrait's head from landmarks, which is blended into the picture."""
 
 from __future__ import annotations
 
@@ -13,19 +13,26 @@ from gioconda.engines.affine import Box
 from gioconda.engines.fewshot import crop
 from gioconda.engines.fewshot.network import Graph, Networks
 from gioconda.errors import WeightsError
-from gioconda.graphs import Tensors
-from gioconda.types import FloatArray, Image, Patch, Portrait, Shot
+from gioconda.runtime.onnx import Tensors
+from gioconda.types import FloatArray, Image, Patch, Portrait, TargetPose
 
-PSI = "psi"  # of a person's fitted weights, the AdaIN parameters; all others are the generator's
-FEATHER = 0.08  # of the square's side, over which what is drawn passes into the picture
+# The name of the AdaIN parameters among a person's fitted weights; all others belong to the generator.
+PSI = "psi"
+# Share of the square's side over which the drawn head fades into the picture.
+FEATHER = 0.08
 
 
 @dataclass(frozen=True)
 class FewshotIdentity:
-    """One person: the generator, fitted or not, AdaIN parameters psi (1, style), and where the head lies.
+    """What the few-shot engine keeps of a person.
 
-    box: whole pixels (left, top, right, bottom) of the square that the picture shows; weight: (h, w), how much of
-    what is drawn shows there.
+    Attributes:
+        generator: The generator, fitted to the person or not.
+        psi: (1, style) float32, AdaIN parameters.
+        picture: (H, W, 3) uint8 RGB, the portrait's picture.
+        square: The square around the head.
+        box: The part of the square inside the picture, in whole pixels.
+        weight: (h, w) float32, 0 to 1, how much of the drawn head shows in the box.
     """
 
     generator: Graph
@@ -37,19 +44,21 @@ class FewshotIdentity:
 
 
 class FewshotEngine:
-    """Few-shot adversarial talking heads: embedder, then a generator under AdaIN. Holds networks and no person.
-
-    named: file name and hash of each network's file, for the manifest.
-    """
+    """Few-shot adversarial talking heads: an embedder, then a generator with AdaIN. Holds networks and no person."""
 
     name = "fewshot"
 
     def __init__(self, networks: Networks, named: tuple[tuple[str, str], ...] = ()) -> None:
+        """Open the engine; named: file name and SHA-256 of each network's file, for the manifest."""
         self._networks = networks
         self.networks = named
 
     def prepare(self, portrait: Portrait) -> FewshotIdentity:
-        """Embed the person's photos, or take the weights fitted to them; WeightsError where these do not fit."""
+        """Embed the person's photos, or use the weights that are fitted to the person.
+
+        Raises:
+            WeightsError: The weights were fitted for other networks.
+        """
         if portrait.fitted is None:
             generator, psi = self._networks.generator, self._embedded(portrait)
         else:
@@ -60,59 +69,69 @@ class FewshotEngine:
         return FewshotIdentity(generator, psi, portrait.image, square, box, weight)
 
     def _fitted(self, name: str, weights: Tensors) -> tuple[Graph, FloatArray]:
+        """The generator with a person's own weights, and psi (1, style)."""
         psi = np.asarray(weights.get(PSI, ()), np.float32)[None]
         if psi.shape != (1, self._networks.style):
-            raise WeightsError(f"{name} was adapted for other networks; adapt the person again")
+            raise WeightsError(f"{name} is adapted to other networks; adapt the person again")
         return self._networks.fitted({k: v for k, v in weights.items() if k != PSI}), psi
 
     def _embedded(self, portrait: Portrait) -> FloatArray:
-        """The mean over all photos of the person; the projection is linear, so it may be taken after it."""
-        size, found = self._networks.size, []
-        for one in (portrait, *portrait.others):
-            square = crop.head_square(one.face.landmarks)
-            drawn = crop.draw(crop.into(one.face.landmarks, square, size), size)
-            found.append(
-                self._networks.embed(crop.planes(crop.cut(one.image, square, size)), crop.planes(drawn))
-            )
-        return np.asarray(np.mean(found, 0), np.float32)
+        """The mean psi (1, style) of all photos. The projection is linear, so that the mean may follow it."""
+        size, embedded = self._networks.size, []
+        for photo in (portrait, *portrait.others):
+            square = crop.head_square(photo.face.landmarks)
+            drawn = crop.draw(crop.to_square(photo.face.landmarks, square, size), size)
+            image = crop.cut_square(photo.image, square, size)
+            embedded.append(self._networks.embed(crop.planes(image), crop.planes(drawn)))
+        return np.asarray(np.mean(embedded, 0), np.float32)
 
     def render(
-        self, who: FewshotIdentity, shots: Iterable[Shot], *, ahead: bool = False
+        self, identity: FewshotIdentity, target_poses: Iterable[TargetPose], *, ahead: bool = False
     ) -> Generator[Patch, None, None]:
-        """One patch a shot, in order; nothing is done ahead."""
-        left, top, right, bottom = who.box
-        still = who.picture[top:bottom, left:right].astype(np.float32)
-        for shot in shots:
-            made = laid(self.drawn(who, shot.landmarks), who.square, who.box)
-            mixed = still + (made - still) * who.weight[..., None]
-            yield Patch(np.rint(mixed).astype(np.uint8), (left, top), shot.time, who.weight)
+        """Render the portrait in each target pose.
 
-    def drawn(self, who: FewshotIdentity, landmarks: FloatArray) -> Image:
-        """The head's square as the network draws it, (size, size, 3); landmarks (478, 3) of the portrait's picture."""
+        Args:
+            identity: What `prepare` returned.
+            target_poses: The moments to render.
+            ahead: Ignored: the engine draws each target pose when its patch is asked for.
+
+        Yields:
+            One patch of the portrait's picture for each target pose, in order.
+        """
+        left, top, right, bottom = identity.box
+        still = identity.picture[top:bottom, left:right].astype(np.float32)
+        for target_pose in target_poses:
+            head = placed(self.drawn(identity, target_pose.landmarks), identity.square, identity.box)
+            mixed = still + (head - still) * identity.weight[..., None]
+            yield Patch(np.rint(mixed).astype(np.uint8), (left, top), target_pose.time, identity.weight)
+
+    def drawn(self, identity: FewshotIdentity, landmarks: FloatArray) -> Image:
+        """Draw the head's square, (size, size, 3) uint8, from landmarks (478, 3) in pixels of the portrait."""
         size = self._networks.size
-        points = crop.into(landmarks, who.square, size)
+        points = crop.to_square(landmarks, identity.square, size)
         plane = crop.planes(crop.draw(points, size))
-        return crop.picture(who.generator(landmarks=plane[None], psi=who.psi)[0])
+        return crop.picture(identity.generator(landmarks=plane[None], psi=identity.psi)[0])
 
 
 def _inside(square: crop.Square, shape: tuple[int, ...]) -> Box:
-    """The square's whole pixels within a picture."""
+    """The whole pixels of the square inside a picture of `shape` (H, W, ...)."""
     right, bottom = (int(np.floor(edge + square.side)) for edge in (square.left, square.top))
     left, top = (max(int(np.ceil(edge)), 0) for edge in (square.left, square.top))
     return left, top, max(min(right, shape[1]), left + 1), max(min(bottom, shape[0]), top + 1)
 
 
-def laid(image: Image, square: crop.Square, box: Box) -> FloatArray:
-    """A square's picture (size, size, 3) at the pixels of the box, (h, w, 3) float32."""
+def placed(image: Image, square: crop.Square, box: Box) -> FloatArray:
+    """Resample a square's picture (size, size, 3) at the pixels of the box, (h, w, 3) float32."""
     size = (box[2] - box[0], box[3] - box[1])
-    inverse = affine.moved(square.matrix(len(image)), box[:2])  # to the square, which is what cv2 asks for
-    how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    made = cv2.warpAffine(image, inverse, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(made, np.float32)
+    # from the box to the square: cv2 expects the inverse map
+    inverse = affine.moved(square.matrix(len(image)), box[:2])
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    head = cv2.warpAffine(image, inverse, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(head, np.float32)
 
 
 def _weight(square: crop.Square, box: Box, shape: tuple[int, ...]) -> FloatArray:
-    """1 within, falling to 0 at those edges of the box beyond which the picture goes on."""
+    """1 inside the box, falling to 0 at those of its edges beyond which the picture goes on: (h, w) float32."""
     left, top, right, bottom = box
     soft = FEATHER * square.side
 

@@ -1,4 +1,4 @@
-"""An identity file: what a person's photos were turned into, as safetensors with its settings in the header."""
+"""An identity file: a person's picture, landmarks and fitted weights, as safetensors with settings in the header."""
 
 from __future__ import annotations
 
@@ -13,22 +13,29 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda.errors import InputError, LimitError
-from gioconda.facelike import is_facelike
+from gioconda.landmarks import is_facelike
 from gioconda.limits import LIMITS
-from gioconda.tensors import decode_own
+from gioconda.runtime.safetensors import decode_own
 from gioconda.types import LANDMARKS, Face, FloatArray, Image, Portrait
 
 KIND, VERSION = "gioconda identity", "1"
 SUFFIX = ".safetensors"
 PICTURE, POINTS, PREFIX = "picture", "landmarks", "fitted."
-LARGEST_SIDE = 1024  # pixels of the picture that an identity file may hold
+# Pixels of the picture's side in an identity file: least and most.
+SMALLEST_SIDE, LARGEST_SIDE = 64, 1024
+# Characters of an error's reason that a message quotes.
+REASON_LENGTH = 120
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A person as an engine was fitted: a picture (S, S, 3) uint8, its landmarks (478, 3), weights by name.
+    """A person, and the weights of an engine that are fitted to the person.
 
-    about: settings and sources, as written in the header.
+    Attributes:
+        picture: (S, S, 3) uint8 RGB.
+        landmarks: (478, 3) float32, in pixels of the picture.
+        fitted: Weights by name.
+        about: Settings and sources, as the header holds them.
     """
 
     picture: Image
@@ -37,12 +44,12 @@ class Identity:
     about: Mapping[str, Any]
 
     def portrait(self, name: str, digest: str) -> Portrait:
-        """The picture as a portrait that carries the weights."""
+        """The picture as a portrait with the weights; digest: the file's SHA-256 in hex."""
         return Portrait(self.picture, Face(self.landmarks), name, digest, fitted=self.fitted)
 
 
 def encode(identity: Identity) -> bytes:
-    """The bytes of an identity file."""
+    """Encode an identity as the bytes of its file."""
     from safetensors.numpy import save
 
     tensors: dict[str, npt.NDArray[Any]] = {
@@ -54,31 +61,40 @@ def encode(identity: Identity) -> bytes:
 
 
 def read(path: Path) -> tuple[Identity, str]:
-    """An identity file and its SHA-256; InputError where it is damaged or another kind of file."""
+    """Read an identity file; returns the identity and the file's SHA-256 in hex.
+
+    Raises:
+        InputError: The file is damaged or is not an identity file.
+        LimitError: The file is too large.
+    """
     if path.stat().st_size > LIMITS.identity_bytes:
-        raise LimitError(f"{path}: larger than {LIMITS.identity_bytes >> 20} MiB, so no identity file")
+        raise LimitError(
+            f"{path} is larger than {LIMITS.identity_bytes >> 20} MiB, the limit of an identity file"
+        )
     content = path.read_bytes()
     try:
         return _decoded(content), hashlib.sha256(content).hexdigest()
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        told = (str(error) or type(error).__name__).splitlines()[0][:120]
+        reason = (str(error) or type(error).__name__).splitlines()[0][:REASON_LENGTH]
         raise InputError(
-            f"{path} is no identity file, or damaged ({told}); gioconda adapt makes one"
+            f"{path} is damaged or is not an identity file ({reason}); make one with gioconda adapt"
         ) from None
 
 
 def _decoded(content: bytes) -> Identity:
+    """The identity of a file's bytes; ValueError, TypeError or KeyError where they hold none."""
     tensors, about = decode_own(content, KIND, VERSION)
     picture, points = tensors.pop(PICTURE), tensors.pop(POINTS)
     side = len(picture)
-    if picture.shape != (side, side, 3) or picture.dtype != np.uint8 or not 64 <= side <= LARGEST_SIDE:
-        raise ValueError(f"a picture of shape {picture.shape}")
+    allowed = SMALLEST_SIDE <= side <= LARGEST_SIDE
+    if picture.shape != (side, side, 3) or picture.dtype != np.uint8 or not allowed:
+        raise ValueError(f"`picture` has shape {picture.shape}")
     if points.shape != (LANDMARKS, 3) or points.dtype != np.float32:
-        raise ValueError(f"landmarks of shape {points.shape}")
+        raise ValueError(f"`landmarks` has shape {points.shape}")
     if not is_facelike(points):
-        raise ValueError("landmarks that are no face")
+        raise ValueError("`landmarks` is not a face")
     fitted = {k[len(PREFIX) :]: v for k, v in tensors.items() if k.startswith(PREFIX)}
     for name, value in {**fitted, POINTS: points}.items():
         if not np.issubdtype(value.dtype, np.floating) or not np.isfinite(value).all():
-            raise ValueError(f"{name} holds values that are not finite")
+            raise ValueError(f"`{name}` holds values that are not finite")
     return Identity(picture, points, fitted, about)

@@ -1,4 +1,4 @@
-"""The few-shot networks in onnxruntime: graphs without weights, and the weights of the packaged or a fitted person."""
+"""The few-shot networks in onnxruntime: graphs without weights, and weights that are packaged or fitted to a person."""
 
 from __future__ import annotations
 
@@ -9,47 +9,78 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gioconda.assets import asset_path
 from gioconda.errors import LimitError, MissingFileError, WeightsError
-from gioconda.graphs import Tensors, open_graph, run_graph
 from gioconda.limits import LIMITS
-from gioconda.tensors import decode
+from gioconda.runtime.onnx import Tensors, open_graph, run_graph
+from gioconda.runtime.safetensors import decode
 from gioconda.types import FloatArray
-from gioconda.weights import asset_path
 
 WEIGHTS, EMBEDDER, GENERATOR = "fewshot.safetensors", "fewshot_embedder.onnx", "fewshot_generator.onnx"
+# Threads of a graph: more gain little at this size.
 THREADS = 2
+# Characters of an error's reason that a message quotes.
+REASON_LENGTH = 160
 
 
 class Graph:
-    """One graph with the tensors that it names; may be run from several threads.
+    """A graph with its tensors. Several threads may run it at once.
 
-    file: an .onnx without weights. tensors: by the graph's names, any float type. Raises WeightsError where one is
-    absent or of another shape.
+    Attributes:
+        shapes: The shape of each input, by name.
     """
 
     def __init__(self, file: Path, tensors: Tensors) -> None:
+        """Open a graph.
+
+        Args:
+            file: An .onnx file without weights.
+            tensors: The weights by the graph's names, of any float type.
+
+        Raises:
+            WeightsError: A tensor is missing or has another shape.
+        """
         self._name = file.name
         try:
             self._session = open_graph(file, THREADS, tensors)
         except ValueError as error:
-            raise WeightsError(f"{file.name}: its weights do not fit ({str(error)[:160]})") from None
-        self.shapes = {one.name: tuple(one.shape) for one in self._session.get_inputs()}
+            reason = str(error)[:REASON_LENGTH]
+            raise WeightsError(f"the weights do not fit the network {file.name} ({reason})") from None
+        self.shapes = {entry.name: tuple(entry.shape) for entry in self._session.get_inputs()}
 
     def __call__(self, **inputs: FloatArray) -> FloatArray:
-        """The graph's one output for its named inputs, (1, ...) float32; WeightsError where they do not fit."""
+        """Run the graph on its named inputs; returns its only output, (1, ...) float32.
+
+        Raises:
+            WeightsError: The inputs do not fit.
+        """
         try:
             return np.asarray(run_graph(self._session, inputs), np.float32)
         except ValueError as error:
-            raise WeightsError(f"{self._name}: not such a network ({str(error)[:160]})") from None
+            reason = str(error)[:REASON_LENGTH]
+            raise WeightsError(f"{self._name} is not a few-shot network ({reason})") from None
 
 
 class Networks:
     """Embedder and generator of one training, and their weights.
 
-    weights: fewshot.safetensors with the two graphs beside it; None for the packaged ones.
+    Attributes:
+        generator: With the weights of the training.
+        size: Pixels of the pictures' side.
+        style: Number of AdaIN parameters.
     """
 
     def __init__(self, weights: Path | None = None) -> None:
+        """Open the networks.
+
+        Args:
+            weights: fewshot.safetensors with the two graphs beside it, or None for the packaged ones.
+
+        Raises:
+            MissingFileError: The file or a graph does not exist.
+            LimitError: The file is too large.
+            WeightsError: The file is damaged, or its weights do not fit.
+        """
         self._folder = None if weights is None else weights.parent
         self._tensors = read_tensors(weights or asset_path(WEIGHTS))
         self._embedder: Graph | None = None
@@ -58,45 +89,62 @@ class Networks:
         self.style: int = self.generator.shapes["psi"][-1]
 
     def _graph(self, name: str) -> Path:
+        """The file of a graph; MissingFileError where it does not exist."""
         if self._folder is None:
             return asset_path(name)
         if not (self._folder / name).is_file():
-            raise MissingFileError(f"{self._folder / name} does not exist: gioconda export fewshot writes it")
+            raise MissingFileError(
+                f"{self._folder / name} does not exist; write it with gioconda export fewshot"
+            )
         return self._folder / name
 
     def fitted(self, tensors: Tensors) -> Graph:
-        """The generator, with a person's own weights if there are any; WeightsError where they do not fit."""
+        """The generator with a person's own weights, or with those of the training where `tensors` is empty.
+
+        Raises:
+            WeightsError: The weights do not fit.
+        """
         own = {k: v for k, v in self._tensors.items() if k.startswith("generator.")}
         for name in sorted(own.keys() | tensors.keys()) if tensors else ():
             if name not in own or name not in tensors or own[name].shape != tensors[name].shape:
-                raise WeightsError(f"{name} is not as in this generator; adapt the person again")
+                raise WeightsError(f"the weights {name} do not fit this generator; adapt the person again")
         return Graph(self._graph(GENERATOR), tensors or own)
 
     def embed(self, picture: FloatArray, landmarks: FloatArray) -> FloatArray:
-        """AdaIN parameters (1, style) that one photo asks for; picture, landmarks: (3, size, size) in -1..1."""
+        """Embed one photo: its AdaIN parameters (1, style).
+
+        Args:
+            picture: (3, size, size) float32, -1 to 1, the head's square.
+            landmarks: (3, size, size) float32, -1 to 1, its landmark picture.
+        """
         if self._embedder is None:
-            wanted = ("embedder.", "projection.")
-            own = {k: v for k, v in self._tensors.items() if k.startswith(wanted)}
+            own = {k: v for k, v in self._tensors.items() if k.startswith(("embedder.", "projection."))}
             self._embedder = Graph(self._graph(EMBEDDER), own)
         return self._embedder(picture=picture[None], landmarks=landmarks[None])
 
 
 def read_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The tensors of a safetensors file.
+    """Read the tensors of a safetensors file.
 
-    MissingFileError where it is absent, LimitError where it is too large, WeightsError where it is damaged.
+    Raises:
+        MissingFileError: The file does not exist.
+        LimitError: The file is too large.
+        WeightsError: The file is damaged.
     """
     if not path.is_file():
-        raise MissingFileError(f"{path} does not exist: gioconda export fewshot writes it")
+        raise MissingFileError(f"{path} does not exist; write it with gioconda export fewshot")
     if path.stat().st_size > LIMITS.weights_bytes:
-        raise LimitError(f"{path}: larger than {LIMITS.weights_bytes >> 20} MiB, so no weights of Gioconda")
+        raise LimitError(
+            f"{path} is larger than {LIMITS.weights_bytes >> 20} MiB, the limit of a weights file"
+        )
     try:
         return decode(path.read_bytes())[0]
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{path} is damaged or no safetensors file: {str(error)[:120]}") from None
+        reason = str(error)[:REASON_LENGTH]
+        raise WeightsError(f"{path} is damaged or is not a safetensors file ({reason})") from None
 
 
 @lru_cache(maxsize=2)
 def load_networks(weights: Path | None = None) -> Networks:
-    """The packaged networks, or others of the same kind."""
+    """Open the packaged networks, or those of `weights`; errors as `Networks`. The last two are cached."""
     return Networks(weights)

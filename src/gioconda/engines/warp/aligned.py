@@ -1,6 +1,6 @@
-"""The face brought to one place and size, and what the refiner is told of it: pictures and geometry in one crop.
+"""The refiner's input: the face aligned to a crop of one place and size, with pictures and geometry as channels.
 
-Shared by use and training, so that a network sees in both the same crop.
+Inference and training share this module, so that the network sees the same crop in both.
 """
 
 from __future__ import annotations
@@ -12,43 +12,61 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from gioconda.assets import asset_path
 from gioconda.engines import affine
 from gioconda.engines.affine import Box, moved
 from gioconda.engines.warp.mesh import load_topology
 from gioconda.engines.warp.mouth import Fill
 from gioconda.types import FloatArray, Image
-from gioconda.weights import asset_path
 
-WIDTH, HEIGHT = 128, 160  # pixels of the crop: 1.6 by 2 inter-ocular distances, from the brows to an open jaw
-UNIT = 80  # pixels an inter-ocular distance
-ORIGIN = (64.0, 40.0)  # where the point between the outer eye corners lies
-# of the landmarks, what a jaw that opens moves little
+# Pixels of the crop: 1.6 by 2 inter-ocular distances, from the brows to an open jaw.
+WIDTH, HEIGHT = 128, 160
+# Pixels an inter-ocular distance.
+UNIT = 80
+# The place in the crop of the point between the outer eye corners, in pixels.
+ORIGIN = (64.0, 40.0)
+# Landmarks that an opening jaw moves little.
 STEADY = np.array([33, 133, 362, 263, 168, 6, 197, 195, 4, 98, 327, 61, 291])
 BROWS = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
-IRISES = ((468, 469), (473, 474))  # centre, and a point of the rim
-SUBPIXEL = 4  # fractional bits of drawn points
+# The centre of each iris, and a point of its rim.
+IRISES = ((468, 469), (473, 474))
+# Fractional bits of drawn points.
+SUBPIXEL = 4
 
-MOUTH_REACH, EYE_REACH = 0.24, 0.14  # inter-ocular units around lips and lids that may be repaired
-EDGE = 0.07  # over which that fades out
-EYE_ROWS = 70  # of the crop, where light alone may change: a network lends eyes the colours of other people's
-IRIS_REACH = 1.25  # radii around an iris that keep the photo's own: the warp moves it, and none is sharper
-STRETCH_MOST = 2.0  # powers of two of the warp's area that are told apart
+# Inter-ocular units around lips and lids that may be repaired.
+MOUTH_REACH, EYE_REACH = 0.24, 0.14
+# Inter-ocular units (sigma) over which the window fades out.
+EDGE = 0.07
+# Rows of the crop in which only light may change: a network would give eyes the colours of other people's.
+EYE_ROWS = 70
+# Radii around an iris that stay as the warp has them, since nothing is sharper.
+IRIS_REACH = 1.25
+# Grey level of the brows' lines, fainter than the other contours.
+BROW_TONE = 160
+# Pixels at the border of the crop that stay unchanged, and the window over which this fades.
+BORDER, BORDER_FADE = 8, 13
+# Powers of two of the warp's change of area at which the channel saturates.
+STRETCH_MOST = 2.0
 
 # Channels of the network's input: three pictures, then geometry.
 WARPED, REFERENCE, LAST = slice(0, 3), slice(3, 6), slice(6, 9)
 OPENING, LINES, STRETCH, FILL, WINDOW = range(9, 14)
 CHANNELS = 14
 
-FILL_MODEL, FILL_BORROWED = 0.5, 1.0  # what the fill's channel says of its source
+# Values of the fill's channel: a modelled mouth, a mouth borrowed from the driver.
+FILL_MODEL, FILL_BORROWED = 0.5, 1.0
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """What is known of a crop without seeing it, each (HEIGHT, WIDTH) float32.
+    """What the network knows of a crop apart from its pictures, (HEIGHT, WIDTH) float32 each.
 
-    openings: 1 between lids and between lips. lines: contours. stretch: log2 of the warp's change of area over
-    STRETCH_MOST, -1..1, negative where pixels were torn apart. fill: 0 where the portrait's own pixels are,
-    else FILL_MODEL or FILL_BORROWED by coverage. window: 1 where the network may change the picture.
+    Attributes:
+        openings: 1 between lids and between lips.
+        lines: Contours of the target's landmarks, 0 to 1.
+        stretch: log2 of the warp's change of area over STRETCH_MOST, -1 to 1, negative where pixels were torn apart.
+        fill: 0 where the portrait's own pixels are, else FILL_MODEL or FILL_BORROWED times the coverage.
+        window: 1 where the network may change the picture.
     """
 
     openings: FloatArray
@@ -60,13 +78,21 @@ class Geometry:
 
 @lru_cache(maxsize=1)
 def _steady_targets() -> npt.NDArray[np.complex128]:
+    """The places of STEADY in the crop, as complex numbers."""
     with np.load(asset_path("expression_basis.npz"), allow_pickle=False) as data:
         points = data["neutral"][STEADY, :2].astype(np.float64) * UNIT + ORIGIN
     return np.asarray(points @ np.array([1.0, 1.0j]), np.complex128)
 
 
 def alignment(landmarks: FloatArray) -> FloatArray:
-    """The turn, scale and shift (2, 3) that take points of a picture into the crop; landmarks (478, 2 or more)."""
+    """Fit the similarity that brings a face into the crop.
+
+    Args:
+        landmarks: (478, 2 or more), in pixels of the picture.
+
+    Returns:
+        (2, 3) float32, from the picture's pixels to the crop's.
+    """
     target = _steady_targets()
     source = landmarks[STEADY, :2].astype(np.float64) @ np.array([1.0, 1.0j])
     centred = source - source.mean()
@@ -76,48 +102,57 @@ def alignment(landmarks: FloatArray) -> FloatArray:
 
 
 def cut(image: Image, matrix: FloatArray) -> Image:
-    """The crop (HEIGHT, WIDTH, 3) of a picture; averaged first where it is much larger."""
+    """Crop a picture under a map (2, 3): (HEIGHT, WIDTH, 3) uint8, averaged first where the picture is much larger."""
     return affine.cut(image, matrix, (WIDTH, HEIGHT))
 
 
 def crop_box(matrix: FloatArray, shape: tuple[int, ...]) -> Box | None:
-    """Whole-pixel box of the picture that the crop shows; None if nothing of it is there."""
+    """The box of a picture of `shape` (H, W, ...) that the crop shows; None where it shows nothing of the picture."""
     return affine.shown_box(matrix, (WIDTH, HEIGHT), shape)
 
 
 def geometry(points: FloatArray, stretch: FloatArray, fill: FloatArray) -> Geometry:
-    """All channels that tell of the target's landmarks, points (478, 2) in the crop."""
+    """Draw all channels that depend on the target's landmarks.
+
+    Args:
+        points: (478, 2), in pixels of the crop.
+        stretch: (HEIGHT, WIDTH), of `stretch_of`.
+        fill: (HEIGHT, WIDTH), of `fill_of`.
+    """
     return Geometry(_openings(points), _lines(points), stretch, fill, _window(points))
 
 
 def _drawn(points: FloatArray) -> npt.NDArray[np.int32]:
+    """Points as whole numbers with SUBPIXEL fractional bits."""
     return np.asarray(np.rint(points * (1 << SUBPIXEL)), np.int32)
 
 
 def _openings(points: FloatArray) -> FloatArray:
+    """1 between lids and between lips, (HEIGHT, WIDTH)."""
     topology = load_topology()
     canvas = np.zeros((HEIGHT, WIDTH), np.uint8)
     for ring in (topology.inner_lips, topology.right_eye, topology.left_eye):
         cv2.fillPoly(canvas, [_drawn(points[ring])], (255,), cv2.LINE_AA, SUBPIXEL)
-    return canvas.astype(np.float32) / 255
+    return canvas.astype(np.float32) / np.float32(255)
 
 
 def _lines(points: FloatArray) -> FloatArray:
+    """The contours of lips, lids, face, brows and irises, (HEIGHT, WIDTH), 0 to 1."""
     topology = load_topology()
     canvas = np.zeros((HEIGHT, WIDTH), np.uint8)
     closed = (topology.outer_lips, topology.inner_lips, topology.right_eye, topology.left_eye, topology.oval)
     rings = [_drawn(points[ring]) for ring in closed]
     cv2.polylines(canvas, rings, True, (255,), 1, cv2.LINE_AA, SUBPIXEL)
     brows = [_drawn(points[list(brow)]) for brow in BROWS]
-    cv2.polylines(canvas, brows, False, (160,), 1, cv2.LINE_AA, SUBPIXEL)
+    cv2.polylines(canvas, brows, False, (BROW_TONE,), 1, cv2.LINE_AA, SUBPIXEL)
     for centre, rim in IRISES:
         at, size = _drawn(points[centre]), round(iris_radius(points, centre, rim) * (1 << SUBPIXEL))
         cv2.circle(canvas, (int(at[0]), int(at[1])), size, (255,), 1, cv2.LINE_AA, SUBPIXEL)
-    return canvas.astype(np.float32) / 255
+    return canvas.astype(np.float32) / np.float32(255)
 
 
 def iris_radius(points: FloatArray, centre: int, rim: int) -> float:
-    """Of an iris of IRISES, pixels of the crop, at least 1."""
+    """The radius of an iris of IRISES, in pixels of the crop, at least 1."""
     return max(float(np.linalg.norm(points[rim] - points[centre])), 1.0)
 
 
@@ -135,10 +170,10 @@ def _window(points: FloatArray) -> FloatArray:
         cv2.polylines(canvas, [hull], True, (255,), round(2 * reach * UNIT))
     soft = cv2.GaussianBlur(canvas, (0, 0), EDGE * UNIT)
     frame = np.zeros_like(canvas)
-    frame[8:-8, 8:-8] = 255
-    window = cv2.multiply(soft, cv2.blur(frame, (13, 13)), scale=1 / 255)
+    frame[BORDER:-BORDER, BORDER:-BORDER] = 255
+    window = cv2.multiply(soft, cv2.blur(frame, (BORDER_FADE, BORDER_FADE)), scale=1 / 255)
     window = cv2.multiply(window, cv2.bitwise_not(_seen_irises(points)), scale=1 / 255)
-    return np.asarray(window, np.float32) / 255
+    return np.asarray(window, np.float32) / np.float32(255)
 
 
 def _seen_irises(points: FloatArray) -> npt.NDArray[np.uint8]:
@@ -155,9 +190,15 @@ def _seen_irises(points: FloatArray) -> npt.NDArray[np.uint8]:
 
 
 def stretch_of(map_x: FloatArray, map_y: FloatArray, matrix: FloatArray) -> FloatArray:
-    """log2 of the area that a crop's pixel takes from the portrait, over STRETCH_MOST: -1..1, (HEIGHT, WIDTH).
+    """Measure how the warp changes areas.
 
-    map_x, map_y: (h, w), the portrait's pixel shown by each pixel of an array that `matrix` takes to the crop.
+    Args:
+        map_x: (h, w), x of each pixel's source in the portrait.
+        map_y: (h, w), y of each pixel's source.
+        matrix: (2, 3), from the pixels of the maps to those of the crop.
+
+    Returns:
+        (HEIGHT, WIDTH) float32, log2 of the portrait's area in a pixel of the crop, over STRETCH_MOST, -1 to 1.
     """
     size = (WIDTH, HEIGHT)
     x, y = (cv2.warpAffine(m, matrix, size, borderMode=cv2.BORDER_REPLICATE) for m in (map_x, map_y))
@@ -169,7 +210,7 @@ def stretch_of(map_x: FloatArray, map_y: FloatArray, matrix: FloatArray) -> Floa
 
 
 def fill_of(fill: Fill | None, matrix: FloatArray) -> FloatArray:
-    """The fill's channel (HEIGHT, WIDTH); matrix: from the array that was filled to the crop."""
+    """The fill's channel, (HEIGHT, WIDTH) float32; matrix: (2, 3), from the filled array to the crop."""
     if fill is None:
         return np.zeros((HEIGHT, WIDTH), np.float32)
     there = cv2.warpAffine(fill.alpha, moved(matrix, fill.box[:2]), (WIDTH, HEIGHT))
@@ -177,11 +218,18 @@ def fill_of(fill: Fill | None, matrix: FloatArray) -> FloatArray:
 
 
 def stack(
-    warped: Image, reference: Image, last: FloatArray | None, told: Geometry
+    warped: Image, reference: Image, last: FloatArray | None, channels: Geometry
 ) -> npt.NDArray[np.float32]:
-    """The network's input (1, CHANNELS, HEIGHT, WIDTH) float32; pictures -1..1, `last` in the same range.
+    """Stack pictures and geometry to the network's input.
 
-    last: (3, HEIGHT, WIDTH), the refined crop of the frame before, or None at the start.
+    Args:
+        warped: (HEIGHT, WIDTH, 3) uint8, the warped crop.
+        reference: (HEIGHT, WIDTH, 3) uint8, a crop of the person.
+        last: (3, HEIGHT, WIDTH) float32, -1 to 1, the refined crop of the frame before; None at the start.
+        channels: The geometry of the crop.
+
+    Returns:
+        (1, CHANNELS, HEIGHT, WIDTH) float32; pictures are in -1 to 1.
     """
     planes = np.zeros((1, CHANNELS, HEIGHT, WIDTH), np.float32)
     planes[0, WARPED] = warped.transpose(2, 0, 1)
@@ -190,6 +238,8 @@ def stack(
     planes[0, 0:6] -= 1
     if last is not None:
         planes[0, LAST] = last
-    for k, plane in enumerate((told.openings, told.lines, told.stretch, told.fill, told.window)):
+    for k, plane in enumerate(
+        (channels.openings, channels.lines, channels.stretch, channels.fill, channels.window)
+    ):
         planes[0, OPENING + k] = plane
     return planes

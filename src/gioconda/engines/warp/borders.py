@@ -1,4 +1,4 @@
-"""What is seen where a head that moves away from the picture's edge lays bare what was never in the picture."""
+"""The picture's edges: what shows where a moving head uncovers what was never in the picture."""
 
 from __future__ import annotations
 
@@ -9,23 +9,32 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda.engines.affine import Box
-from gioconda.engines.warp.surround import Surround, picture_ends, smoothstep
+from gioconda.engines.warp.background_warp import BackgroundWarp, picture_ends, smoothstep
 from gioconda.types import FloatArray, Portrait
 
-STRETCHED = 4.0  # times the way that is missing: how far inwards the picture is stretched to make up for it
-STEEPEST = 1.6  # the same, at the least: nearer, the picture would fold
-BEFORE = 0.7  # share of the way that is missing by which background may be stretched further, the person having moved
-SOMEONE = 0.5  # share of the mask that counts as the person
-EDGE = 3  # pixels: a person who is nearer is cut by the edge
-SOFT = 0.5  # inter-ocular units along the edge, over which all this changes
+# Reach of the stretching inwards, in widths of the missing strip; at the least, since a nearer one would fold the
+# picture.
+STRETCHED, STEEPEST = 4.0, 1.6
+# Widths of the missing strip by which the background may be stretched further, since the person has moved as well.
+BEFORE = 0.7
+# Share of the mask that counts as the person.
+PERSON = 0.5
+# Pixels. The edge cuts through a person who is nearer.
+EDGE = 3
+# Inter-ocular units along the edge over which the stretching changes.
+SOFT = 0.5
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the stage's sides at which the picture itself ends, along a grid of n lines that meet it.
+    """A side of the stage at which the picture itself ends, along the n lines of the grid that meet it.
 
-    axis: 0 for x, 1 for y. last: whether it is the right or the lower side. at: the picture's last pixel there.
-    cut: (n,), whether the edge cuts through the person, 0 to 1. free: (n,), pixels from the edge to the person.
+    Attributes:
+        axis: 0 for x, 1 for y.
+        last: Whether it is the right or the lower side.
+        at: The picture's last pixel there.
+        cut: (n,) float32, whether the edge cuts through the person, 0 to 1.
+        free: (n,) float32, pixels from the edge to the person.
     """
 
     axis: int
@@ -35,24 +44,31 @@ class Side:
     free: FloatArray
 
 
-def sides_of(portrait: Portrait, surround: Surround) -> tuple[Side, ...]:
-    """The sides of a portrait's stage; without a mask of the person, the field's own share of it is taken."""
-    person, box = portrait.person, surround.box
+def sides_of(portrait: Portrait, background_warp: BackgroundWarp) -> tuple[Side, ...]:
+    """Find the sides of a portrait's stage at which the picture ends.
+
+    Where the portrait has no mask of the person, the field's own estimate takes its place.
+    """
+    person, box = portrait.person, background_warp.box
     if person is None:
         left, top, right, bottom = box
         person = np.zeros(portrait.image.shape[:2], np.float32)
-        person[top:bottom, left:right] = cv2.resize(surround.edges[0], (right - left, bottom - top))
-    grid = surround.points[0, :, 0], surround.points[:, 0, 1]
-    return build_sides(box, portrait.image.shape, grid, person, surround.unit)
+        person[top:bottom, left:right] = cv2.resize(background_warp.edges[0], (right - left, bottom - top))
+    grid = background_warp.points[0, :, 0], background_warp.points[:, 0, 1]
+    return build_sides(box, portrait.image.shape, grid, person, background_warp.unit)
 
 
 def build_sides(
     box: Box, shape: tuple[int, ...], grid: tuple[FloatArray, FloatArray], person: FloatArray, unit: float
 ) -> tuple[Side, ...]:
-    """The sides of a stage in a picture of `shape`.
+    """Find the sides of a stage at which the picture ends.
 
-    grid: x (gw,) and y (gh,) of the stage's grid, in pixels. person: (h, w), 1 on the person, 0 elsewhere. unit: the
-    inter-ocular distance.
+    Args:
+        box: The stage, in pixels.
+        shape: (H, W, ...) of the picture.
+        grid: x (gw,) and y (gh,) of the stage's grid, in pixels.
+        person: (H, W), 1 on the person, 0 elsewhere.
+        unit: The inter-ocular distance in pixels.
     """
     left, top, right, bottom = box
     sides = ((0, False, left), (1, False, top), (0, True, right - 1), (1, True, bottom - 1))
@@ -72,22 +88,32 @@ def build_sides(
 def _side(
     axis: int, last: bool, at: float, stage: FloatArray, lines: npt.NDArray[np.int64], wide: int
 ) -> Side:
+    """The side of a stage's mask (h, w); lines: rows or columns of the grid, wide: pixels of the smoothing window."""
     inwards = np.moveaxis(stage, 1 - axis, 0)[:: -1 if last else 1]
-    found = inwards > SOMEONE
-    free = np.where(found.any(0), found.argmax(0), len(inwards)).astype(np.float32)
+    person = inwards > PERSON
+    free = np.where(person.any(0), person.argmax(0), len(inwards)).astype(np.float32)
     cut = (free < EDGE).astype(np.float32)
-    soft = [cv2.blur(one[None], (wide, 1), borderType=cv2.BORDER_REPLICATE)[0] for one in (cut, free)]
+    soft = [cv2.blur(values[None], (wide, 1), borderType=cv2.BORDER_REPLICATE)[0] for values in (cut, free)]
     return Side(axis, last, at, soft[0][lines], soft[1][lines])
 
 
 def keep_inside(
     sides: tuple[Side, ...], points: FloatArray, offsets: FloatArray, contour: FloatArray, rim: float
 ) -> FloatArray:
-    """Offsets (gh, gw, 2), target to source, that take as little as can be from beyond the picture.
+    """Change offsets so that they take as little as possible from beyond the picture.
 
-    A person whom the edge cuts is stretched up to it, and so is the background between the edge and a person; where
-    there is too little of it, the picture's last pixels go on. points: (gh, gw, 2 or more), of the grid. contour:
-    (K, 3), the target of the face's, which is left alone with a rim of so many pixels.
+    A person that the edge cuts is stretched up to the edge, and so is the background between the edge and a person.
+    Where there is too little background, the picture's last pixels are repeated.
+
+    Args:
+        sides: The sides of the stage at which the picture ends.
+        points: (gh, gw, 2 or more), the grid in pixels.
+        offsets: (gh, gw, 2), from target to source, in pixels.
+        contour: (K, 3), the face's contour in the target pose; the face itself is not stretched.
+        rim: Pixels around the contour that are not stretched either.
+
+    Returns:
+        (gh, gw, 2) float32, the changed offsets.
     """
     low, high = contour[:, :2].min(0), contour[:, :2].max(0)
     kept = offsets.copy()
@@ -103,7 +129,7 @@ def keep_inside(
         reach = side.cut * most + (1 - side.cut) * np.minimum(most, before)
         reach = np.clip(reach, 1, room)
         pulled = np.minimum(missing, reach / STEEPEST)
-        reach, pulled = (np.expand_dims(one, 1 - side.axis) for one in (reach, pulled))
+        reach, pulled = (np.expand_dims(values, 1 - side.axis) for values in (reach, pulled))
         share = 1 - smoothstep(0, reach, inwards * (points[..., side.axis] - side.at))
         kept[..., side.axis] += inwards * pulled * share
     return np.asarray(kept, np.float32)

@@ -1,28 +1,36 @@
-"""The face as triangles: rasterised at half resolution into maps from target pixels to source pixels."""
+"""The face's triangle mesh, rasterised into maps from target pixels to source pixels."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from gioconda.assets import asset_path
 from gioconda.types import FloatArray
-from gioconda.weights import asset_path
 
 IntArray = npt.NDArray[np.int32]
-SUBPIXEL = 4  # fractional bits of polygon corners
+# Fractional bits of polygon corners.
+SUBPIXEL = 4
+# Square pixels, twice a triangle's area, below which a triangle is flat and has no map.
+FLAT = 1e-9
 
 
 @dataclass(frozen=True)
 class Topology:
-    """Face Mesh's triangles (N, 3) with eyes and mouth closed by strips, and its contours as point indices.
+    """Triangles and contours of the face mesh, as indices of its 468 points.
 
-    A triangle's area by `facing` is positive where the picture shows its outer side.
-
-    Eye contours start at the outer corner and run along the lower lid; lips at the viewer's left corner.
+    Attributes:
+        triangles: (N, 3) int32; strips close eyes and mouth. `facing` is positive where the picture shows the outer
+            side of a triangle.
+        oval: The border of the face.
+        inner_lips: From the viewer's left corner along the lower lip.
+        outer_lips: The same.
+        right_eye: The person's right eye, from the outer corner along the lower lid.
+        left_eye: The same of the left eye.
     """
 
     triangles: IntArray
@@ -35,9 +43,10 @@ class Topology:
 
 @lru_cache(maxsize=1)
 def load_topology() -> Topology:
-    """The packaged topology of 468 points."""
+    """Load the packaged topology of 468 points."""
     with np.load(asset_path("face_mesh.npz"), allow_pickle=False) as data:
-        rings = {name: data[name].astype(np.int32) for name in data.files if name != "triangles"}
+        names = [field.name for field in fields(Topology) if field.name != "triangles"]
+        rings = {name: data[name].astype(np.int32) for name in names}
         strips = [strip(rings[name]) for name in ("inner_lips", "right_eye", "left_eye")]
         triangles = np.concatenate([data["triangles"].astype(np.int32), *strips])
     with np.load(asset_path("expression_basis.npz"), allow_pickle=False) as data:
@@ -48,7 +57,7 @@ def load_topology() -> Topology:
 
 
 def strip(ring: IntArray) -> IntArray:
-    """Triangles (n - 2, 3) that close a ring of even length by a strip between its two halves."""
+    """Close a ring (n,) of point indices, n even, by a strip between its halves: triangles (n - 2, 3) int32."""
     n = len(ring)
     half = n // 2
     below, above = ring[1:half], ring[:half:-1]
@@ -60,15 +69,21 @@ def strip(ring: IntArray) -> IntArray:
 
 
 def affines(source: FloatArray, target: FloatArray, triangles: IntArray) -> FloatArray:
-    """Coefficients (6, N) of the maps target -> source: x = a X + b Y + c, y = d X + e Y + f.
+    """Compute each triangle's affine map from target (X, Y) to source: x = a X + b Y + c, y = d X + e Y + f.
 
-    source, target: (P, 2) points; triangles that are flat in the target yield zeros.
+    Args:
+        source: (P, 2), the mesh's points in the source picture, in pixels.
+        target: (P, 2), the same in the target.
+        triangles: (N, 3) indices of points.
+
+    Returns:
+        (6, N) float32, a to f; a, b, d and e are 0 where a triangle is flat in the target.
     """
     s, t = source[triangles].astype(np.float64), target[triangles].astype(np.float64)
     ux, uy = (t[:, 1] - t[:, 0]).T
     vx, vy = (t[:, 2] - t[:, 0]).T
     area = ux * vy - uy * vx
-    inverse = np.where(np.abs(area) > 1e-9, 1 / np.where(area == 0, 1, area), 0.0)
+    inverse = np.where(np.abs(area) > FLAT, 1 / np.where(area == 0, 1, area), 0.0)
     rows = []
     for axis in range(2):
         p, q = s[:, 1, axis] - s[:, 0, axis], s[:, 2, axis] - s[:, 0, axis]
@@ -78,7 +93,7 @@ def affines(source: FloatArray, target: FloatArray, triangles: IntArray) -> Floa
 
 
 def facing(points: FloatArray, triangles: IntArray) -> npt.NDArray[np.float32]:
-    """Twice the signed area of each triangle in the picture, (N,)."""
+    """Twice the signed area (N,), in square pixels, of each triangle (N, 3) between points (P, 2 or more)."""
     p = points[triangles]
     u, v = p[:, 1] - p[:, 0], p[:, 2] - p[:, 0]
     return np.asarray(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0], np.float32)
@@ -87,21 +102,53 @@ def facing(points: FloatArray, triangles: IntArray) -> npt.NDArray[np.float32]:
 def rasterize(
     target: FloatArray, triangles: IntArray, order: npt.NDArray[np.intp], size: tuple[int, int]
 ) -> IntArray:
-    """Index + 1 of the triangle that covers each pixel, 0 where none does: (h, w) int32.
+    """Draw triangles into an index raster.
 
-    target: (P, 2) in the raster's own pixels. order: triangles to draw, the nearest last. size: (w, h).
+    Args:
+        target: (P, 2), the mesh's points in pixels of the raster.
+        triangles: (N, 3) indices of points.
+        order: Indices of the triangles to draw, the nearest last.
+        size: Width and height of the raster.
+
+    Returns:
+        (h, w) int32, index + 1 of the triangle that covers each pixel, 0 where none does.
     """
-    canvas = np.zeros((size[1], size[0]), np.int32)
+    raster = np.zeros((size[1], size[0]), np.int32)
     corners = np.rint(target[triangles] * (1 << SUBPIXEL)).astype(np.int32)
     for i, polygon in zip((order + 1).tolist(), corners[order], strict=True):
-        cv2.fillConvexPoly(canvas, polygon, i, cv2.LINE_8, SUBPIXEL)
-    return canvas
+        cv2.fillConvexPoly(raster, polygon, i, cv2.LINE_8, SUBPIXEL)
+    return raster
+
+
+def without_pinholes(index: IntArray) -> IntArray:
+    """Close the holes of a pixel or two in an index raster (h, w), in place, and return it.
+
+    Triangles too thin to draw leave such holes, through which the background would show as a bright speck. A hole
+    takes the triangle beside it.
+    """
+    covered = np.asarray(index > 0, np.uint8)
+    kernel = np.ones((3, 3), np.uint8)
+    holes = cv2.morphologyEx(covered, cv2.MORPH_CLOSE, kernel) > covered
+    if holes.any():
+        beside = cv2.dilate(index.astype(np.uint16), kernel)
+        index[holes] = beside[holes]
+    return index
 
 
 def source_maps(
     index: IntArray, coefficients: FloatArray, xs: FloatArray, ys: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Source x and y, each (h, w), of an index raster whose pixels lie at xs (w,), ys (h, 1) of the picture."""
+    """Map each pixel of an index raster to its source.
+
+    Args:
+        index: (h, w) int32, of `rasterize`.
+        coefficients: (6, N), of `affines`.
+        xs: (w,) float32, x of the raster's pixels in the target picture.
+        ys: (h, 1) float32, y of the raster's pixels.
+
+    Returns:
+        x and y of the sources, (h, w) float32 each, in pixels; 0 where no triangle covers the pixel.
+    """
     padded = np.concatenate([np.zeros((6, 1), np.float32), coefficients], axis=1)
     maps = []
     for row in (0, 3):

@@ -1,4 +1,4 @@
-"""The mouth's inside: borrowed from the driver, or teeth and tongue of our own, in the picture's light and colour."""
+"""The inside of the mouth, taken from the driver or painted from sprites, in the portrait's light and colour."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 
 from gioconda.engines.affine import Box, patch_box
+from gioconda.engines.warp.background_warp import smoothstep
+from gioconda.engines.warp.lips import polygon_area
 from gioconda.engines.warp.mesh import (
     IntArray,
     Topology,
@@ -18,23 +20,89 @@ from gioconda.engines.warp.mesh import (
     strip,
 )
 from gioconda.engines.warp.patches import blend, polygon_mask
-from gioconda.engines.warp.teeth import SKIN as SPRITE_SKIN
-from gioconda.engines.warp.teeth import Teeth, build_teeth, paint_teeth
-from gioconda.types import FloatArray, Image, Mouth, Shot
+from gioconda.engines.warp.shadow import light_between, light_lower_lip, shadow_between
+from gioconda.engines.warp.teeth import SPRITE_SKIN, Teeth, build_teeth, paint_teeth
+from gioconda.landmarks import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, inter_ocular
+from gioconda.types import FloatArray, Image, Mouth, TargetPose
 
-SKIN = np.array([205, 425, 200, 199, 50, 280, 187, 411])  # cheeks and chin: lit as the teeth are
-LIPS = np.array(
-    [0, 17, 37, 267, 84, 314]
-)  # a statue's or a grey photo's tell that its mouth has no colour either
-INSIDE = 0.08  # how far within the driver's lips to look: their red would show as a second lip
-SMALLEST = 0.003  # squared inter-ocular units; the area of a mouth that is all but closed
+# Landmarks of cheeks and chin, which have the same light as the teeth.
+SKIN = np.array([205, 425, 200, 199, 50, 280, 187, 411])
+# Landmarks of the cheeks on the viewer's left and right of the mouth: teeth have the light of the nearer cheek.
+BESIDE = (np.array([205, 50, 187, 36]), np.array([425, 280, 411, 266]))
+# Landmarks of the lips: the mouth of a statue or a grey photo has as little colour as its lips.
+LIPS = np.array([0, 17, 37, 267, 84, 314])
+UPPER_LIP, LOWER_LIP = np.array([0, 37, 267]), np.array([17, 84, 314])
+
+# Weights of red, green and blue for luma (ITU-R BT.601).
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+# Weights of red, green and blue for a mouth without colour. Old film and grey stone show lips, gums and tongue darker
+# than teeth; in luma they hardly differ.
+FILM = np.array([0.1, 0.6, 0.3], np.float32)
+
+# Pixels of the side of the small picture that gives the mean colour.
+THUMBNAIL = 64
+# Half the side of the squares that give the colour of a landmark, in distances between the outer eye corners.
+SPOT_REACH = 0.05
+# Grey level that stands for a landmark outside the picture.
+MID_GREY = 128
+# Saturation (range of the channels over the largest) from which lips count as coloured, and the range to full colour.
+COLOUR_FROM, COLOUR_RANGE = 0.1, 0.2
+# Bounds of the picture's blue as a share of its luma: varnish and candles go no lower.
+BLUE_LEAST, BLUE_MOST = 0.4, 1.0
+# Least and most light of one side of the mouth, relative to the mean of both.
+SIDE_LIGHT = (0.4, 1.4)
+# Percentile of the face's luma up to which pixels count as its darkest.
+DARKEST = 2.0
+# Grey level that nostrils and lashes exceed only in overexposed pictures.
+USUAL_BLACK = 45.0
+
+# Squared inter-ocular units: area of an almost closed mouth.
+SMALLEST = 0.003
+# Inter-ocular units (sigma) of the soft edge of the fill, and its least in pixels.
+EDGE, EDGE_LEAST = 0.010, 0.5
+# Pixels around the opening that the fill covers.
+FILL_MARGIN = 3
+
+# Share by which the driver's inner lips shrink to their middle: their red would look like a second lip.
+INSIDE = 0.08
+# Share by which the driver's mouth extends beyond the opening, to cover the soft edge of the mask.
+BEYOND = 0.06
+# Light, relative to the skin, of pixels of the opening that the driver's mouth does not cover.
+UNCOVERED = 0.3
+
+# Inter-ocular units (sigma) over which lips shade what is behind them.
+LIP_SHADE = 0.045
+# Sigmas by which the upper lip's shade reaches lower than the lower lip's reaches up.
+UPPER_SHADE = 0.6
+# Light right at the lips, and how much of it returns with the distance from them.
+LIP_SHADE_LEAST, LIP_SHADE_RISE = 0.5, 0.65
+
+# Bounds of the gain from the light of the source to the portrait's: from night to an overexposed day.
+GAIN = (0.04, 2.0)
+# Least luma of the skin beside the source's mouth, 0 to 255, and least share of a channel in its luma.
+SKIN_LEAST, CHANNEL_LEAST = 8.0, 0.2
+# Bounds of the gain of blue in warm light, and of green in red light such as a fire's.
+WARM_LEAST, RED_LEAST = 0.55, 0.7
+# Change of red and green for each unit of blue that warm light lacks.
+WARM_RED, WARM_GREEN = 0.1, 0.3
+# Luma relative to the skin's from which highlights are compressed, and the slope beyond.
+KNEE, KNEE_SLOPE = 0.8, 0.55
 
 
 @dataclass(frozen=True)
-class MouthLook:
-    """What a portrait's mouth must match: unit in pixels, area of the opening in units
-    squared, mean skin colour (3,), how far from grey the lips are, 0..1, and its blue as a share of its luma.
+class MouthAppearance:
+    """What the inside of a portrait's mouth must match.
+
+    Attributes:
+        unit: Inter-ocular distance in pixels.
+        area: Of the opening in the portrait, in squared inter-ocular units.
+        skin: (3,) float32, mean skin colour, 0 to 255.
+        colour: 0 for a grey mouth to 1 for full colour.
+        blue: The picture's mean blue as a share of its luma.
+        black_level: (3,) float32, 0 to 255, added to black: nothing in an overexposed or faded picture is darker.
+        sides: (2,) float32, light on the viewer's left and right of the mouth, 1 in the mean.
+        lip_light: Share of the light that falls between the lips, 1 where no shadow lies on them.
+        teeth: The sprites for this mouth.
     """
 
     unit: float
@@ -42,114 +110,219 @@ class MouthLook:
     skin: FloatArray
     colour: float
     blue: float
+    black_level: FloatArray
+    sides: FloatArray
+    lip_light: float
     teeth: Teeth
 
 
-def build_mouth(image: Image, landmarks: FloatArray, topology: Topology) -> MouthLook:
-    """The look of the mouth of a portrait."""
-    unit = float(np.linalg.norm(landmarks[263] - landmarks[33]))
+@dataclass(frozen=True)
+class Fill:
+    """The part of the stage where a mouth was filled.
+
+    Attributes:
+        box: In pixels of the stage.
+        alpha: (h, w) float32, 0 to 1, coverage of the box.
+        borrowed: Whether the fill comes from the driver.
+        lip_light: Share of the light that falls between the lips, 1 where no shadow lies on them.
+    """
+
+    box: Box
+    alpha: FloatArray
+    borrowed: bool
+    lip_light: float = 1.0
+
+
+def build_mouth(image: Image, landmarks: FloatArray, topology: Topology) -> MouthAppearance:
+    """Measure the appearance of a portrait's mouth.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        landmarks: (478, 3), in pixels of the image.
+        topology: Of the face mesh.
+    """
+    unit = inter_ocular(landmarks)
     skin = skin_colour(image, landmarks)
-    small = cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
-    lips = spot_colour(image, landmarks, LIPS)
-    return MouthLook(
+    thumbnail = cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float32)
+    blue = thumbnail[..., 2].mean() / max(float((thumbnail @ LUMA).mean()), 1.0)
+    black_level = _black_level(image, landmarks)
+    lips = [spot_colour(image, landmarks, points) for points in (UPPER_LIP, LOWER_LIP)]
+    # lips that are nearly white have little colour left: the dark spots of an overexposed picture show more of it
+    colours = (spot_colour(image, landmarks, LIPS), black_level)
+    return MouthAppearance(
         unit=unit,
-        area=_area(landmarks[topology.inner_lips, :2]) / unit**2,
+        area=polygon_area(landmarks[topology.inner_lips, :2]) / unit**2,
         skin=skin,
-        colour=float(np.clip(((lips.max() - lips.min()) / max(float(lips.max()), 1.0) - 0.1) / 0.2, 0, 1)),
-        blue=float(np.clip(small[..., 2].mean() / max(float((small @ LUMA).mean()), 1.0), 0.4, 1.0)),
+        colour=max(_colourfulness(colour) for colour in colours),
+        blue=float(np.clip(blue, BLUE_LEAST, BLUE_MOST)),
+        black_level=black_level,
+        sides=_side_light(image, landmarks),
+        lip_light=light_between((lips[0], lips[1]), skin),
         teeth=build_teeth(landmarks),
     )
 
 
+def _colourfulness(colour: FloatArray) -> float:
+    """0 for grey to 1 for the saturation of lips; colour: (3,), 0 to 255."""
+    saturation = np.ptp(colour) / max(float(colour.max()), 1.0)
+    return float(np.clip((saturation - COLOUR_FROM) / COLOUR_RANGE, 0, 1))
+
+
+def _black_level(image: Image, landmarks: FloatArray) -> FloatArray:
+    """How much brighter the darkest pixels of the face are than in most pictures, (3,), 0 to 255."""
+    box = patch_box(landmarks[load_topology().oval, :2], 0, image.shape)
+    if box is None:
+        return np.zeros(3, np.float32)
+    face = image[box[1] : box[3], box[0] : box[2]].reshape(-1, 3).astype(np.float32)
+    luma = face @ LUMA
+    dark = face[luma <= np.percentile(luma, DARKEST)].mean(axis=0)
+    return np.asarray(dark * max(0.0, 1 - USUAL_BLACK / max(float(dark @ LUMA), 1.0)), np.float32)
+
+
+def _side_light(image: Image, landmarks: FloatArray) -> FloatArray:
+    """The light on the viewer's left and right of the mouth, (2,), 1 in the mean."""
+    light = np.array([spot_colour(image, landmarks, points) @ LUMA for points in BESIDE], np.float32)
+    return np.asarray(np.clip(light / max(float(light.mean()), 1.0), *SIDE_LIGHT), np.float32)
+
+
 def skin_colour(image: Image, landmarks: FloatArray) -> FloatArray:
-    """Colour (3,) of cheeks and chin."""
+    """The colour of cheeks and chin, (3,) float32, 0 to 255; arguments as `spot_colour`."""
     return spot_colour(image, landmarks, SKIN)
 
 
 def spot_colour(image: Image, landmarks: FloatArray, points: IntArray) -> FloatArray:
-    """Median colour (3,) of small squares around some of the landmarks."""
-    reach = max(1, int(0.05 * np.linalg.norm(landmarks[263, :2] - landmarks[33, :2])))
+    """Measure the colour around some landmarks.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        landmarks: (478, 2 or more), in pixels of the image.
+        points: (K,), the landmarks to use.
+
+    Returns:
+        (3,) float32, 0 to 255, the median of small squares' means; mid grey where all are outside the image.
+    """
+    eyes = landmarks[LEFT_EYE_OUTER, :2] - landmarks[RIGHT_EYE_OUTER, :2]
+    reach = max(1, int(SPOT_REACH * np.linalg.norm(eyes)))
     height, width = image.shape[:2]
     spots = []
     for x, y in landmarks[points, :2].astype(int):
         if reach <= x < width - reach and reach <= y < height - reach:
             spots.append(image[y - reach : y + reach + 1, x - reach : x + reach + 1].reshape(-1, 3).mean(0))
-    return np.median(spots, axis=0).astype(np.float32) if spots else np.full(3, 128, np.float32)
+    return np.median(spots, axis=0).astype(np.float32) if spots else np.full(3, MID_GREY, np.float32)
 
 
-def _area(ring: FloatArray) -> float:
-    x, y = ring.T
-    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
+def paint_mouth(
+    image: Image, appearance: MouthAppearance, target_pose: TargetPose, corner: FloatArray
+) -> Fill | None:
+    """Fill the opening between the target's lips, in place.
 
+    The fill appears as the opening grows beyond the portrait's, and is complete at twice its area.
 
-@dataclass(frozen=True)
-class Fill:
-    """Where a mouth was filled: box of the stage, alpha (h, w) float32 in 0..1, whether it is a driver's."""
+    Args:
+        image: (h, w, 3) uint8, the stage.
+        appearance: Of the portrait's mouth.
+        target_pose: The pose to paint; its driver's mouth is used where it has one, else the sprites.
+        corner: (2,), left and top of the stage, in pixels of the portrait.
 
-    box: Box
-    alpha: FloatArray
-    borrowed: bool
+    Returns:
+        The filled part; None where nothing was filled.
 
-
-def paint_mouth(image: Image, look: MouthLook, shot: Shot, corner: FloatArray) -> Fill | None:
-    """Fill the opening between the lips of `image`, whose top left lies at `corner` of the picture, in place.
-
-    The fill comes in as the opening grows beyond what the photo shows, fully at twice that (Averbuch-Elor 2017).
-    Tells where; None where nothing was filled.
+    Source: Averbuch-Elor et al., *Bringing Portraits to Life*, 2017.
     """
-    ring = shot.landmarks[load_topology().inner_lips, :2] - corner
-    unit = look.unit * shot.grow
-    area = _area(ring) / unit**2
-    share = float(np.clip((area - look.area) / max(look.area, SMALLEST), 0, 1))
-    box = patch_box(ring, 3, image.shape)
+    ring = target_pose.landmarks[load_topology().inner_lips, :2] - corner
+    unit = appearance.unit * target_pose.grow
+    area = polygon_area(ring) / unit**2
+    share = float(np.clip((area - appearance.area) / max(appearance.area, SMALLEST), 0, 1))
+    box = patch_box(ring, FILL_MARGIN, image.shape)
     if share <= 0 or box is None:
         return None
-    soft = max(0.5, 0.010 * unit)
-    mask = polygon_mask(ring, box, soft)
-    if shot.mouth is not None:
-        content = _borrowed(look, shot.mouth, ring, box)
+    points = target_pose.landmarks[:, :2] - corner
+    lip_light = appearance.lip_light
+    light_lower_lip(image, points, unit, float(appearance.skin @ LUMA), lip_light, area - appearance.area)
+    mask = polygon_mask(ring, box, max(EDGE_LEAST, EDGE * unit))
+    if target_pose.mouth is not None:
+        content = _driver_mouth(appearance, target_pose.mouth, ring, box)
     else:
-        content = match_light(paint_teeth(look.teeth, shot, corner, box), SPRITE_SKIN, look)
-    blend(image, box, content * _lip_shade(mask, unit), mask * share)
-    return Fill(box, mask * share, shot.mouth is not None)
+        sprites = paint_teeth(appearance.teeth, target_pose, corner, box)
+        content = match_light(sprites, SPRITE_SKIN, appearance)
+    shade = _lip_shade(mask, unit, lip_light)
+    content = content * shade * _light_across(appearance, ring - box[:2], mask.shape)
+    black_level = appearance.black_level
+    lifted = np.asarray(black_level + content * (1 - black_level / 255), np.float32)
+    blend(image, box, lifted, mask * share)
+    return Fill(box, mask * share, target_pose.mouth is not None, lip_light)
 
 
-def _lip_shade(mask: FloatArray, unit: float) -> FloatArray:
-    """Lips shade what is behind them, the upper more than the lower: (h, w, 1) in 0..1."""
-    sigma = 0.045 * unit
+def _light_across(appearance: MouthAppearance, ring: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    """The light from left to right across a mouth between the lips `ring` (N, 2), (h, w, 1), relative to the mean."""
+    along = ring[len(ring) // 2] - ring[0]
+    along = along / max(float(along @ along), 1.0)
+    x, y = np.arange(shape[1], dtype=np.float32), np.arange(shape[0], dtype=np.float32)[:, None]
+    share = smoothstep(
+        0, 1, np.asarray((x - ring[0, 0]) * along[0] + (y - ring[0, 1]) * along[1], np.float32)
+    )
+    left, right = appearance.sides
+    return np.asarray(left + (right - left) * share, np.float32)[..., None]
+
+
+def _lip_shade(mask: FloatArray, unit: float, lip_light: float) -> FloatArray:
+    """How lips shade what is behind them, the upper more than the lower: (h, w, 1), 0 to 1.
+
+    lip_light: share of the light between them. Where a shadow lies on the lips, it is deepest below the upper one.
+    """
+    sigma = LIP_SHADE * unit
     inner = cv2.GaussianBlur(mask, (0, 0), sigma)
-    lowered = cv2.warpAffine(inner, np.array([[1, 0, 0], [0, 1, 0.6 * sigma]], np.float32), mask.shape[::-1])
-    return np.asarray(np.clip(0.5 + 0.65 * np.minimum(inner, lowered), 0, 1)[..., None], np.float32)
+    down = np.array([[1, 0, 0], [0, 1, UPPER_SHADE * sigma]], np.float32)
+    lowered = cv2.warpAffine(inner, down, mask.shape[::-1])
+    shade = np.clip(LIP_SHADE_LEAST + LIP_SHADE_RISE * np.minimum(inner, lowered), 0, 1)
+    if lip_light < 1:
+        shade *= shadow_between(mask, unit, lip_light)
+    return np.asarray(shade[..., None], np.float32)
 
 
-def _borrowed(look: MouthLook, mouth: Mouth, ring: FloatArray, box: Box) -> FloatArray:
+def _driver_mouth(appearance: MouthAppearance, mouth: Mouth, ring: FloatArray, box: Box) -> FloatArray:
     """The driver's inner mouth, warped lip to lip and matched in light and colour, (h, w, 3) float32."""
-    theirs = mouth.landmarks[load_topology().inner_lips, :2]
-    theirs = theirs + (theirs.mean(0) - theirs) * INSIDE
+    driver_lips = mouth.landmarks[load_topology().inner_lips, :2]
+    driver_lips = driver_lips + (driver_lips.mean(0) - driver_lips) * INSIDE
     triangles = strip(np.arange(len(ring), dtype=np.int32))
     size = (box[2] - box[0], box[3] - box[1])
-    grown = ring + (ring - ring.mean(0)) * 0.06  # covers the soft edge of the mask
+    grown = ring + (ring - ring.mean(0)) * BEYOND
     index = rasterize(grown - box[:2], triangles, np.arange(len(triangles)), size)
     xs = np.arange(box[0], box[2], dtype=np.float32)
     ys = np.arange(box[1], box[3], dtype=np.float32)[:, None]
-    map_x, map_y = source_maps(index, affines(theirs, grown, triangles), xs, ys)
+    map_x, map_y = source_maps(index, affines(driver_lips, grown, triangles), xs, ys)
     inside = cv2.remap(mouth.image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    outside = index == 0
-    matched = match_light(np.asarray(inside, np.float32), skin_colour(mouth.image, mouth.landmarks), look)
-    matched[outside] = 0.3 * look.skin
+    driver_skin = skin_colour(mouth.image, mouth.landmarks)
+    matched = match_light(np.asarray(inside, np.float32), driver_skin, appearance)
+    matched[index == 0] = UNCOVERED * appearance.skin
     return matched
 
 
-def match_light(content: FloatArray, skin: FloatArray, look: MouthLook) -> FloatArray:
-    """Content lit for skin of one colour, as it would look beside the portrait's skin; teeth stay below glare."""
-    own, theirs = float(look.skin @ LUMA), float(skin @ LUMA)
-    gain = np.clip(own / max(theirs, 8.0), 0.3, 2.0)
-    # skin is darker or paler by itself too: only the warmth of the light, such as varnish gives, is taken from it
-    blue = (look.skin[2] / max(own, 1.0)) / max(float(skin[2]) / max(theirs, 1.0), 0.2)
-    warm = float(np.clip((blue + look.blue) / 2, 0.55, 1.0))
-    lit = content * (gain * np.array([1.0 + 0.1 * (1 - warm), 1 - 0.3 * (1 - warm), warm], np.float32))
-    luma = (lit @ LUMA)[..., None]
-    knee = 0.8 * own
-    tamed = np.where(luma > knee, knee + 0.55 * (luma - knee), luma)
-    lit = lit * (tamed / np.maximum(luma, 1.0))
-    return np.asarray(tamed + (lit - tamed) * look.colour, np.float32)
+def match_light(content: FloatArray, skin: FloatArray, appearance: MouthAppearance) -> FloatArray:
+    """Change the light of a mouth from its own picture's to the portrait's; highlights are compressed.
+
+    Args:
+        content: (h, w, 3), 0 to 255, the inside of a mouth.
+        skin: (3,), 0 to 255, the skin beside it.
+        appearance: Of the portrait's mouth.
+
+    Returns:
+        (h, w, 3) float32, 0 to 255.
+    """
+    portrait_luma, content_luma = float(appearance.skin @ LUMA), float(skin @ LUMA)
+    gain = np.clip(portrait_luma / max(content_luma, SKIN_LEAST), *GAIN)
+    # people's skins differ in hue: only the warmth of the light, such as varnish gives, is taken from the skin
+    divisor, content_divisor = max(portrait_luma, 1.0), max(content_luma, 1.0)
+    blue = (appearance.skin[2] / divisor) / max(float(skin[2]) / content_divisor, CHANNEL_LEAST)
+    warm = float(np.clip((blue + appearance.blue) / 2, WARM_LEAST, 1.0))
+    # red light, such as a fire's, would look yellow on teeth without less green
+    green = (appearance.skin[1] / divisor) / max(float(skin[1]) / content_divisor, CHANNEL_LEAST)
+    green = float(np.clip(green, RED_LEAST, 1.0)) * (1 - WARM_GREEN * (1 - warm))
+    relit = content * (gain * np.array([1.0 + WARM_RED * (1 - warm), green, warm], np.float32))
+    luma = (relit @ LUMA)[..., None]
+    knee = KNEE * portrait_luma
+    compressed = np.where(luma > knee, knee + KNEE_SLOPE * (luma - knee), luma)
+    relit = relit * (compressed / np.maximum(luma, 1.0))
+    # pixels that are black by luma stay as they are when they lose their colour
+    grey = np.maximum((relit @ FILM)[..., None], np.minimum(compressed, USUAL_BLACK))
+    return np.asarray(grey + (relit - grey) * appearance.colour, np.float32)

@@ -1,4 +1,4 @@
-"""Small helpers for painting parts of a face: antialiased polygons."""
+"""Painting helpers: antialiased polygons, and blending into a box of the picture."""
 
 from __future__ import annotations
 
@@ -8,19 +8,33 @@ import numpy as np
 from gioconda.engines.affine import Box
 from gioconda.types import FloatArray, Image
 
+# Fractional bits of polygon corners.
+SUBPIXEL = 4
+# Pixels (sigma) from which a blur shows.
+BLUR_LEAST = 0.3
+
 
 def polygon_mask(ring: FloatArray, box: Box, soft: float) -> FloatArray:
-    """Coverage (h, w) float32 in 0..1 of a polygon (N, 2) within `box`, its edge softened over `soft` pixels."""
+    """Rasterise a polygon with a soft edge.
+
+    Args:
+        ring: (N, 2), its corners in pixels of the picture.
+        box: The part of the picture to draw.
+        soft: Sigma, in pixels, of the blur of the edge.
+
+    Returns:
+        (h, w) float32, the coverage of the box's pixels, 0 to 1.
+    """
     left, top, right, bottom = box
     mask = np.zeros((bottom - top, right - left), np.uint8)
-    corners = np.rint((ring - (left, top)) * 16).astype(np.int32)
-    cv2.fillPoly(mask, [corners], (255,), cv2.LINE_AA, 4)
-    soft_mask = cv2.GaussianBlur(mask, (0, 0), soft) if soft > 0.3 else mask
-    return np.asarray(soft_mask, np.float32) / 255
+    corners = np.rint((ring - (left, top)) * (1 << SUBPIXEL)).astype(np.int32)
+    cv2.fillPoly(mask, [corners], (255,), cv2.LINE_AA, SUBPIXEL)
+    soft_mask = cv2.GaussianBlur(mask, (0, 0), soft) if soft > BLUR_LEAST else mask
+    return np.asarray(soft_mask, np.float32) / np.float32(255)
 
 
 def blend(image: Image, box: Box, content: FloatArray, alpha: FloatArray) -> None:
-    """Lay content (h, w, 3) over the picture's box by alpha (h, w), in place."""
+    """Blend content (h, w, 3), 0 to 255, into the picture's box by alpha (h, w), 0 to 1, in place."""
     part = image[box[1] : box[3], box[0] : box[2]]
     mixed = part + (content - part) * alpha[..., None]
     np.copyto(part, np.clip(mixed + 0.5, 0, 255).astype(np.uint8))

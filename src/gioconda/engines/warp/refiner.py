@@ -1,4 +1,4 @@
-"""The neural refiner at use: repairs mouth and eyes of each warped frame, and leaves every other pixel alone."""
+"""The neural refiner at inference: it repairs mouth and eyes of each warped frame and leaves other pixels alone."""
 
 from __future__ import annotations
 
@@ -10,93 +10,174 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from gioconda.assets import asset_path
 from gioconda.engines import affine
 from gioconda.engines.warp import aligned
 from gioconda.engines.warp.mesh import load_topology
-from gioconda.engines.warp.mouth import Fill
+from gioconda.engines.warp.mouth import LUMA, Fill
 from gioconda.errors import WeightsError
-from gioconda.graphs import open_graph, run_graph
+from gioconda.runtime.onnx import open_graph, run_graph
 from gioconda.types import FloatArray, Image, Portrait
-from gioconda.weights import asset_path
 
+# The packaged network's file.
 NETWORK = "refiner.onnx"
-THREADS = 1  # the other core is busy with the frames before and after
-SMALLEST_UNIT = 16.0  # pixels an inter-ocular distance; a face below shows nothing to repair
-GREY = 4.0  # grey levels between a picture's channels, on average, below which it has no colour to keep
-SHIMMER = (
-    10.0  # grey levels: where a repair may be, a difference from the last frame that is let through whole
-)
-LEAST = 0.3  # share that is let through of the smallest difference
-STILL, MOVED = 0.1, 0.5  # pixels of the crop: at rest the photo itself shows, a face that moved is repaired
-SWITCH = 0.8  # another photo must be this much nearer before the reference changes, else it would flicker
+# Threads of the network: the other core warps the frames before and after.
+THREADS = 1
+# Networks that stay loaded.
+CACHED_NETWORKS = 4
+# Characters of another library's error that a message quotes.
+QUOTED = 120
+
+# Pixels an inter-ocular distance; a smaller face shows nothing to repair.
+SMALLEST_UNIT = 16.0
+# Mean difference between a picture's channels, in grey levels, below which it is grey.
+GREY = 4.0
+# Grey levels of change since the last frame that show in full where a repair may be; smaller ones are reduced.
+SHIMMER = 10.0
+# Share of the smallest change that still shows.
+LEAST = 0.3
+# Pixels of the crop by which lips and lids move: up to the first the photo itself shows, from the second the repair.
+STILL, MOVED = 0.1, 0.5
+# Mean light of a face, in grey levels, below which the network sees it brighter than it is, and the largest gain. The
+# network has learnt from people by day, and would paint bright eyes and teeth in the dark.
+DAYLIGHT, BRIGHTEN_MOST = 70.0, 6.0
+# Share of the face's light by which the light of painted teeth may change.
+MODEL_MOST = 0.18
+# Distance of another photo, relative to the present reference's, below which it replaces it: more would flicker.
+SWITCH = 0.8
+# Bounds of the gain that matches the contrast of another photo to the portrait's.
+CONTRAST_LEAST, CONTRAST_MOST = 0.5, 2
+# Grey levels for one unit of the network's output, which is in -1 to 1.
+OUTPUT_LEVELS = 127.5
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A photo of the person as the network sees it: crop (H, W, 3) uint8, shape (N, 2) of lips and lids."""
+    """A photo of the person as the network sees it.
+
+    Attributes:
+        crop: (HEIGHT, WIDTH, 3) uint8 RGB.
+        shape: (N, 2) float32, the contours of lips and lids in pixels of the crop.
+    """
 
     crop: Image
     shape: FloatArray
 
 
 def build_references(portrait: Portrait) -> tuple[Reference, ...]:
-    """The portrait and the person's further photos, these in the portrait's light."""
-    own = _reference(portrait)
-    return (own, *(_in_light_of(own, _reference(other)) for other in portrait.others))
+    """Crop the portrait and the person's further photos, which get the portrait's light; the portrait is first."""
+    own = _crop_reference(portrait)
+    return (own, *(_match_light(own, _crop_reference(other)) for other in portrait.others))
 
 
-def _reference(portrait: Portrait) -> Reference:
+def _crop_reference(portrait: Portrait) -> Reference:
+    """The aligned crop of a photo."""
     matrix = aligned.alignment(portrait.face.landmarks)
     crop = aligned.cut(portrait.image, matrix)
     return Reference(crop, _shape(affine.apply(matrix, portrait.face.landmarks)))
 
 
 def _shape(points: FloatArray) -> FloatArray:
+    """The contours of lips and lids, (N, 2), of landmarks (478, 2) in pixels of the crop."""
     topology = load_topology()
     rings = (topology.inner_lips, topology.outer_lips, topology.right_eye, topology.left_eye)
     return points[np.concatenate(rings)]
 
 
-def _in_light_of(first: Reference, other: Reference) -> Reference:
-    """Mean and spread of each colour as in the first: photos of one person come from many lamps."""
-    a, b = (r.crop.reshape(-1, 3).astype(np.float32) for r in (first, other))
-    gain = np.clip(a.std(0) / np.maximum(b.std(0), 1), 0.5, 2)
-    lit = (b - b.mean(0)) * gain + a.mean(0)
-    return Reference(np.clip(lit, 0, 255).astype(np.uint8).reshape(other.crop.shape), other.shape)
+def _match_light(portrait: Reference, other: Reference) -> Reference:
+    """The other photo with the portrait's mean and spread of each channel: photos come from different lamps."""
+    target, colours = (photo.crop.reshape(-1, 3).astype(np.float32) for photo in (portrait, other))
+    gain = np.clip(target.std(0) / np.maximum(colours.std(0), 1), CONTRAST_LEAST, CONTRAST_MOST)
+    matched = (colours - colours.mean(0)) * gain + target.mean(0)
+    return Reference(np.clip(matched, 0, 255).astype(np.uint8).reshape(other.crop.shape), other.shape)
+
+
+def _limit_in_fill(change: FloatArray, channel: FloatArray, most: float) -> FloatArray:
+    """Limit a crop's change (H, W, 3) where sprites fill the mouth; channel: (H, W), the geometry's fill.
+
+    Painted teeth may become lighter or darker by up to `most` grey levels. Without the limit they vanish or turn black
+    where a mouth is wider open than those that the network has learnt.
+    """
+    light = change @ LUMA
+    correction = (most * np.tanh(light / most) - light) * channel / aligned.FILL_MODEL
+    return np.asarray(change + correction[..., None], np.float32)
+
+
+def _limit_in_shadow(change: FloatArray, cover: FloatArray, lip_light: float) -> FloatArray:
+    """Limit how a crop's change (H, W, 3) lights a mouth in a shadow.
+
+    The network has learnt mouths by day, and would make a second lip of a shaded tongue. cover: (H, W), 0 to 1, of the
+    filled mouth. lip_light: share of the light between the lips.
+    """
+    light = np.maximum(change @ LUMA, 0)
+    return np.asarray(change - ((1 - lip_light) * light * cover)[..., None], np.float32)
 
 
 class Network:
-    """The packaged network in onnxruntime; may be run from several threads."""
+    """A refiner in onnxruntime; several threads may call it at once."""
 
     def __init__(self, file: Path, threads: int) -> None:
+        """Load a network.
+
+        Args:
+            file: Its ONNX file.
+            threads: Threads of one call.
+
+        Raises:
+            WeightsError: The file is missing, damaged or of another kind.
+        """
         self._file = file
         try:
             self._session = open_graph(file, threads)
         except ValueError as error:
             cure = "reinstall gioconda" if file == asset_path(NETWORK) else "export it again"
-            raise WeightsError(f"{file} cannot be loaded ({str(error)[:120]}); {cure}") from None
+            raise WeightsError(f"{file} cannot be loaded ({str(error)[:QUOTED]}); {cure}") from None
         self._input: str = self._session.get_inputs()[0].name
 
     def __call__(self, planes: FloatArray) -> FloatArray:
-        """(1, CHANNELS, H, W) -> refined picture (3, H, W), -1..1; WeightsError of a network for other pictures."""
+        """Refine a crop.
+
+        Args:
+            planes: (1, CHANNELS, H, W) float32, of `aligned.stack`.
+
+        Returns:
+            (3, H, W) float32, the refined picture, -1 to 1.
+
+        Raises:
+            WeightsError: The network takes other inputs or returns another output.
+        """
         try:
-            made = run_graph(self._session, {self._input: planes})
-            if made.shape != (1, 3, *planes.shape[2:]) or made.dtype != np.float32:
-                raise ValueError(f"it gives {made.dtype} {made.shape}")
+            refined = run_graph(self._session, {self._input: planes})
+            if refined.shape != (1, 3, *planes.shape[2:]) or refined.dtype != np.float32:
+                raise ValueError(f"its output is {refined.dtype} {refined.shape}")
         except ValueError as error:
-            raise WeightsError(f"{self._file} is no refiner ({str(error)[:120]}); export it again") from None
-        return np.asarray(np.nan_to_num(made[0]))
+            raise WeightsError(
+                f"{self._file} is not a refiner ({str(error)[:QUOTED]}); export it again"
+            ) from None
+        return np.asarray(np.nan_to_num(refined[0]))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=CACHED_NETWORKS)
 def load_network(file: Path | None = None) -> Network:
-    """The packaged refiner, or another one of the same kind."""
+    """Load a refiner once.
+
+    Args:
+        file: Its ONNX file; None for the packaged one.
+
+    Raises:
+        WeightsError: The file is missing, damaged or of another kind.
+    """
     return Network(file or asset_path(NETWORK), THREADS)
 
 
 @dataclass
 class Repair:
-    """One running job's refiner: the network, the person's photos, and what the last frame looked like."""
+    """The refiner of one running job, which remembers the last frame.
+
+    Attributes:
+        network: Refines a crop.
+        references: Crops of the person, the portrait first.
+    """
 
     network: Network
     references: Sequence[Reference]
@@ -104,10 +185,16 @@ class Repair:
     _shown: Image | None = field(default=None, init=False)
     _chosen: int = field(default=0, init=False)
     _is_grey: bool = field(default=False, init=False)
+    _light_change_most: float = field(default=0.0, init=False)
+    _daylight_gain: float = field(default=1.0, init=False)
 
     def __post_init__(self) -> None:
+        """Measure the portrait's colour and light."""
         colours = self.references[0].crop.astype(np.float32)
         self._is_grey = float(np.ptp(colours, axis=2).mean()) < GREY
+        light = float((colours @ LUMA).mean())
+        self._light_change_most = max(MODEL_MOST * light, 1.0)
+        self._daylight_gain = float(np.clip(DAYLIGHT / max(light, 1.0), 1.0, BRIGHTEN_MOST))
 
     def apply(
         self,
@@ -116,66 +203,92 @@ class Repair:
         fill: Fill | None,
         landmarks: FloatArray,
         corner: tuple[int, int],
+        hold: Image | None = None,
     ) -> None:
-        """Repair a warped stage (h, w, 3) in place.
+        """Repair a warped stage in place.
 
-        maps: the portrait's x and y of each of its pixels. landmarks: (478, 3), the shot's, in the portrait's
-        picture, in which the stage's pixel (0, 0) lies at `corner`.
+        Args:
+            image: (h, w, 3) uint8 RGB, the stage.
+            maps: x and y, (h, w) each, of each pixel's source in the portrait.
+            fill: The filled part of the mouth, or None.
+            landmarks: (478, 3), the target's, in pixels of the portrait.
+            corner: Left and top of the stage, in pixels of the portrait.
+            hold: (h, w) uint8, 255 where nothing may change; None lets every pixel change.
         """
         matrix = aligned.alignment(landmarks)
         stage = affine.moved(matrix, corner)
         if aligned.UNIT / float(np.hypot(*stage[:, 0])) < SMALLEST_UNIT:
             return
         points = affine.apply(matrix, landmarks)
-        told = aligned.geometry(points, aligned.stretch_of(*maps, stage), aligned.fill_of(fill, stage))
-        crop = aligned.cut(image, stage)
-        planes = aligned.stack(crop, self._reference(points).crop, self._last, told)
+        geometry = aligned.geometry(points, aligned.stretch_of(*maps, stage), aligned.fill_of(fill, stage))
+        change = self._refined_change(aligned.cut(image, stage), points, geometry)
+        if fill is not None and not fill.borrowed:
+            change = _limit_in_fill(change, geometry.fill, self._light_change_most)
+        if fill is not None and fill.lip_light < 1:
+            full = aligned.FILL_BORROWED if fill.borrowed else aligned.FILL_MODEL
+            change = _limit_in_shadow(change, geometry.fill / full, fill.lip_light)
+        if hold is not None:
+            held = affine.cut(hold, stage, (change.shape[1], change.shape[0])).astype(np.float32)
+            change *= 1 - held[..., None] * np.float32(1 / 255)
+        self._add(image, change, geometry.window, stage)
+
+    def _refined_change(self, crop: Image, points: FloatArray, geometry: aligned.Geometry) -> FloatArray:
+        """The change (H, W, 3), in grey levels, that the network makes to a crop; points: (478, 2), in its pixels."""
+        reference = self._reference(points).crop
+        planes = aligned.stack(self._brightened(crop), self._brightened(reference), self._last, geometry)
         self._last = np.clip(self.network(planes), -1, 1)
-        change = np.ascontiguousarray(((self._last - planes[0, aligned.WARPED]) * 127.5).transpose(1, 2, 0))
+        levels = np.float32(OUTPUT_LEVELS / self._daylight_gain)
+        change = np.ascontiguousarray(((self._last - planes[0, aligned.WARPED]) * levels).transpose(1, 2, 0))
         if self._is_grey:
             change[:] = change.mean(2, keepdims=True)
         change *= self._share(points)
-        self._add(image, change, told.window, stage)
+        return change
+
+    def _brightened(self, crop: Image) -> Image:
+        """A crop in the light that the network has learnt."""
+        if self._daylight_gain == 1:
+            return crop
+        return np.asarray(cv2.convertScaleAbs(crop, alpha=self._daylight_gain), np.uint8)
 
     def _share(self, points: FloatArray) -> float:
-        """How much of the repair shows: none while lips and lids are where the photo has them."""
-        way = float(np.abs(_shape(points) - self.references[0].shape).mean())
-        return float(np.clip((way - STILL) / (MOVED - STILL), 0, 1))
+        """How much of the repair shows, 0 to 1: nothing while lips and lids are where the photo has them."""
+        distance = float(np.abs(_shape(points) - self.references[0].shape).mean())
+        return float(np.clip((distance - STILL) / (MOVED - STILL), 0, 1))
 
     def _reference(self, points: FloatArray) -> Reference:
-        """The photo whose lips and lids are most like the target's, with some persistence."""
+        """The photo whose lips and lids are nearest to the target's; it changes only for a clearly nearer one."""
         if len(self.references) > 1:
             shape = _shape(points)
-            far = [float(np.abs(r.shape - shape).mean()) for r in self.references]
-            best = int(np.argmin(far))
-            if far[best] < SWITCH * far[self._chosen]:
-                self._chosen = best
+            distances = [float(np.abs(photo.shape - shape).mean()) for photo in self.references]
+            nearest = int(np.argmin(distances))
+            if distances[nearest] < SWITCH * distances[self._chosen]:
+                self._chosen = nearest
         return self.references[self._chosen]
 
     def _add(self, image: Image, change: FloatArray, window: FloatArray, matrix: FloatArray) -> None:
-        """Add a crop's change (H, W, 3), in grey levels, to the stage that `matrix` takes to it, in place.
+        """Add a crop's change (H, W, 3), in grey levels, to the stage, in place; matrix: (2, 3), from stage to crop.
 
-        Within the window (H, W), what hardly differs from the last frame is held back, so that nothing shimmers.
+        Within the window (H, W), 0 to 1, small differences from the last frame are reduced, so that nothing shimmers.
         """
         box = aligned.crop_box(matrix, image.shape)
         if box is None:
             return
         left, top, right, bottom = box
         inner, size = affine.moved(matrix, (left, top)), (right - left, bottom - top)
-        how = cv2.INTER_CUBIC if np.hypot(*matrix[:, 0]) < 1 else cv2.INTER_LINEAR
-        flags = how | cv2.WARP_INVERSE_MAP
-        there = np.asarray(cv2.warpAffine(change, inner, size, flags=flags), np.float32)
+        interpolation = cv2.INTER_CUBIC if np.hypot(*matrix[:, 0]) < 1 else cv2.INTER_LINEAR
+        flags = interpolation | cv2.WARP_INVERSE_MAP
+        repaired = np.asarray(cv2.warpAffine(change, inner, size, flags=flags), np.float32)
         part = image[top:bottom, left:right]
         if self._shown is None or self._shown.shape != image.shape:
-            cv2.add(part, there, dst=part, dtype=cv2.CV_8U)
+            cv2.add(part, repaired, dst=part, dtype=cv2.CV_8U)
         else:
-            there += part
-            new = there - self._shown[top:bottom, left:right]
-            held = np.abs(new)
-            held *= -1 / SHIMMER
-            held += 1
-            np.clip(held, 0, 1 - LEAST, out=held)
-            held *= np.clip(cv2.warpAffine(window, inner, size, flags=flags), 0, 1)[..., None]
-            held *= new
-            cv2.subtract(there, held, dst=part, dtype=cv2.CV_8U)
+            repaired += part
+            difference = repaired - self._shown[top:bottom, left:right]
+            reduction = np.abs(difference)
+            reduction *= -1 / SHIMMER
+            reduction += 1
+            np.clip(reduction, 0, 1 - LEAST, out=reduction)
+            reduction *= np.clip(cv2.warpAffine(window, inner, size, flags=flags), 0, 1)[..., None]
+            reduction *= difference
+            cv2.subtract(repaired, reduction, dst=part, dtype=cv2.CV_8U)
         self._shown = image.copy()

@@ -1,1 +1,1 @@
-"""Measures engines on people they do not know: shots in, held-out frames out, figures with their intervals."""
+"""Evaluates engines on people who are not in their training data, by held-out frames, with intervals."""

@@ -1,4 +1,4 @@
-"""Means over people with 95% intervals: people differ much, so they are what is drawn, with replacement."""
+"""Means over people with 95% bootstrap intervals: whole people are drawn with replacement, because they differ most."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 DRAWS = 10_000
-COSTLY_DRAWS = 400  # where each needs a figure of its own
-COVERED = (2.5, 97.5)  # percentiles
+# Fewer draws for metrics that are computed anew for each draw
+COSTLY_DRAWS = 400
+# Percentiles that bound a 95% interval
+COVERED = (2.5, 97.5)
 
 Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure: its mean, the 95% interval (None where there are fewer than two people), the number of people."""
+    """A metric: its mean, the 95% interval (None for fewer than two people), the number of people."""
 
     mean: float
     low: float | None
@@ -26,7 +28,7 @@ class Estimate:
 
 
 def of_mean(values: Sequence[float]) -> Estimate | None:
-    """The mean of one value a person; values that are not finite are left out, None where none remains."""
+    """The mean of one value per person, without those that are not finite; None if none is finite."""
     kept = np.asarray(values, np.float64)
     kept = kept[np.isfinite(kept)]
     if not len(kept):
@@ -38,13 +40,20 @@ def of_mean(values: Sequence[float]) -> Estimate | None:
     return Estimate(mean, float(low), float(high), len(kept))
 
 
-def of_whole(figure: Callable[[Indices], float], people: int) -> Estimate:
-    """A figure of all people together; figure: of some of them, by index, repeats allowed.
+def of_whole(metric: Callable[[Indices], float], people: int) -> Estimate:
+    """A metric of all people together.
 
-    A set that repeats people has fewer different samples, which shifts figures such as a Frechet distance: the
-    interval is moved back, so that its draws scatter about the figure itself.
+    A draw that repeats people has fewer different samples, which shifts metrics such as a Frechet distance. The
+    interval is shifted back, so that the draws scatter around the metric itself.
+
+    Args:
+        metric: Computes the metric of the people with these indices, which may repeat.
+        people: The number of people.
+
+    Returns:
+        The metric of all people, with its interval.
     """
-    mean = figure(np.arange(people))
+    mean = metric(np.arange(people))
     if people < 2:
         return Estimate(mean, None, None, people)
     known: dict[tuple[int, ...], float] = {}
@@ -52,12 +61,12 @@ def of_whole(figure: Callable[[Indices], float], people: int) -> Estimate:
     for draw in np.sort(_draws(people, COSTLY_DRAWS), axis=1):
         key = tuple(int(k) for k in draw)
         if key not in known:
-            known[key] = figure(draw)
+            known[key] = metric(draw)
         drawn.append(known[key])
     low, high = np.percentile(drawn, COVERED) - np.mean(drawn)
     return Estimate(mean, mean + float(low), mean + float(high), people)
 
 
 def _draws(people: int, count: int) -> Indices:
-    """The same draws (count, people) for all figures, so that differences are paired."""
+    """Indices of people (count, people): the same draws for all metrics, so that differences are paired."""
     return np.random.default_rng(0).integers(people, size=(count, people))

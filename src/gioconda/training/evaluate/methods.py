@@ -1,8 +1,8 @@
-"""The methods that are compared: a copy, engines as they are, engines fine-tuned; each for every number of shots."""
+"""The compared methods: a copy of the first shot, engines as they are, fine-tuned engines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,9 @@ from gioconda import media
 from gioconda.engines import Engine, get_engine
 from gioconda.errors import InputError
 from gioconda.training.evaluate.portraits import copied, rendered
-from gioconda.training.evaluate.protocol import Person, Plan, Step
-from gioconda.types import Image, Portrait
+from gioconda.training.evaluate.protocol import EvaluationPlan, Person, Step
+from gioconda.types import Image, Portrait, Progress
 
-Report = Callable[[str, int, int], None]
 Pictures = list[list[Image]]
 
 FEED_FORWARD, TUNED = "feed-forward", "tuned"
@@ -24,8 +23,8 @@ COPY = "copy"
 
 
 @dataclass(frozen=True)
-class Row:
-    """A line of the report: engine ("copy" for the first shot unchanged), mode, number of shots."""
+class ReportRow:
+    """A row of the report: engine ("copy" for the unchanged first shot), mode, number of shots."""
 
     engine: str
     mode: str
@@ -34,7 +33,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Methods:
-    """What is measured. weights: another few-shot network; tune_features: SqueezeNet's file for fine-tuning."""
+    """The methods to evaluate.
+
+    Attributes:
+        engines: Names of the engines.
+        modes: Names among MODES.
+        weights: A few-shot network; None for the packaged one.
+        tune_features: SqueezeNet's file for fine-tuning; None for no such loss.
+    """
 
     engines: tuple[str, ...] = ("warp",)
     modes: tuple[str, ...] = (FEED_FORWARD,)
@@ -42,21 +48,24 @@ class Methods:
     tune_features: Path | None = None
 
     def modes_of(self, engine: str) -> list[str]:
-        """The modes in which an engine is measured."""
+        """The modes in which an engine is evaluated."""
         return [mode for mode in MODES if mode in self.modes and (mode != TUNED or engine in TUNABLE)]
 
-    def rows(self, shots: Sequence[int]) -> list[Row]:
-        """All lines of the report, in its order."""
-        lines = [Row(e, mode, count) for count in shots for e in self.engines for mode in self.modes_of(e)]
-        return [Row(COPY, FEED_FORWARD, 1), *lines]
+    def rows(self, shots: Sequence[int]) -> list[ReportRow]:
+        """All rows of the report, in its order."""
+        lines = [
+            ReportRow(e, mode, count) for count in shots for e in self.engines for mode in self.modes_of(e)
+        ]
+        return [ReportRow(COPY, FEED_FORWARD, 1), *lines]
 
     def open(self) -> dict[str, Engine]:
-        """The engines by name. InputError for an unknown one or mode, or an engine that has none of the modes."""
+        """Open the engines by name; InputError for an unknown engine or mode, or an engine without any mode."""
         for mode in self.modes:
             if mode not in MODES:
                 raise InputError(f"--modes {mode}: use {' or '.join(MODES)}")
         if self.tune_features is not None:
-            media.check_input(self.tune_features)  # told now, not after an hour
+            # Report a missing file now, not after an hour
+            media.check_input(self.tune_features)
         opened = {}
         for name in self.engines:
             options: dict[str, Any] = {"weights": self.weights} if self.weights and name in TUNABLE else {}
@@ -65,21 +74,26 @@ class Methods:
                 raise InputError(f"the engine {name} cannot be tuned; add {FEED_FORWARD} to --modes")
         return opened
 
-    def tuned(self, portrait: Portrait, report: Report) -> Portrait:
-        """The portrait with the few-shot networks fitted to it and its others."""
-        from gioconda.training.fewshot.adapt import Settings, adapt
+    def tuned(self, portrait: Portrait, progress: Progress) -> Portrait:
+        """Fit the few-shot networks to the portrait and its further photos; return the portrait with them."""
+        from gioconda.training.fewshot.adapt import AdaptSettings, adapt
 
-        settings = Settings(weights=str(self.weights or ""), features=str(self.tune_features or ""))
+        settings = AdaptSettings(weights=str(self.weights or ""), features=str(self.tune_features or ""))
         shots = (replace(portrait, others=()), *portrait.others)
-        return replace(portrait, fitted=adapt(shots, settings, report=report))
+        return replace(portrait, fitted=adapt(shots, settings, progress=progress))
 
 
-def made_by_all(
-    person: Person, plan: Plan, methods: Methods, engines: dict[str, Engine], step: Step, report: Report
-) -> Iterator[tuple[Row, Pictures]]:
-    """Each line of the report with its pictures (size, size, 3) for each held-out stretch.
+def rendered_by_all(
+    person: Person,
+    plan: EvaluationPlan,
+    methods: Methods,
+    engines: dict[str, Engine],
+    step: Step,
+    progress: Progress,
+) -> Iterator[tuple[ReportRow, Pictures]]:
+    """Yield each row of the report with its pictures (size, size, 3) for each held-out stretch.
 
-    Lines that need more shots than the person has are left out.
+    Rows that need more shots than the person has are skipped.
     """
     for row in methods.rows(plan.shots):
         if row.shots > len(person.shots):
@@ -90,16 +104,16 @@ def made_by_all(
             yield row, [[still] * len(stretch.truth) for stretch in person.held]
             continue
         if row.mode == TUNED:
-            portrait = methods.tuned(portrait, report)
+            portrait = methods.tuned(portrait, progress)
         yield row, _rendered(engines[row.engine], portrait, person, plan.size, step)
 
 
 def _rendered(engine: Engine, portrait: Portrait, person: Person, size: int, step: Step) -> Pictures:
-    who = engine.prepare(portrait)
-    made: Pictures = []
+    prepared = engine.prepare(portrait)
+    pictures: Pictures = []
     for stretch in person.held:
-        made.append([])
-        for picture in rendered(engine, who, stretch, portrait, size):
-            made[-1].append(picture)
+        pictures.append([])
+        for picture in rendered(engine, prepared, stretch, portrait, size):
+            pictures[-1].append(picture)
             step("render")
-    return made
+    return pictures

@@ -1,4 +1,4 @@
-"""Each person measured by every method: one after the other here, or several at once in other processes."""
+"""Evaluates every method on each person: in turn in this process, or several people at once in other processes."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from pathlib import Path
 
 from gioconda import cluster
 from gioconda.engines import Engine
-from gioconda.threads import hold_blas
+from gioconda.runtime.blas import hold_blas
 from gioconda.training.evaluate import sheets
-from gioconda.training.evaluate.figures import Judge, Score
-from gioconda.training.evaluate.methods import TUNED, Methods, Report, Row, made_by_all
-from gioconda.training.evaluate.protocol import Plan, gather
+from gioconda.training.evaluate.methods import TUNED, Methods, ReportRow, rendered_by_all
+from gioconda.training.evaluate.metrics import Judge, Score
+from gioconda.training.evaluate.protocol import EvaluationPlan, gather
 from gioconda.training.evaluate.results import Member
 from gioconda.training.evaluate.sheets import Sheet
 from gioconda.training.sources import Clip
-from gioconda.types import FloatArray
+from gioconda.types import FloatArray, Progress
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """What was measured of a person; truth: features (n, 512) of the held-out frames, None without the network."""
+class PersonResult:
+    """The results of one person; truth: features (n, 512) of the held-out frames, or None without the network."""
 
     member: Member
-    scores: dict[Row, Score]
+    scores: dict[ReportRow, Score]
     truth: FloatArray | None
     sheet: Sheet
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What measures: methods, and the files of the networks that score (`figures.Judge`)."""
+    """The methods, and the files of the networks that score them (`metrics.Judge`)."""
 
     methods: Methods
     embedder: Path | None = None
     features: Path | None = None
 
     def open(self) -> tuple[Judge, dict[str, Engine]]:
-        """The judge, and the engines by name. Raises what `Judge` and `Methods.open` raise."""
+        """Open the judge, and the engines by name; raises the errors of `Judge` and `Methods.open`."""
         return Judge(self.embedder, self.features), self.methods.open()
 
     @property
     def absolute(self) -> Tools:
-        """The same for processes that start from another folder."""
+        """The same with absolute paths, for processes that start in another folder."""
         weights, tuning = _absolute(self.methods.weights), _absolute(self.methods.tune_features)
         methods = replace(self.methods, weights=weights, tune_features=tuning)
         return Tools(methods, _absolute(self.embedder), _absolute(self.features))
@@ -56,67 +56,67 @@ def _absolute(path: Path | None) -> Path | None:
 
 @dataclass
 class Meter:
-    """Tells the progress of each stage; planned: steps of a stage, where they are known."""
+    """Counts the steps of each stage for a progress callback; planned: the steps of a stage, if known."""
 
-    report: Report
+    progress: Progress
     planned: Mapping[str, int] = field(default_factory=dict)
     done: dict[str, int] = field(default_factory=dict)
 
     def step(self, stage: str) -> None:
-        """One more frame of a stage."""
+        """Count one more frame of a stage."""
         self.done[stage] = self.done.get(stage, 0) + 1
-        self.report(stage, self.done[stage], self.planned.get(stage, 0))
+        self.progress(stage, self.done[stage], self.planned.get(stage, 0))
 
 
 def in_turn(
     people: Mapping[str, Sequence[Clip]],
-    plan: Plan,
+    plan: EvaluationPlan,
     methods: Methods,
     engines: dict[str, Engine],
     judge: Judge,
     left_out: list[str],
     meter: Meter,
-) -> Iterator[Found]:
-    """Each person by every method; of one of whom too little can be used, `left_out` tells."""
+) -> Iterator[PersonResult]:
+    """Evaluate every method on each person in turn; `left_out` gets a line for each person who cannot be used."""
     for name, clips in people.items():
         person = gather(name, clips, plan, left_out, meter.step)
         if person is None:
             continue
-        looks = [judge.look(stretch.truth) for stretch in person.held]
-        made, scores = {}, {}
-        for row, pictures in made_by_all(person, plan, methods, engines, meter.step, meter.report):
-            scores[row] = judge.score(pictures, person.held, looks)
-            made[row] = sheets.moments(pictures)
+        tracked = [judge.track(stretch.truth) for stretch in person.held]
+        shown, scores = {}, {}
+        for row, pictures in rendered_by_all(person, plan, methods, engines, meter.step, meter.progress):
+            scores[row] = judge.score(pictures, person.held, tracked)
+            shown[row] = sheets.moments(pictures)
         truth = sheets.moments([stretch.truth for stretch in person.held])
-        sheet = Sheet(name, sheets.first_shots(person, plan.size), truth, made, person.inputs)
+        sheet = Sheet(name, sheets.first_shots(person, plan.size), truth, shown, person.inputs)
         member = Member(person.name, len(person.shots), person.frames, person.one_clip)
-        yield Found(member, scores, judge.features_of(person.held), sheet)
+        yield PersonResult(member, scores, judge.features_of(person.held), sheet)
 
 
 @dataclass(frozen=True)
 class _Errand:
-    """A person to measure in another process, with as many threads of PyTorch as this one has (None: not used)."""
+    """A person to evaluate in another process; threads: of PyTorch, as in this process, None if it is not used."""
 
     name: str
     clips: tuple[Clip, ...]
-    plan: Plan
+    plan: EvaluationPlan
     tools: Tools
     threads: int | None
 
 
 def at_once(
     people: Mapping[str, Sequence[Clip]],
-    plan: Plan,
+    plan: EvaluationPlan,
     tools: Tools,
     left_out: list[str],
-    report: Report,
+    progress: Progress,
     *,
     workers: int | None,
     ray: str | None,
-) -> Iterator[Found]:
-    """As `in_turn`, and equal to it, though several people are measured at once, in other processes.
+) -> Iterator[PersonResult]:
+    """Evaluate several people at once in other processes, with the same results as `in_turn`.
 
-    workers, ray: as for `cluster.crew`.
+    workers, ray: as for `cluster.open_executor`.
     """
     threads = _threads() if tools.features is not None or TUNED in tools.methods.modes else None
     errands = []
@@ -124,19 +124,19 @@ def at_once(
         moved = tuple(replace(clip, path=clip.path.resolve()) for clip in clips)
         errands.append(_Errand(name, moved, plan, tools.absolute, threads))
     ended = {}
-    report("people", 0, len(errands))
-    for count, (errand, told) in enumerate(cluster.each(_carry_out, errands, workers, ray), 1):
-        ended[errand.name] = told
-        report("people", count, len(errands))
+    progress("people", 0, len(errands))
+    for count, (errand, outcome) in enumerate(cluster.each(_carry_out, errands, workers, ray), 1):
+        ended[errand.name] = outcome
+        progress("people", count, len(errands))
     for name, clips in people.items():
-        lines, found = ended[name]
+        lines, result = ended[name]
         left_out += [_as_named(line, clips) for line in lines]
-        if found is not None:
-            yield found
+        if result is not None:
+            yield result
 
 
 def _as_named(line: str, clips: Sequence[Clip]) -> str:
-    """A line about a clip with its path as it was given."""
+    """Put the path of a clip into a line as the user gave it."""
     for clip in clips:
         line = line.replace(str(clip.path.resolve()), str(clip.path))
     return line
@@ -148,20 +148,21 @@ def _threads() -> int:
     return torch.get_num_threads()
 
 
-def _carry_out(errand: _Errand) -> tuple[list[str], Found | None]:
+def _carry_out(errand: _Errand) -> tuple[list[str], PersonResult | None]:
     hold_blas()
-    if errand.threads is not None:  # its sums depend on how many there are
+    # PyTorch's sums depend on the number of threads
+    if errand.threads is not None:
         import torch
 
         torch.set_num_threads(errand.threads)
     judge, engines = _opened(errand.tools)
     left_out: list[str] = []
     alone, methods = {errand.name: errand.clips}, errand.tools.methods
-    measured = in_turn(alone, errand.plan, methods, engines, judge, left_out, Meter(lambda *_: None))
-    return left_out, next(measured, None)
+    evaluated = in_turn(alone, errand.plan, methods, engines, judge, left_out, Meter(lambda *_: None))
+    return left_out, next(evaluated, None)
 
 
 @lru_cache(maxsize=1)
 def _opened(tools: Tools) -> tuple[Judge, dict[str, Engine]]:
-    """Opened once in a process."""
+    """Open the tools once per process."""
     return tools.open()

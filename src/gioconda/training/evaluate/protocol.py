@@ -1,4 +1,4 @@
-"""Who is shown what: each person's shots, and the frames held out; all of it follows from a seed.
+"""Chooses each person's shots and held-out frames; everything follows from a seed.
 
 After Zakharov et al., ICCV 2019: unseen people, 32 held-out frames each, shots of the same person. Shots and held-out
 frames come from different clips where a person has two, so room, clothes and light may differ between them.
@@ -16,27 +16,39 @@ from pathlib import Path
 import numpy as np
 
 from gioconda import face, media
-from gioconda.ahead import run_ahead
 from gioconda.engines.fewshot import crop
 from gioconda.errors import GiocondaError, InputError
 from gioconda.motion.from_faces import faces_to_motion
-from gioconda.motion.retarget import picture_points
+from gioconda.motion.moments import picture_points
 from gioconda.provenance import Ingredient
+from gioconda.runtime.prefetch import run_ahead
+from gioconda.tracking import tracked_frames
 from gioconda.training.evaluate.portraits import as_portrait
 from gioconda.training.sources import TABLE, Clip, find_clips
 from gioconda.types import Face, FloatArray, Image, Portrait
 
-RUN = 8  # consecutive frames, so that flicker can be seen
-HELD_CLIPS = 4  # that held-out frames are taken from, where a person has twice as many
-MOST_FRAMES = 1500  # of a clip, from its start, that are looked at
-GOLDEN = 0.6180339887  # multiples of it, modulo 1, are spread evenly however many are taken
+# Consecutive held-out frames, so that flicker can be measured
+RUN = 8
+# Clips for the held-out frames, if a person has twice as many
+HELD_CLIPS = 4
+# Frames of a clip that are read, from its start
+MOST_FRAMES = 1500
+# The golden ratio: its multiples, modulo 1, are evenly spread for any count
+GOLDEN = 0.6180339887
 
 Step = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How much is asked: shots (each a T), held-out frames a person, side of the compared square, seed."""
+class EvaluationPlan:
+    """The size of an evaluation.
+
+    Attributes:
+        shots: Numbers of shots, the paper's T.
+        frames: Held-out frames per person.
+        size: Side of the compared square, in pixels.
+        seed: The seed of all draws.
+    """
 
     shots: tuple[int, ...] = (1, 8, 32)
     frames: int = 32
@@ -46,10 +58,15 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Stretch:
-    """Held-out frames of one clip, one after the other.
+    """Consecutive held-out frames of one clip.
 
-    truth: n pictures (size, size, 3) uint8. points: (n, 478, 3) float32 in their pixels. expression: (n, 52).
-    times: (n,) seconds. neutral: (478, 3), the person's face at rest in that clip, canonical frame.
+    Attributes:
+        clip: The clip's name.
+        truth: n pictures (size, size, 3) uint8.
+        points: Landmarks (n, 478, 3) float32, in pixels of the pictures.
+        expression: ARKit coefficients (n, 52), 0..1.
+        times: n times in seconds.
+        neutral: The person's face at rest in that clip (478, 3), canonical head frame.
     """
 
     clip: str
@@ -62,7 +79,15 @@ class Stretch:
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """Shots, nested: the first T are those of T shots; held-out frames; whether one clip had to give both."""
+    """One person.
+
+    Attributes:
+        name: The person's name.
+        shots: Portraits; the first T are the shots for T.
+        held: The held-out stretches.
+        one_clip: Whether one clip gave both shots and held-out frames.
+        inputs: The clips, for the manifest.
+    """
 
     name: str
     shots: tuple[Portrait, ...]
@@ -72,7 +97,7 @@ class Person:
 
     @property
     def frames(self) -> int:
-        """How many frames are held out."""
+        """The number of held-out frames."""
         return sum(len(stretch.truth) for stretch in self.held)
 
 
@@ -85,37 +110,50 @@ class _Track:
     times: tuple[float, ...]
     size: tuple[int, int]
 
-    def seen(self, low: float = 0.0, high: float = 1.0) -> list[int]:
-        """Frames between two shares of the clip that show a face with both eyes."""
+    def face_frames(self, low: float = 0.0, high: float = 1.0) -> list[int]:
+        """Indices of the frames that show a face with both eyes, between two shares (0..1) of the clip."""
         count, shape = len(self.faces), self.size[::-1]
         inside = range(round(low * count), round(high * count))
-        return [k for k in inside if (one := self.faces[k]) is not None and face.shows_both_eyes(one, shape)]
+        return [
+            k
+            for k in inside
+            if (detected := self.faces[k]) is not None and face.shows_both_eyes(detected, shape)
+        ]
 
 
 def find_people(folder: Path, names: Sequence[str] = ()) -> dict[str, list[Clip]]:
-    """The clips of each person below `folder`: the dev rows of its clips.tsv, or every folder's; names: only these.
+    """Find the clips of each person.
 
-    Raises InputError where there is none, or no such person.
+    Args:
+        folder: A folder with a table clips.tsv, whose dev rows count, or with a folder for each person.
+        names: The people to return; empty for all.
+
+    Returns:
+        The clips by person.
+
+    Raises:
+        MissingFileError: `folder` is not a folder.
+        InputError: There is no clip, or no person of a given name.
     """
     clips = find_clips(folder)
     if (folder / TABLE).is_file():
         clips = [clip for clip in clips if clip.split == "dev"]
         if not clips:
-            raise InputError(f"{folder / TABLE}: no row is of the split dev, whose people are evaluated")
+            raise InputError(f"{folder / TABLE}: no row has the split dev; only its people are evaluated")
     people: dict[str, list[Clip]] = {}
     for clip in clips:
         people.setdefault(clip.identity, []).append(clip)
     for name in names:
         if name not in people:
             known = ", ".join(sorted(people)[:30])
-            raise InputError(
-                f"--people {name}: nobody to evaluate is called so in {folder}; there are {known}"
-            )
+            raise InputError(f"--people {name}: {folder} has nobody of that name to evaluate; it has {known}")
     return {name: people[name] for name in dict.fromkeys(names)} if names else people
 
 
-def gather(name: str, clips: Sequence[Clip], plan: Plan, failures: list[str], step: Step) -> Person | None:
-    """One person, read from the clips; None where too little can be used. failures: gets a line for each clip lost."""
+def gather(
+    name: str, clips: Sequence[Clip], plan: EvaluationPlan, failures: list[str], step: Step
+) -> Person | None:
+    """Read one person from the clips; None if too little is usable. failures: gets a line for each unusable clip."""
     random = np.random.default_rng((plan.seed, zlib.crc32(name.encode())))
     enough = HELD_CLIPS + max(HELD_CLIPS, *plan.shots)
     tracks: list[_Track] = []
@@ -129,32 +167,32 @@ def gather(name: str, clips: Sequence[Clip], plan: Plan, failures: list[str], st
     count = min(HELD_CLIPS, len(tracks) // 2)
     held, given = (tracks[:count], tracks[count:]) if count else (tracks, tracks)
     try:
-        found = _held_out(held, plan, 0.0 if count else 2 / 3, random)
+        stretches = _held_out(held, plan, 0.0 if count else 2 / 3, random)
         places = _spread_shots(given, max(plan.shots), 1.0 if count else 1 / 3, random)
         shots = _portraits(places, plan.size)
     except GiocondaError as error:
         failures.append(f"{name}: {error}")
         return None
-    if not found or not shots:
+    if not stretches or not shots:
         failures.append(f"{name}: too few frames with a face for shots and held-out frames; left out")
         return None
     used = [(t, "motion") for t in held] + [(t, "portrait") for t in given[: len(shots)]]
     inputs = tuple(_ingredient(track.clip.path, role) for track, role in used)
-    return Person(name, shots, found, not count, inputs)
+    return Person(name, shots, stretches, not count, inputs)
 
 
 def _track(clip: Clip, step: Step) -> _Track:
-    """The largest face of a clip, followed; InputError where it is lost in most frames."""
+    """Track the largest face of a clip; InputError if it is lost in most frames."""
     faces: list[Face | None] = []
     times, size = [], (0, 0)
-    with face.FaceTracker() as tracker, closing(run_ahead(media.read_frames(clip.path))) as frames:
-        for frame in islice(frames, MOST_FRAMES):
-            faces.append(next(iter(tracker.process(frame.image)), None))
+    with closing(tracked_frames(clip.path)) as frames:
+        for frame, followed in islice(frames, MOST_FRAMES):
+            faces.append(followed)
             times.append(frame.time)
             size = (frame.image.shape[1], frame.image.shape[0])
             step("track")
     track = _Track(clip, tuple(faces), tuple(times), size)
-    if 2 * len(track.seen()) <= len(faces):
+    if 2 * len(track.face_frames()) <= len(faces):
         raise InputError("no face, or one that is lost in most frames")
     return track
 
@@ -162,10 +200,10 @@ def _track(clip: Clip, step: Step) -> _Track:
 def _spread_shots(
     tracks: Sequence[_Track], count: int, share: float, random: np.random.Generator
 ) -> list[tuple[_Track, int]]:
-    """Up to `count` frames to show, clip after clip in turn; within each, the first few lie far apart."""
+    """Choose up to `count` frames as shots, from the clips in turn; the first few of a clip are far apart."""
     phases = random.random(len(tracks))
     orders = [
-        sorted(track.seen(0.0, share), key=lambda k, phase=phase: (phase + k * GOLDEN) % 1)  # type: ignore[misc]
+        sorted(track.face_frames(0.0, share), key=lambda k, phase=phase: (phase + k * GOLDEN) % 1)  # type: ignore[misc]
         for track, phase in zip(tracks, phases, strict=True)
     ]
     longest = max(map(len, orders), default=0)
@@ -182,43 +220,42 @@ def _portraits(places: Sequence[tuple[_Track, int]], size: int) -> tuple[Portrai
     """The chosen frames as portraits, in their order."""
     images: dict[tuple[int, int], Image] = {}
     for track in {id(t): t for t, _ in places}.values():
-        wanted = [k for t, k in places if t is track]
-        images |= {(id(track), k): image for k, image in _images(track.clip.path, wanted).items()}
-    made = []
-    with face.PersonMasker() as masker:
-        for track, k in places:
-            one = track.faces[k]
-            assert one is not None
-            made.append(as_portrait(images[id(track), k], one, size, masker, f"{track.clip.name}:{k}"))
-    return tuple(made)
+        indices = [k for t, k in places if t is track]
+        images |= {(id(track), k): image for k, image in _images(track.clip.path, indices).items()}
+    portraits = []
+    for track, k in places:
+        detected = track.faces[k]
+        assert detected is not None
+        portraits.append(as_portrait(images[id(track), k], detected, size, f"{track.clip.name}:{k}"))
+    return tuple(portraits)
 
 
 def _held_out(
-    tracks: Sequence[_Track], plan: Plan, start: float, random: np.random.Generator
+    tracks: Sequence[_Track], plan: EvaluationPlan, start: float, random: np.random.Generator
 ) -> tuple[Stretch, ...]:
-    """Stretches of up to RUN frames, dealt to the clips in turn; start: share of a clip before which none lies."""
+    """Stretches of up to RUN frames, from the clips in turn; start: the share of a clip at which they may begin."""
     lengths = [min(RUN, plan.frames - k) for k in range(0, plan.frames, RUN)]
-    found = []
+    stretches = []
     for k, track in enumerate(tracks):
         places = _runs(track, start, lengths[k :: len(tracks)], random)
         if places:
-            found += _stretches(track, places, plan.size)
-    return tuple(found)
+            stretches += _stretches(track, places, plan.size)
+    return tuple(stretches)
 
 
 def _runs(track: _Track, start: float, lengths: Sequence[int], random: np.random.Generator) -> list[range]:
-    """One run of consecutive frames with a face for each length, spread over the clip; fewer where it is short."""
-    seen = set(track.seen(start))
+    """One run of consecutive frames with a face for each length, spread over the clip; fewer in a short clip."""
+    usable = set(track.face_frames(start))
     first, end = round(start * len(track.faces)), len(track.faces)
-    if not lengths or not seen:
+    if not lengths or not usable:
         return []
     longest = min(lengths[0], end - first)
     count = min(len(lengths), (end - first) // longest)
     edges = np.linspace(first, end, count + 1).astype(int)
     runs = []
-    for low, high, wanted in zip(edges[:-1], edges[1:], lengths, strict=False):
-        length = min(wanted, longest)
-        starts = [k for k in range(low, high - length + 1) if seen.issuperset(range(k, k + length))]
+    for low, high, requested in zip(edges[:-1], edges[1:], lengths, strict=False):
+        length = min(requested, longest)
+        starts = [k for k in range(low, high - length + 1) if usable.issuperset(range(k, k + length))]
         if starts:
             at = int(random.choice(starts))
             runs.append(range(at, at + length))
@@ -226,37 +263,37 @@ def _runs(track: _Track, start: float, lengths: Sequence[int], random: np.random
 
 
 def _stretches(track: _Track, runs: Sequence[range], size: int) -> list[Stretch]:
-    """The runs' frames cut to squares, with the motion that the whole clip tells."""
+    """Crop the runs' frames to squares, with their motion as the whole clip gives it."""
     motion = faces_to_motion(track.faces, track.times, track.size)
     assert motion.neutral is not None
     images = _images(track.clip.path, [k for run in runs for k in run])
-    found = []
+    stretches = []
     for run in runs:
         points = np.stack([picture_points(motion, k) for k in run])
         square = crop.head_square(points)
-        found.append(
+        stretches.append(
             Stretch(
                 track.clip.name,
-                tuple(crop.cut(images[k], square, size) for k in run),
-                crop.into(points, square, size),
+                tuple(crop.cut_square(images[k], square, size) for k in run),
+                crop.to_square(points, square, size),
                 motion.expression[run.start : run.stop],
                 tuple(track.times[k] for k in run),
                 motion.neutral,
             )
         )
-    return found
+    return stretches
 
 
-def _images(path: Path, wanted: Collection[int]) -> dict[int, Image]:
-    """Some frames of a video by number; InputError where a second reading does not get there."""
-    last, found = max(wanted), {}
+def _images(path: Path, indices: Collection[int]) -> dict[int, Image]:
+    """Read frames of a video by index; InputError if the video now ends before the last one."""
+    last, images = max(indices), {}
     with closing(run_ahead(media.read_frames(path))) as frames:
         for k, frame in enumerate(islice(frames, last + 1)):
-            if k in wanted:
-                found[k] = frame.image
-    if last not in found:
-        raise InputError(f"{path} gave fewer frames when it was read again; it is damaged")
-    return found
+            if k in indices:
+                images[k] = frame.image
+    if last not in images:
+        raise InputError(f"{path} gave fewer frames at the second reading; the file is damaged")
+    return images
 
 
 def _ingredient(path: Path, role: str) -> Ingredient:

@@ -1,4 +1,4 @@
-"""report.json and report.md: figures with their intervals, differences, who took part, and what to mind."""
+"""report.json and report.md: metrics with their intervals, differences, people, and notes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any
 import gioconda
 from gioconda import media
 from gioconda.training.evaluate.bootstrap import Estimate
-from gioconda.training.evaluate.figures import TRACKED_SIDE
-from gioconda.training.evaluate.methods import COPY, FEED_FORWARD, Row
+from gioconda.training.evaluate.methods import COPY, FEED_FORWARD, ReportRow
+from gioconda.training.evaluate.metrics import TRACKED_SIDE
 from gioconda.training.evaluate.results import Results
 
 JSON, MARKDOWN = "report.json", "report.md"
-FALLS = ("FID", "perceptual", "L1", "AKD", "AED", "APD", "lost")  # the smaller the better
+# Metrics of which smaller values are better, and larger ones
+FALLS = ("FID", "perceptual", "L1", "AKD", "AED", "APD", "lost")
 RISES = ("SSIM", "CSIM", "PSNR")
 UNITS = {"PSNR": "dB", "AKD": f"px of {TRACKED_SIDE}", "APD": "degrees", "flicker": "of 255"}
 # FID, SSIM and CSIM of Table 1 in Zakharov et al., VoxCeleb1, by number of shots.
@@ -25,18 +26,18 @@ PUBLISHED = {1: ("43.0", "0.67", "0.15"), 8: ("38.0", "0.71", "0.17"), 32: ("29.
 
 
 def write(out: Path, results: Results) -> None:
-    """Write both files into the folder, each whole or not at all; OutputError."""
+    """Write both files into the folder, each completely or not at all; OutputError if it is not writable."""
     values = json.dumps(as_values(results), indent=1, ensure_ascii=False) + "\n"
     media.write_whole(out / JSON, values.encode())
     media.write_whole(out / MARKDOWN, as_markdown(results).encode())
 
 
 def as_values(results: Results) -> dict[str, Any]:
-    """The report as plain values: figures by engine, mode, shots and name; what is not finite is null."""
-    figures: dict[str, Any] = {}
-    for row in results.measured:
-        told = {name: _values(results.estimate(row, name)) for name in results.names}
-        figures.setdefault(row.engine, {}).setdefault(row.mode, {})[str(row.shots)] = told
+    """The report as plain values: metrics by engine, mode, shots and name; values that are not finite are null."""
+    metrics: dict[str, Any] = {}
+    for row in results.evaluated:
+        values = {name: _values(results.estimate(row, name)) for name in results.names}
+        metrics.setdefault(row.engine, {}).setdefault(row.mode, {})[str(row.shots)] = values
     differences: list[dict[str, Any]] = [
         {
             "of": asdict(later),
@@ -46,22 +47,22 @@ def as_values(results: Results) -> dict[str, Any]:
         for later, earlier in results.pairs()
     ]
     people = [
-        asdict(one)
+        asdict(member)
         | {
             "figures": [
-                asdict(row) | {k: _number(v) for k, v in results.scores[row][one.name].figures.items()}
-                for row in results.measured
-                if one.name in results.scores[row]
+                asdict(row) | {k: _number(v) for k, v in results.scores[row][member.name].metrics.items()}
+                for row in results.evaluated
+                if member.name in results.scores[row]
             ]
         }
-        for one in results.people
+        for member in results.people
     ]
     return {
         "version": gioconda.__version__,
         "data": results.data,
         "plan": asdict(results.plan),
         "networks": results.networks,
-        "figures": figures,
+        "figures": metrics,
         "differences": differences,
         "flicker of the truth": _values(results.still),
         "people": people,
@@ -82,7 +83,7 @@ def _number(value: float | None) -> float | None:
 
 
 def as_markdown(results: Results) -> str:
-    """The report to read: the paper's table, further figures, differences, people, and what to mind."""
+    """The report as Markdown: the paper's table, further metrics, differences, notes, people."""
     parts = [f"# Self-reenactment of {_people_of(results)}", table(results)]
     parts += ["## Further figures", further(results)]
     compared = list(results.pairs())
@@ -104,12 +105,12 @@ def as_markdown(results: Results) -> str:
 
 
 def table(results: Results) -> str:
-    """The paper's Table 1: a block for each T, with FID, SSIM and CSIM; the paper's own line ends a block."""
+    """The paper's Table 1: a block per T with FID, SSIM and CSIM; the paper's own row ends the block."""
     names = [name for name in results.names if name.startswith(("FID", "SSIM", "CSIM"))]
     header = ["Method (T)", *map(_heading, names)]
     rows = []
-    for shots in dict.fromkeys(row.shots for row in results.measured):
-        block = [row for row in results.measured if row.shots == shots]
+    for shots in dict.fromkeys(row.shots for row in results.evaluated):
+        block = [row for row in results.evaluated if row.shots == shots]
         rows += [_line(results, row, names) for row in block]
         if shots in PUBLISHED:
             own = dict(zip(("FID", "SSIM", "CSIM"), PUBLISHED[shots], strict=True))
@@ -119,15 +120,15 @@ def table(results: Results) -> str:
 
 
 def further(results: Results) -> str:
-    """The figures that the paper does not give."""
+    """A table of the metrics that the paper does not have."""
     names = [name for name in results.names if not name.startswith(("FID", "SSIM", "CSIM"))]
-    rows = [_line(results, row, names) for row in results.measured]
+    rows = [_line(results, row, names) for row in results.evaluated]
     return _grid(["Method (T)", *map(_heading, names)], rows)
 
 
 def notes(results: Results) -> Iterator[str]:
-    """What a reader must know of the figures."""
-    people, frames = results.people, sum(one.frames for one in results.people)
+    """Yield the notes that a reader of the metrics needs."""
+    people, frames = results.people, sum(member.frames for member in results.people)
     plan = results.plan
     yield (
         f"{_people_of(results)}, {frames} held-out frames, squares of {plan.size} px, seed {plan.seed}. "
@@ -142,7 +143,7 @@ def notes(results: Results) -> Iterator[str]:
         "Shots and held-out frames come from different clips, in which room, clothes and light may differ; the paper "
         "takes both from one video, which is easier. Its lines are of other data and networks: for scale only."
     )
-    if one_clip := [one.name for one in people if one.one_clip]:
+    if one_clip := [member.name for member in people if member.one_clip]:
         yield (
             f"One clip gave both shots (first third) and held-out frames (last third) of {_safe(', '.join(one_clip))}."
         )
@@ -170,40 +171,40 @@ def _network_notes(results: Results, frames: int) -> Iterator[str]:
 
 
 def _missing(results: Results) -> Iterator[str]:
-    """Who has too few frames for what was asked."""
-    for one in results.people:
-        lacking = [str(count) for count in results.plan.shots if count > one.shots]
+    """Yield a note for each person with too few frames for the plan."""
+    for member in results.people:
+        lacking = [str(count) for count in results.plan.shots if count > member.shots]
         if lacking:
             yield (
-                f"{_safe(one.name)} has {one.shots} frames to show: T = {', '.join(lacking)} is left out there."
+                f"{_safe(member.name)} has {member.shots} frames to show: T = {', '.join(lacking)} is left out there."
             )
-        if one.frames < results.plan.frames:
-            yield f"{_safe(one.name)} has {one.frames} of {results.plan.frames} held-out frames: clips are short."
+        if member.frames < results.plan.frames:
+            yield f"{_safe(member.name)} has {member.frames} of {results.plan.frames} held-out frames: clips are short."
 
 
 def _people(results: Results) -> str:
-    rows = [[_safe(one.name), str(one.shots), str(one.frames)] for one in results.people]
+    rows = [[_safe(member.name), str(member.shots), str(member.frames)] for member in results.people]
     return _grid(["Person", "frames to show", "frames held out"], rows)
 
 
-def _line(results: Results, row: Row, names: Sequence[str]) -> list[str]:
-    """A line of a table; where some people have too few shots, it says how many are in it."""
-    some = len(results.scores[row])
-    told = "" if some == len(results.people) else f", {some} of {len(results.people)} people"
-    return [_label(row) + told, *(_cell(results.estimate(row, name)) for name in names)]
+def _line(results: Results, row: ReportRow, names: Sequence[str]) -> list[str]:
+    """A row of a table; if some people have too few shots, it says how many people count."""
+    count = len(results.scores[row])
+    people = "" if count == len(results.people) else f", {count} of {len(results.people)} people"
+    return [_label(row) + people, *(_cell(results.estimate(row, name)) for name in names)]
 
 
-def _label(row: Row) -> str:
+def _label(row: ReportRow) -> str:
     if row.engine == COPY:
         return f"copy of the first shot ({row.shots})"
     return f"{row.engine}, {_mode(row)} ({row.shots})"
 
 
-def _mode(row: Row) -> str:
+def _mode(row: ReportRow) -> str:
     return row.mode if row.mode == FEED_FORWARD else "fine-tuned"
 
 
-def _between(later: Row, earlier: Row) -> str:
+def _between(later: ReportRow, earlier: ReportRow) -> str:
     if later.mode != earlier.mode:
         return f"{later.engine} ({later.shots}): {_mode(later)} less {_mode(earlier)}"
     return f"{later.engine}, {_mode(later)}: T = {later.shots} less {earlier.shots}"
@@ -220,12 +221,12 @@ def _cell(estimate: Estimate | None, *, signed: bool = False) -> str:
         return "-"
     sign, digits = "+" if signed else "", _digits(estimate.mean)
 
-    def told(value: float) -> str:
+    def rounded(value: float) -> str:
         return f"{value:{sign}.{digits}f}"
 
     if estimate.low is None or estimate.high is None:
-        return told(estimate.mean)
-    return f"{told(estimate.mean)} [{told(estimate.low)}, {told(estimate.high)}]"
+        return rounded(estimate.mean)
+    return f"{rounded(estimate.mean)} [{rounded(estimate.low)}, {rounded(estimate.high)}]"
 
 
 def _digits(value: float) -> int:
@@ -242,5 +243,5 @@ def _people_of(results: Results) -> str:
 
 
 def _safe(text: str) -> str:
-    """Text that cannot break a table or a list."""
+    """Escape text for a table or a list."""
     return " ".join(text.split()).replace("|", "\\|")

@@ -1,4 +1,4 @@
-"""Contact sheets: of each person the shots, the truth, and what every method made of some held-out frames."""
+"""Contact sheets: each person's shots, the truth, and every method's rendering of some held-out frames."""
 
 from __future__ import annotations
 
@@ -10,46 +10,49 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
-import gioconda
-from gioconda import composite, media, provenance
-from gioconda.provenance import Claim, Ingredient, Watermarker, job_payload
-from gioconda.training.evaluate.methods import COPY, FEED_FORWARD, Row
+from gioconda import composite, media
+from gioconda.output import Output
+from gioconda.provenance import Ingredient, job_payload
+from gioconda.render import Still
+from gioconda.training.evaluate.methods import COPY, FEED_FORWARD, ReportRow
 from gioconda.training.evaluate.portraits import copied
 from gioconda.training.evaluate.protocol import Person
 from gioconda.types import Image
 
-TILE = 128  # pixels
+# Side of a picture in a sheet, in pixels
+TILE = 128
 COLUMNS = 8
-MARGIN = 132  # pixels, in which lines are named
+# Width of the column with the rows' names, in pixels
+MARGIN = 132
 
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """What a sheet shows of a person: rows of pictures (TILE, TILE, 3), and the clips that they come from."""
+    """The content of one person's sheet: rows of pictures (TILE, TILE, 3), and the clips that they come from."""
 
     name: str
     shots: list[Image]
     truth: list[Image]
-    made: dict[Row, list[Image]]
+    outputs: dict[ReportRow, list[Image]]
     inputs: tuple[Ingredient, ...]
 
 
 def first_shots(person: Person, size: int) -> list[Image]:
-    """The squares of the first shots."""
+    """Squares of the first shots, (TILE, TILE, 3) each."""
     return [_tile(copied(portrait, size)) for portrait in person.shots[:COLUMNS]]
 
 
 def moments(pictures: Sequence[Sequence[Image]]) -> list[Image]:
-    """A few of the held-out frames, evenly spread."""
+    """Up to COLUMNS of the held-out frames, evenly spread, (TILE, TILE, 3) each."""
     flat = [picture for stretch in pictures for picture in stretch]
     places = np.linspace(0, len(flat) - 1, min(COLUMNS, len(flat))).round().astype(int)
     return [_tile(flat[k]) for k in places]
 
 
 def drawn(sheet: Sheet) -> Image:
-    """The sheet as one picture, RGB uint8; made rows say that they are."""
+    """Draw the sheet as one picture, RGB uint8; rows of generated pictures are labelled as such."""
     rows = [(["shots"], sheet.shots), (["truth"], sheet.truth)]
-    for row, tiles in sheet.made.items():
+    for row, tiles in sheet.outputs.items():
         if row.engine == COPY:
             rows.append((["copy"], tiles))
         else:
@@ -60,20 +63,12 @@ def drawn(sheet: Sheet) -> Image:
 
 
 def write(out: Path, sheet: Sheet, engines: Sequence[str]) -> Path:
-    """Write the sheet as a watermarked and signed PNG into the folder; its path. OutputError."""
-    image = drawn(sheet)
+    """Write the sheet as a watermarked and signed PNG into the folder and return its path; OutputError if it fails."""
     target = out / f"{quote(sheet.name, safe='')}.png"
     engine = "+".join(engines)
     payload = job_payload(engine, *(item.sha256 for item in sheet.inputs), sheet.name)
-    image = Watermarker((image.shape[1], image.shape[0]), payload).apply(image)
-    temp = media.temp_beside(target)
-    try:
-        media.write_picture(temp, image, final=target)
-        provenance.sign(temp, target.name, Claim(engine, gioconda.__version__, sheet.inputs, payload))
-        media.publish(temp, target)
-    finally:
-        temp.unlink(missing_ok=True)
-    return target
+    still = Still(drawn(sheet), engine, sheet.inputs, payload)
+    return Output.checked(target, media.PICTURE_SUFFIXES).picture(still).path
 
 
 def _tile(picture: Image) -> Image:

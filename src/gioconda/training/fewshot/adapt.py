@@ -1,13 +1,13 @@
 """Few-shot fine-tuning: the networks of meta-learning fitted to one person's photos (Zakharov et al. 2019, 3.3).
 
 psi and w0 + e become free parameters, started from P e; L_MCH is dropped; generator and discriminator are tuned.
-Each photo's psi may lie elsewhere, after the appearance embeddings of Martin-Brualla et al., *NeRF in the Wild*, CVPR
-2021, so that another room or hairdo is not taken for what the head's turn does.
+Each photo has its own offset to psi, after the appearance embeddings of Martin-Brualla et al., *NeRF in the Wild*, CVPR
+2021, so the generator does not mistake another room or hairstyle for an effect of the head's rotation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,29 +17,45 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from gioconda.assets import asset_path
 from gioconda.engines.fewshot import crop
 from gioconda.engines.fewshot.engine import PSI
 from gioconda.engines.fewshot.network import WEIGHTS
 from gioconda.errors import InputError
-from gioconda.training import machine
+from gioconda.training import device
+from gioconda.training.device import cpu_autocast, use_threads
 from gioconda.training.fewshot.content import Content, OrientedEnergy
-from gioconda.training.fewshot.data import STRAIGHT, eyes_and_mouth, jittered, seen
-from gioconda.training.fewshot.model import Discriminator, Trio, channels_last, critic_loss, judged
-from gioconda.training.fewshot.weights import COLUMNS, folded, shape_of, take_over
-from gioconda.training.machine import use_threads
-from gioconda.types import FloatArray, Image, Portrait
-from gioconda.weights import asset_path
+from gioconda.training.fewshot.data import STRAIGHT, eyes_and_mouth, input_pair, jittered
+from gioconda.training.fewshot.model import (
+    Discriminator,
+    TalkingHead,
+    channels_last,
+    critic_loss,
+    generator_adversarial_loss,
+)
+from gioconda.training.fewshot.weights import folded, load_pretrained, shape_of
+from gioconda.types import FloatArray, Image, Portrait, Progress
 
 MOST_PHOTOS = 256
-STEPS = (120, 60, 480)  # at least, for each doubling of the photos, at most
+# Steps for one photo, further steps for each doubling of the photos, and the most steps of all
+STEPS = (120, 60, 480)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How a person is fitted. steps: 0 for a number that grows with the photos. features: SqueezeNet's file.
+class AdaptSettings:
+    """How the networks are fitted to a person.
 
-    weights: an exported fewshot.safetensors; empty: the packaged one. jitter: photos are shifted, turned and scaled.
-    energy: weight of `OrientedEnergy`; details: how many times more it and L1 count in eyes and mouth.
+    Attributes:
+        steps: Optimiser steps; 0 for a number that grows with the photos.
+        pixel: Weight of L1.
+        structure: Weight of 1 - SSIM.
+        energy: Weight of `OrientedEnergy`.
+        details: How many times more L1 and `OrientedEnergy` count in eyes and mouth.
+        squeeze: Weight of the distance of SqueezeNet's features.
+        jitter: Whether photos are shifted, rotated and scaled at random.
+        features: Path of SqueezeNet's file; empty for no such loss.
+        weights: Path of an exported fewshot.safetensors; empty for the packaged one.
+        threads: Threads of PyTorch; 0 for its own choice, at most `device.MOST_THREADS`.
     """
 
     steps: int = 0
@@ -60,18 +76,25 @@ class Settings:
     seed: int = 0
 
 
-Progress = Callable[[str, int, int], None]
-
-
 def adapt(
-    photos: Sequence[Portrait], settings: Settings | None = None, *, report: Progress = lambda *_: None
+    photos: Sequence[Portrait], settings: AdaptSettings | None = None, *, progress: Progress = lambda *_: None
 ) -> dict[str, npt.NDArray[Any]]:
-    """Fit the networks to 1 to MOST_PHOTOS photos of a person: the generator's weights by name, and psi (style,).
+    """Fit the networks to photos of one person.
 
-    The person looks as in the first photo. float16. What `Portrait.fitted` takes. Raises InputError,
-    MissingFileError or WeightsError.
+    Args:
+        photos: 1 to MOST_PHOTOS photos. The result draws the person in the room and light of the first.
+        settings: How to fit; None for the defaults.
+        progress: Called with the stage, the steps done and the steps in all.
+
+    Returns:
+        The generator's weights by name, and psi (style,), float16: the value of `Portrait.fitted`.
+
+    Raises:
+        InputError: There is no photo, or more than MOST_PHOTOS.
+        MissingFileError: A file of `settings` does not exist.
+        WeightsError: A file of `settings` does not hold the weights that it should.
     """
-    s = settings or Settings()
+    s = settings or AdaptSettings()
     if not 1 <= len(photos) <= MOST_PHOTOS:
         raise InputError(f"{len(photos)} photos: give 1 to {MOST_PHOTOS} of one person")
     use_threads(s.threads)
@@ -79,7 +102,7 @@ def adapt(
     steps = s.steps or _steps(len(photos))
     for index in range(steps):
         fit.step(index, index / steps)
-        report("adapt", index + 1, steps)
+        progress("adapt", index + 1, steps)
     return fit.result()
 
 
@@ -90,52 +113,57 @@ def _steps(photos: int) -> int:
 
 @dataclass(frozen=True)
 class Head:
-    """A photo's head with some margin (s, s, 3), and its landmarks (478, 2) there."""
+    """A photo's head with a margin, (s, s, 3) RGB uint8, and its landmarks (478, 2) in pixels of that picture."""
 
     image: Image
     points: FloatArray
 
 
 def stored(photo: Portrait, size: int) -> Head:
-    """A photo as training stores it: the head's square and a margin, at the scale of `size` pixels a square."""
+    """Crop a photo as training stores it: the head's square, `size` pixels wide, and a margin around it."""
     square = crop.head_square(photo.face.landmarks).enlarged(crop.MARGIN)
     side = round(size * crop.MARGIN)
-    return Head(crop.cut(photo.image, square, side), crop.into(photo.face.landmarks, square, side)[:, :2])
+    return Head(
+        crop.cut_square(photo.image, square, side), crop.to_square(photo.face.landmarks, square, side)[:, :2]
+    )
 
 
 class Fit:
     """One person's networks while they are fitted."""
 
-    def __init__(self, photos: Sequence[Portrait], s: Settings) -> None:
+    def __init__(self, photos: Sequence[Portrait], s: AdaptSettings) -> None:
         self._s = s
         file = Path(s.weights) if s.weights else asset_path(WEIGHTS)
         shape = shape_of(file)
         self._heads, self._size = [stored(photo, shape.size) for photo in photos], shape.size
         torch.manual_seed(s.seed)
-        trio, self._critic = folded(Trio(shape)), Discriminator(shape, 1)
-        assert isinstance(trio, Trio)
-        take_over(file, trio, self._critic)
-        self._generator = trio.generator
-        for net in (trio, self._critic):
-            machine.lay_out(net)
+        talking_head, self._critic = folded(TalkingHead(shape)), Discriminator(shape, 1)
+        assert isinstance(talking_head, TalkingHead)
+        load_pretrained(file, talking_head, self._critic)
+        self._generator = talking_head.generator
+        for net in (talking_head, self._critic):
+            device.to_channels_last(net)
         with torch.no_grad():
-            plain = np.stack([seen(head.image, head.points, self._size, STRAIGHT) for head in self._heads])
-            embedding = trio.embed(torch.from_numpy(plain)[None])
-            psi = trio.projection(embedding)
+            plain = np.stack(
+                [input_pair(head.image, head.points, self._size, STRAIGHT) for head in self._heads]
+            )
+            embedding = talking_head.embed(torch.from_numpy(plain)[None])
+            psi = talking_head.projection(embedding)
         self._psi, self._person = nn.Parameter(psi), nn.Parameter(embedding)
-        self._looks = nn.Parameter(torch.zeros(len(self._heads), psi.shape[1]))  # each photo's, added to psi
-        free = [*self._generator.parameters(), self._psi, self._looks]
+        # Each photo's own offset, added to psi
+        self._psi_offsets = nn.Parameter(torch.zeros(len(self._heads), psi.shape[1]))
+        free = [*self._generator.parameters(), self._psi, self._psi_offsets]
         self._optimizer = torch.optim.Adam(free, 1.0, (0.5, 0.999))
-        own = [p for name, p in self._critic.named_parameters() if name != COLUMNS]
+        own = [p for p in self._critic.parameters() if p is not self._critic.identity_embeddings.weight]
         self._critic_optimizer = torch.optim.Adam([*own, self._person], 1.0, (0.5, 0.999))
         self._energy = OrientedEnergy()
         self._content = Content(s.pixel, {"squeeze": (s.features, s.squeeze)}, s.structure)
 
-    def step(self, index: int, progress: float) -> dict[str, float]:
-        """One step of the generator and one of the discriminator; the losses."""
+    def step(self, index: int, fraction: float) -> dict[str, float]:
+        """Take one step of the generator and one of the discriminator; return the losses by name."""
         which = self._photos(index)
         true, landmarks, details = self._batch(index, which)
-        rate = min(1.0, (index + 1) / 10) * max(1.0 - progress, 0.05)
+        rate = min(1.0, (index + 1) / 10) * max(1.0 - fraction, 0.05)
         for optimizer, most in (
             (self._optimizer, self._s.learning_rate),
             (self._critic_optimizer, self._s.critic_rate),
@@ -143,53 +171,55 @@ class Fit:
             for group in optimizer.param_groups:
                 group["lr"] = rate * most
         counts = 1 + self._s.details * details
-        with torch.autocast("cpu", torch.bfloat16):
-            made = self._generator(landmarks, self._psi + self._looks[which])
-            parts = self._losses(made, true, landmarks, counts)
+        with cpu_autocast():
+            generated = self._generator(landmarks, self._psi + self._psi_offsets[which])
+            parts = self._losses(generated, true, landmarks, counts)
         if self._s.energy:
-            parts["energy"] = self._s.energy * self._energy(made, true, counts)
+            parts["energy"] = self._s.energy * self._energy(generated, true, counts)
         self._optimizer.zero_grad()
         torch.stack(list(parts.values())).sum().backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
-        parts["critic"] = self._critic_step(made.detach(), true, landmarks)
+        parts["critic"] = self._critic_step(generated.detach(), true, landmarks)
         return {name: float(value.detach()) for name, value in parts.items()}
 
     def _photos(self, index: int) -> list[int]:
-        """Which photos a step sees: all in turn."""
+        """Indices of the photos of a step; all photos take turns."""
         total, count = len(self._heads), min(self._s.batch, max(len(self._heads), 4))
         order = np.random.default_rng((self._s.seed, index * count // total)).permutation(total)
         return [int(order[(index * count + k) % total]) for k in range(count)]
 
     def _batch(self, index: int, which: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Photos, each a little moved: pictures and landmark pictures (N, 3, S, S), details (N, 1, S, S)."""
+        """Jittered photos: pictures and landmark pictures (N, 3, S, S), details (N, 1, S, S)."""
         random = np.random.default_rng((self._s.seed, index))
         pairs, masks = [], []
         for head in (self._heads[k] for k in which):
             place = jittered(random) if self._s.jitter else STRAIGHT
-            pairs.append(seen(head.image, head.points, self._size, place))
+            pairs.append(input_pair(head.image, head.points, self._size, place))
             masks.append(eyes_and_mouth(head.points, len(head.image), self._size, place))
         both = torch.from_numpy(np.stack(pairs))
         return channels_last(both[:, 0]), channels_last(both[:, 1]), torch.from_numpy(np.stack(masks))
 
-    def _losses(self, made: Tensor, true: Tensor, landmarks: Tensor, counts: Tensor) -> dict[str, Tensor]:
+    def _losses(
+        self, generated: Tensor, true: Tensor, landmarks: Tensor, counts: Tensor
+    ) -> dict[str, Tensor]:
         s, person = self._s, self._person.detach().expand(len(true), -1)
-        score, match = judged(self._critic, made, true, landmarks, person)
+        score, match = generator_adversarial_loss(self._critic, generated, true, landmarks, person)
         return {
-            "content": self._content(made, true, counts).float(),
+            "content": self._content(generated, true, counts).float(),
             "matching": s.matching * match,
             "adversarial": s.adversarial * score,
         }
 
-    def _critic_step(self, made: Tensor, true: Tensor, landmarks: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = critic_loss(self._critic, made, true, landmarks, self._person.expand(len(true), -1))
+    def _critic_step(self, generated: Tensor, true: Tensor, landmarks: Tensor) -> Tensor:
+        with cpu_autocast():
+            loss = critic_loss(self._critic, generated, true, landmarks, self._person.expand(len(true), -1))
         self._critic_optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._critic_optimizer.step()
         return loss
 
     def result(self) -> dict[str, npt.NDArray[Any]]:
-        """What `Portrait.fitted` takes, float16."""
+        """The value of `Portrait.fitted`: arrays by name, float16."""
         state = {f"generator.{k}": v for k, v in self._generator.state_dict().items()}
-        state[PSI] = (self._psi + self._looks[:1]).detach()[0]
+        state[PSI] = (self._psi + self._psi_offsets[:1]).detach()[0]
         return {k: v.detach().cpu().numpy().astype(np.float16) for k, v in state.items()}

@@ -1,4 +1,4 @@
-"""What a drawn picture is compared by: features of a network from a file that the user names."""
+"""The content losses: pixels, structure, energy of edges, and features of networks whose files the user gives."""
 
 from __future__ import annotations
 
@@ -17,82 +17,86 @@ from gioconda.errors import MissingFileError, WeightsError
 from gioconda.training.metrics import SSIM_C1, SSIM_C2, SSIM_SIGMA, SSIM_WINDOW
 from gioconda.training.perceptual import MEAN_BGR, SqueezeFeatures, feature_distance
 
-# Convolutions of each block, and the layers (as torchvision counts them, after ReLU) whose features count.
+# Convolutions of each block, and the layers (as torchvision counts them, after ReLU) whose features count
 VGG19 = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)
 VGGFACE = ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3)
 LAYERS = {"vgg19": (1, 6, 11, 20, 29), "vggface": (1, 6, 11, 18, 25)}
 PLANS = {"vgg19": VGG19, "vggface": VGGFACE}
 VGGFACE_BGR = (93.594, 104.762, 129.186)
 MEANS = {"vgg19": MEAN_BGR, "vggface": VGGFACE_BGR}
-DIRECTIONS, LEVELS = 6, 3  # of edges and lines
-PERIOD, SPREAD, REACH = (
-    3.5,
-    1.5,
-    4,
-)  # pixels of a filter's wave, the deviation of its window, and its half side
+# Directions of edges and lines, and levels of the pyramid of halved pictures
+DIRECTIONS, LEVELS = 6, 3
+# Of a Gabor filter, in pixels: the period of its wave, the deviation of its window, and half its side
+PERIOD, SPREAD, REACH = 3.5, 1.5, 4
 SQUEEZE_LAYERS = ("fire3", "fire5", "fire7", "fire9")
 
 
 def caffe_range(rgb: Tensor, mean: Sequence[float]) -> Tensor:
-    """Pictures (N, 3, H, W) RGB in -1..1 as Caffe's networks want them: BGR, 0..255, less the mean."""
+    """Convert pictures (N, 3, H, W) RGB in -1..1 to the range of Caffe's networks: BGR, 0..255, minus the mean."""
     return (rgb.flip(1) + 1) * 127.5 - torch.tensor(mean, device=rgb.device, dtype=rgb.dtype).view(1, 3, 1, 1)
 
 
 class Squeeze(nn.Module):
-    """Distance by SqueezeNet 1.1's features; file: safetensors, its SHA-256 is checked."""
+    """Distance of SqueezeNet 1.1's features; file: safetensors, whose SHA-256 is checked."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()
         self.features = SqueezeFeatures(file, SQUEEZE_LAYERS)
 
-    def forward(self, made: Tensor, true: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W) in -1..1 -> scalar; the gradient reaches `made` alone."""
+    def forward(self, generated: Tensor, true: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) in -1..1 -> scalar; only `generated` gets a gradient."""
         with torch.no_grad():
-            wanted = self.features(true)
-        return feature_distance(self.features(made), wanted)
+            true_features = self.features(true)
+        return feature_distance(self.features(generated), true_features)
 
 
 class Vgg(nn.Module):
     """L1 over features of VGG-19 or VGGFace (Simonyan and Zisserman 2015; Parkhi et al. 2015), in Caffe's range.
 
-    kind: vgg19 or vggface. file: safetensors or a state dict of torch with the convolutions of a Caffe model in
-    order, whatever their names. Raises MissingFileError or WeightsError.
+    Args:
+        kind: vgg19 or vggface.
+        file: A safetensors file or a state dict of torch with the convolutions of a Caffe model in order, under any
+            names.
+
+    Raises:
+        MissingFileError: The file does not exist.
+        WeightsError: It is not readable, or holds another network.
     """
 
     def __init__(self, kind: str, file: Path) -> None:
         super().__init__()
-        self.mean, self.wanted = MEANS[kind], LAYERS[kind]
+        self.mean, self.counted = MEANS[kind], LAYERS[kind]
         weights, layers, into = _convolutions(file), list[nn.Module](), 3
         for block in PLANS[kind]:
             for out in block:
                 layers += [_loaded(into, out, weights, file), nn.ReLU()]
                 into = out
             layers.append(nn.MaxPool2d(2))
-        self.layers = nn.ModuleList(layers[: max(self.wanted) + 1])
+        self.layers = nn.ModuleList(layers[: max(self.counted) + 1])
         self.requires_grad_(False)
         self.eval()
 
     def features(self, rgb: Tensor) -> list[Tensor]:
         """Pictures (N, 3, H, W) in -1..1 -> the features of the layers that count."""
-        x, found = caffe_range(rgb, self.mean), []
+        x, features = caffe_range(rgb, self.mean), []
         for index, layer in enumerate(self.layers):
             x = layer(x)
-            if index in self.wanted:
-                found.append(x)
-        return found
+            if index in self.counted:
+                features.append(x)
+        return features
 
-    def forward(self, made: Tensor, true: Tensor) -> Tensor:
+    def forward(self, generated: Tensor, true: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) in -1..1 -> scalar, the sum over layers of the mean absolute difference."""
         with torch.no_grad():
-            wanted = self.features(true)
-        pairs = zip(self.features(made), wanted, strict=True)
+            true_features = self.features(true)
+        pairs = zip(self.features(generated), true_features, strict=True)
         return torch.stack([F.l1_loss(a.float(), b.float()) for a, b in pairs]).sum()
 
 
 def _convolutions(file: Path) -> list[tuple[Tensor, Tensor]]:
     """Weights and biases of a file's convolutions, in the order of the numbers in their names."""
     if not file.is_file():
-        raise MissingFileError(f"{file} does not exist: name the file of the feature network")
+        raise MissingFileError(f"{file} does not exist; give the path of the feature network")
     try:
         state = (
             load_file(file)
@@ -103,14 +107,15 @@ def _convolutions(file: Path) -> list[tuple[Tensor, Tensor]]:
         names.sort(key=lambda name: [int(part) for part in re.findall(r"\d+", name)])
         return [(state[name].float(), state[name[: -len("weight")] + "bias"].float()) for name in names]
     except (SafetensorError, OSError, RuntimeError, KeyError, AttributeError, EOFError, ValueError) as error:
-        told = (str(error) or type(error).__name__).splitlines()[0][:120]
-        raise WeightsError(f"{file} cannot be read as a network's weights: {told}") from None
-    except Exception as error:  # what torch's restricted reader refuses has no type of its own
-        raise WeightsError(f"{file} is no plain state dict ({type(error).__name__})") from None
+        reason = (str(error) or type(error).__name__).splitlines()[0][:120]
+        raise WeightsError(f"{file} cannot be read as a network's weights: {reason}") from None
+    # torch's restricted reader refuses with many types
+    except Exception as error:
+        raise WeightsError(f"{file} is not a plain state dict ({type(error).__name__})") from None
 
 
 def _loaded(into: int, out: int, weights: list[tuple[Tensor, Tensor]], file: Path) -> nn.Conv2d:
-    """The next convolution of the file, which must have these channels."""
+    """The next convolution of the file; WeightsError if it does not have these channels."""
     if not weights or tuple(weights[0][0].shape) != (out, into, 3, 3):
         there = tuple(weights[0][0].shape) if weights else "nothing"
         raise WeightsError(
@@ -124,11 +129,11 @@ def _loaded(into: int, out: int, weights: list[tuple[Tensor, Tensor]], file: Pat
 
 
 class OrientedEnergy(nn.Module):
-    """How far apart pictures are in the energy of their edges and lines, by direction and size, a pixel's shift apart.
+    """Distance of pictures in the energy of edges and lines, by direction and size, nearly independent of small shifts.
 
     Energy: the magnitude of quadrature pairs of Gabor filters on grey (Adelson and Bergen, "Spatiotemporal energy
-    models for the perception of motion", 1985), on the picture and its halves. L1 of pixels leaves a smear where it
-    is unsure; a smear has no energy. Needs no file of weights.
+    models for the perception of motion", 1985), on the picture and its halved versions. Where L1 of pixels is unsure,
+    it leaves a smear, and a smear has no energy. This loss needs no file of weights.
     """
 
     filters: Tensor
@@ -138,26 +143,28 @@ class OrientedEnergy(nn.Module):
         self.register_buffer("filters", _gabor_pairs())
 
     def energies(self, pictures: Tensor) -> list[Tensor]:
-        """Pictures (N, 3, H, W) -> LEVELS of (N, DIRECTIONS, h, w), averaged over some pixels; float32."""
-        grey, found = pictures.float().mean(1, keepdim=True), []
+        """Pictures (N, 3, H, W) -> LEVELS arrays (N, DIRECTIONS, h, w), averaged over 3 x 3 positions; float32."""
+        grey, energies = pictures.float().mean(1, keepdim=True), []
         for _ in range(LEVELS):
             power = F.conv2d(F.pad(grey, (REACH,) * 4, "reflect"), self.filters).square()
-            found.append(F.avg_pool2d((power[:, ::2] + power[:, 1::2] + 1e-5).sqrt(), 3, 2))
+            energies.append(F.avg_pool2d((power[:, ::2] + power[:, 1::2] + 1e-5).sqrt(), 3, 2))
             grey = F.avg_pool2d(grey, 2)
-        return found
+        return energies
 
-    def forward(self, made: Tensor, true: Tensor, weight: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W) in -1..1, how much each pixel counts (N, 1, H, W) -> scalar."""
-        with torch.autocast(made.device.type, enabled=False):
+    def forward(self, generated: Tensor, true: Tensor, weight: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) in -1..1 and the weight of each pixel (N, 1, H, W) -> scalar."""
+        with torch.autocast(generated.device.type, enabled=False):
             with torch.no_grad():
-                wanted = self.energies(true)
-            apart = [(a - b).abs().mean(1) for a, b in zip(self.energies(made), wanted, strict=True)]
+                true_energies = self.energies(true)
+            apart = [
+                (a - b).abs().mean(1) for a, b in zip(self.energies(generated), true_energies, strict=True)
+            ]
             counts = [F.adaptive_avg_pool2d(weight, (a.shape[1], a.shape[2]))[:, 0] for a in apart]
             return torch.stack([(a * c).mean() for a, c in zip(apart, counts, strict=True)]).mean()
 
 
 def _gabor_pairs() -> Tensor:
-    """(2 * DIRECTIONS, 1, size, size): even and odd filters in turn, without a mean, of unit L1 norm."""
+    """Gabor filters (2 * DIRECTIONS, 1, size, size): even and odd in turn, with zero mean and unit L1 norm."""
     y, x = torch.meshgrid(*[torch.arange(-REACH, REACH + 1, dtype=torch.float32)] * 2, indexing="ij")
     window = torch.exp(-(x**2 + y**2) / (2 * SPREAD**2))
     pairs = []
@@ -170,20 +177,21 @@ def _gabor_pairs() -> Tensor:
     return torch.stack(pairs)[:, None]
 
 
-def structural_similarity(made: Tensor, true: Tensor) -> Tensor:
-    """Mean structural similarity of pictures (N, C, H, W) in -1..1, a scalar; in float32, whatever is cast around it.
+def structural_similarity(generated: Tensor, true: Tensor) -> Tensor:
+    """Mean structural similarity of pictures (N, C, H, W) in -1..1, a scalar; always computed in float32.
 
-    The window of `metrics.ssim_map`, within the picture alone (Wang, Bovik, Sheikh, Simoncelli 2004).
+    It has the window of `metrics.ssim_map`, without padding (Wang, Bovik, Sheikh, Simoncelli 2004).
     """
-    reach = torch.arange(SSIM_WINDOW, device=made.device) - SSIM_WINDOW // 2
+    reach = torch.arange(SSIM_WINDOW, device=generated.device) - SSIM_WINDOW // 2
     window = torch.exp(-(reach**2) / (2 * SSIM_SIGMA**2))
-    with torch.autocast(made.device.type, enabled=False):
-        a, b = made.float(), true.float()
+    with torch.autocast(generated.device.type, enabled=False):
+        a, b = generated.float(), true.float()
         blurred = _blurred(torch.cat([a, b, a * a, b * b, a * b], 1), window / window.sum())
         mean_a, mean_b, aa, bb, ab = blurred.chunk(5, 1)
         spread = (aa - mean_a**2).clamp(min=0) + (bb - mean_b**2).clamp(min=0)
         both, c1, c2 = ab - mean_a * mean_b, SSIM_C1 / 127.5**2, SSIM_C2 / 127.5**2
-        mean_a, mean_b = mean_a + 1, mean_b + 1  # from black, as the constants have it
+        # Means from black, to which the constants refer
+        mean_a, mean_b = mean_a + 1, mean_b + 1
         light = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
         return (light * (2 * both + c2) / (spread + c2)).mean()
 
@@ -195,10 +203,16 @@ def _blurred(x: Tensor, window: Tensor) -> Tensor:
 
 
 class Content(nn.Module):
-    """The content losses whose files are named, weighted and summed, the plain L1, and structural dissimilarity.
+    """The weighted sum of L1, structural dissimilarity, and the feature losses whose files are given.
 
-    pixel: weight of L1. structure: of 1 - SSIM. files: by kind (squeeze, vgg19, vggface) the file, empty for none, and
-    its weight; with none of them, L1 counts in any case.
+    Args:
+        pixel: Weight of L1; at least 1 if there is no feature loss.
+        files: File and weight by kind (squeeze, vgg19, vggface); an empty file for none.
+        structure: Weight of 1 - SSIM.
+
+    Raises:
+        MissingFileError: A file does not exist.
+        WeightsError: A file is not the network that it should be.
     """
 
     def __init__(self, pixel: float, files: Mapping[str, tuple[str, float]], structure: float = 0.0) -> None:
@@ -211,11 +225,11 @@ class Content(nn.Module):
         self.pixel = pixel if named else max(pixel, 1.0)
         self.structure = structure
 
-    def forward(self, made: Tensor, true: Tensor, counts: Tensor | float = 1.0) -> Tensor:
-        """Pictures (N, 3, H, W) -> scalar. counts: how much each pixel does in L1, (N, 1, H, W)."""
-        loss = self.pixel * ((made - true).abs() * counts).mean()
+    def forward(self, generated: Tensor, true: Tensor, counts: Tensor | float = 1.0) -> Tensor:
+        """Pictures (N, 3, H, W) in -1..1 -> scalar. counts: the weight of each pixel in L1, (N, 1, H, W)."""
+        loss = self.pixel * ((generated - true).abs() * counts).mean()
         for part, weight in zip(self.parts, self.weights, strict=True):
-            loss = loss + weight * part(made, true)
+            loss = loss + weight * part(generated, true)
         if self.structure:
-            loss = loss + self.structure * (1 - structural_similarity(made, true))
+            loss = loss + self.structure * (1 - structural_similarity(generated, true))
         return loss

@@ -1,4 +1,4 @@
-"""A trained run -> the weights as safetensors, and the two graphs that use needs, without weights of their own."""
+"""A trained run -> the weights as safetensors, and the two ONNX graphs of the engine, without weights of their own."""
 
 from __future__ import annotations
 
@@ -13,64 +13,73 @@ from torch import Tensor, nn
 from gioconda import media
 from gioconda.engines.fewshot.network import EMBEDDER, GENERATOR, WEIGHTS
 from gioconda.training.config import export_header
-from gioconda.training.fewshot.model import Discriminator, Shape, Trio
-from gioconda.training.fewshot.weights import COLUMNS, encode, folded, shape_in
-from gioconda.training.loop import BEST, read
+from gioconda.training.fewshot.model import Discriminator, Shape, TalkingHead
+from gioconda.training.fewshot.weights import IDENTITY_EMBEDDINGS, encode, folded, shape_in
+from gioconda.training.loop import BEST, read_checkpoint
 
 
-class Meeting(nn.Module):
+class EmbedderGraph(nn.Module):
     """Photo and landmark picture (N, 3, S, S) each -> the person's AdaIN parameters (N, style)."""
 
-    def __init__(self, trio: Trio) -> None:
+    def __init__(self, talking_head: TalkingHead) -> None:
         super().__init__()
-        self.embedder, self.projection = trio.embedder, trio.projection
+        self.embedder, self.projection = talking_head.embedder, talking_head.projection
 
     def forward(self, picture: Tensor, landmarks: Tensor) -> Tensor:
-        """The projection of the embedding."""
-        made: Tensor = self.projection(self.embedder(picture, landmarks))
-        return made
+        """Project the embedding to AdaIN parameters."""
+        psi: Tensor = self.projection(self.embedder(picture, landmarks))
+        return psi
 
 
-class Drawing(nn.Module):
+class GeneratorGraph(nn.Module):
     """Landmark picture (1, 3, S, S) and AdaIN parameters (1, style) -> picture (1, 3, S, S)."""
 
-    def __init__(self, trio: Trio) -> None:
+    def __init__(self, talking_head: TalkingHead) -> None:
         super().__init__()
-        self.generator = trio.generator
+        self.generator = talking_head.generator
 
     def forward(self, landmarks: Tensor, psi: Tensor) -> Tensor:
-        """The drawn picture."""
-        made: Tensor = self.generator(landmarks, psi)
-        return made
+        """Generate the picture, -1..1."""
+        picture: Tensor = self.generator(landmarks, psi)
+        return picture
 
 
 def export(run: Path, out: Path, checkpoint: str = BEST) -> tuple[Path, ...]:
-    """Write fewshot.safetensors, from the averaged weights of a run, and the graphs beside it into the folder `out`."""
-    whole = read(run / checkpoint)
+    """Write fewshot.safetensors, with the averaged weights of a run, and the graphs into the folder `out`.
+
+    Returns:
+        The paths of the weights, the embedder and the generator.
+
+    Raises:
+        WeightsError: The checkpoint is damaged.
+        OutputError: A file cannot be written.
+    """
+    whole = read_checkpoint(run / checkpoint)
     settings = whole["settings"]
     shape = shape_in(settings)
-    trio = Trio(shape)
-    trio.load_state_dict(whole["task"]["ema"])
-    judged = whole["task"]["critic"]
-    critic = Discriminator(shape, len(judged[COLUMNS]))
-    critic.load_state_dict(judged)
+    talking_head = TalkingHead(shape)
+    talking_head.load_state_dict(whole["task"]["ema"])
+    critic_state = whole["task"]["critic"]
+    critic = Discriminator(shape, len(critic_state[IDENTITY_EMBEDDINGS]))
+    critic.load_state_dict(critic_state)
     out.mkdir(parents=True, exist_ok=True)
-    told = export_header(settings, whole["done"])
-    media.write_whole(out / WEIGHTS, encode(shape, trio.eval(), critic.eval(), told))
+    header = export_header(settings, whole["done"])
+    media.write_whole(out / WEIGHTS, encode(shape, talking_head.eval(), critic.eval(), header))
     write_graphs(shape, out)
     return out / WEIGHTS, out / EMBEDDER, out / GENERATOR
 
 
 def write_graphs(shape: Shape, out: Path) -> None:
-    """The graphs of embedder and generator at this shape; their weights are named as in the safetensors file."""
-    trio = folded(Trio(shape)).eval()
-    assert isinstance(trio, Trio)
+    """Write the graphs of embedder and generator for a shape; their weights have the names of the safetensors file."""
+    talking_head = folded(TalkingHead(shape)).eval()
+    assert isinstance(talking_head, TalkingHead)
     with torch.no_grad():
-        for parameter in trio.parameters():
-            parameter.normal_(1.0, 0.1)  # equal tensors would be merged into one, whatever they are called
-    picture, psi = torch.zeros(1, 3, shape.size, shape.size), torch.zeros(1, trio.generator.style)
-    _graph(Meeting(trio), {"picture": picture, "landmarks": picture}, "psi", out / EMBEDDER)
-    _graph(Drawing(trio), {"landmarks": picture, "psi": psi}, "picture", out / GENERATOR)
+        for parameter in talking_head.parameters():
+            # The exporter would merge equal tensors into one
+            parameter.normal_(1.0, 0.1)
+    picture, psi = torch.zeros(1, 3, shape.size, shape.size), torch.zeros(1, talking_head.generator.style)
+    _graph(EmbedderGraph(talking_head), {"picture": picture, "landmarks": picture}, "psi", out / EMBEDDER)
+    _graph(GeneratorGraph(talking_head), {"landmarks": picture, "psi": psi}, "picture", out / GENERATOR)
 
 
 def _graph(net: nn.Module, inputs: dict[str, Tensor], output: str, file: Path) -> None:
@@ -78,7 +87,8 @@ def _graph(net: nn.Module, inputs: dict[str, Tensor], output: str, file: Path) -
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         whole = Path(folder) / "whole.onnx"
-        warnings.simplefilter("ignore")  # the exporter that needs no further package is called legacy
+        # PyTorch calls the exporter that needs no further package deprecated
+        warnings.simplefilter("ignore")
         torch.onnx.export(
             net,
             tuple(inputs.values()),
@@ -86,7 +96,8 @@ def _graph(net: nn.Module, inputs: dict[str, Tensor], output: str, file: Path) -
             input_names=list(inputs),
             output_names=[output],
             opset_version=17,
-            do_constant_folding=False,  # it would make tensors of new names
+            # Folding would rename tensors
+            do_constant_folding=False,
             dynamo=False,
         )
         model: Any = onnx.load(str(whole))

@@ -18,18 +18,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.parametrizations import spectral_norm
 
+from gioconda.training.state_keys import keep_keys
+
 WIDEST = 8  # channels of the widest level over those of the first
 POOLED = 16  # positions that sums over space count as, whatever the size: 4 x 4 in the paper
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How large the networks are. size: pixels of the picture; width: channels of the first level.
+    """The size of the networks.
 
-    blocks: residual blocks under AdaIN. fold: squares of so many pixels a side become channels at the entrance and
-    come apart at the exit, so that little is computed at full size; 1, as in the paper: none. skips: 1 if the way up
-    also sees what the way down saw at its size (Ronneberger et al. 2015), so that lines of a pixel keep their place
-    past the narrow middle; 0, as in the paper: not.
+    Attributes:
+        size: Side of the pictures, in pixels.
+        width: Channels of the first level.
+        blocks: Residual blocks with AdaIN.
+        fold: Side of the squares of pixels that become channels at the input and are unfolded at the output, so that
+            little is computed at full resolution; 1 for none, as in the paper.
+        skips: 1 for skip connections from the downsampling to the upsampling levels (Ronneberger et al. 2015), which
+            keep lines of one pixel in place past the narrow middle; 0 for none, as in the paper.
     """
 
     size: int = 256
@@ -40,29 +46,31 @@ class Shape:
 
     @property
     def embedding(self) -> int:
-        """Numbers that describe a person."""
+        """Length of a person's embedding."""
         return self.levels(4)[-1]
 
     def levels(self, smallest: int) -> list[int]:
-        """Channels of each halving on the way down to about `smallest` pixels."""
+        """Channels of each downsampling level, down to a side of about `smallest` pixels."""
         count = max(2, round(log2(self.size / self.fold / smallest)))
         return [self.width * min(2**level, WIDEST) for level in range(count)]
 
 
 class Attention(nn.Module):
-    """Every place looks at every other: (N, C, H, W) -> the same shape."""
+    """Self-attention over all positions (Zhang et al. 2019): (N, C, H, W) -> the same shape."""
 
     def __init__(self, channels: int, *, spectral: bool) -> None:
         super().__init__()
         few = max(channels // 8, 1)
-        self.ask, self.tell, self.give = (_conv(channels, c, 1, spectral) for c in (few, few, channels))
-        self.strength = nn.Parameter(torch.zeros(()))
+        self.query, self.key, self.value = (_conv(channels, c, 1, spectral) for c in (few, few, channels))
+        self.gamma = nn.Parameter(torch.zeros(()))
+        keep_keys(self, {"query": "ask", "key": "tell", "value": "give", "gamma": "strength"})
 
     def forward(self, x: Tensor) -> Tensor:
-        """Residual, so that a strength of 0 changes nothing."""
-        ask, tell, give = (part(x).flatten(2).transpose(1, 2) for part in (self.ask, self.tell, self.give))
-        seen = F.scaled_dot_product_attention(ask, tell, give, scale=1.0)  # (N, H * W, C)
-        return x + self.strength * seen.transpose(1, 2).reshape(x.shape)
+        """Add the attended values, scaled by gamma: a gamma of 0 changes nothing."""
+        parts = (self.query, self.key, self.value)
+        query, key, value = (part(x).flatten(2).transpose(1, 2) for part in parts)  # (N, H * W, C / 8 or C)
+        attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)  # (N, H * W, C)
+        return x + self.gamma * attended.transpose(1, 2).reshape(x.shape)
 
 
 def _conv(into: int, out: int, side: int, spectral: bool) -> nn.Module:
@@ -71,16 +79,16 @@ def _conv(into: int, out: int, side: int, spectral: bool) -> nn.Module:
 
 
 def adaptive_norm(x: Tensor, style: Tensor) -> Tensor:
-    """AdaIN: each channel of x (N, C, H, W) brought to the mean and spread that style (N, 2 * C) asks for."""
+    """AdaIN: set the mean and standard deviation of each channel of x (N, C, H, W) by style (N, 2 * C)."""
     shift, gain = style[:, :, None, None].float().chunk(2, 1)
-    # by hand: the library's instance norm leaves the layout in which convolutions are fast
+    # PyTorch's instance norm would leave the memory layout in which convolutions are fast
     spread, mean = torch.var_mean(x.float(), (2, 3), correction=0, keepdim=True)
     scale = (spread + 1e-5).rsqrt() * (1 + gain)
     return x * scale.to(x.dtype) + (shift - mean * scale).to(x.dtype)
 
 
 class Norm(nn.Module):
-    """Instance norm with a learnt mean and spread of each channel: AdaIN whose style is the same for everybody."""
+    """Instance norm with a learnt mean and deviation per channel: AdaIN with one style for all people."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -91,10 +99,11 @@ class Norm(nn.Module):
         return adaptive_norm(x, self.style)
 
 
-class Down(nn.Module):
+class DownResBlock(nn.Module):
     """Residual block that halves the side: (N, into, H, W) -> (N, out, H / 2, W / 2).
 
-    normal: instance norm, in the generator; else spectral norm. first: the block sees pictures; side: its kernel.
+    normal: instance norm, as in the generator; else spectral norm. first: whether the input is a picture. side: the
+    kernel's side in pixels. halve: whether to downsample.
     """
 
     def __init__(
@@ -109,17 +118,17 @@ class Down(nn.Module):
         self.skip = _conv(into, out, 1, not normal)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pre-activation, but for the block that sees pictures."""
+        """Pre-activation, except in the block that takes the picture."""
         y = x if self.first else F.relu(self.norm1(x))
         y = self.conv2(F.relu(self.norm2(self.conv1(y))))
         if self.halve:
             x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
-        made: Tensor = y + self.skip(x)
-        return made
+        output: Tensor = y + self.skip(x)
+        return output
 
 
 class Trunk(nn.Module):
-    """What embedder and discriminator share in kind: picture and landmark picture (N, 6, 256, 256) -> features.
+    """The convolutions of the embedder, and of the discriminator: pictures with landmarks (N, 6, 256, 256) -> features.
 
     64 at 128, 128 at 64, 256 at 32, attention, 512 at 16, 512 at 8, 512 at 4; the feature maps in that order.
     """
@@ -128,11 +137,12 @@ class Trunk(nn.Module):
         super().__init__()
         plan = shape.levels(4)
         self.fold = shape.fold
-        steps: list[nn.Module] = [Down(6 * shape.fold**2, plan[0], normal=False, first=True)]
-        steps += [Down(a, b, normal=False) for a, b in pairwise(plan)]
+        steps: list[nn.Module] = [DownResBlock(6 * shape.fold**2, plan[0], normal=False, first=True)]
+        steps += [DownResBlock(a, b, normal=False) for a, b in pairwise(plan)]
         self.steps = nn.ModuleList(steps)
-        self.looks = min(3 - shape.fold, len(plan) - 1)  # the level whose maps have an eighth of the side
-        self.attention = Attention(plan[self.looks], spectral=True)
+        # The level whose feature maps have an eighth of the side
+        self.attention_level = min(3 - shape.fold, len(plan) - 1)
+        self.attention = Attention(plan[self.attention_level], spectral=True)
 
     def forward(self, picture: Tensor, landmarks: Tensor) -> list[Tensor]:
         """Picture and landmark picture (N, 3, H, W) each -> feature maps, finest first."""
@@ -140,49 +150,50 @@ class Trunk(nn.Module):
         features = []
         for index, step in enumerate(self.steps):
             x = step(x)
-            x = self.attention(x) if index == self.looks else x
+            x = self.attention(x) if index == self.attention_level else x
             features.append(x)
         return features
 
 
 def _pooled(x: Tensor) -> Tensor:
-    """ReLU and the sum over space, (N, C, H, W) -> (N, C), as if over 4 x 4 places."""
+    """ReLU and the sum over positions, (N, C, H, W) -> (N, C), scaled as if over 4 x 4 positions."""
     return F.relu(x).float().mean((2, 3)) * POOLED
 
 
 class Embedder(nn.Module):
-    """A photo and its landmark picture, (N, 3, 256, 256) each -> what describes the person, (N, 512)."""
+    """A photo and its landmark picture, (N, 3, 256, 256) each -> the person's embedding, (N, 512)."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.trunk = Trunk(shape)
 
     def forward(self, picture: Tensor, landmarks: Tensor) -> Tensor:
-        """The photo's description; the mean over several is the person's."""
+        """Embed one photo; the mean over photos is the person's embedding."""
         return _pooled(self.trunk(picture, landmarks)[-1])
 
 
-class Mix(nn.Module):
-    """Residual block under a style: (N, into, H, W) -> (N, out, H, W), or twice the side where it rises."""
+class AdaINResBlock(nn.Module):
+    """Residual block with AdaIN: (N, into, H, W) -> (N, out, H, W), or twice the side with `upsample`."""
 
-    def __init__(self, into: int, out: int, *, rise: bool) -> None:
+    def __init__(self, into: int, out: int, *, upsample: bool) -> None:
         super().__init__()
         self.conv1, self.conv2 = _conv(into, out, 3, False), _conv(out, out, 3, False)
-        self.skip = nn.Identity() if into == out and not rise else _conv(into, out, 1, False)
-        self.rise, self.widths = rise, (into, out)
+        self.skip = nn.Identity() if into == out and not upsample else _conv(into, out, 1, False)
+        self.upsample, self.widths = upsample, (into, out)
 
-    def forward(self, x: Tensor, style1: Tensor, style2: Tensor, hint: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, style1: Tensor, style2: Tensor, skipped: Tensor | None = None) -> Tensor:
         """Styles of (N, 2 * into) and (N, 2 * out) numbers, before the first and the second convolution.
 
-        hint: what is added between the two, of the shape that is returned.
+        skipped: from a skip connection, added between the two; of the shape that is returned.
         """
         y = F.relu(adaptive_norm(x, style1))
-        x = self.skip(x)  # a 1 x 1 convolution may as well come before the rise
-        if self.rise:
+        # A 1 x 1 convolution gives the same before upsampling, at a quarter of the cost
+        x = self.skip(x)
+        if self.upsample:
             x, y = (F.interpolate(part, scale_factor=2.0, mode="nearest") for part in (x, y))
-        y = self.conv1(y) if hint is None else self.conv1(y) + hint
-        made: Tensor = x + self.conv2(F.relu(adaptive_norm(y, style2)))
-        return made
+        y = self.conv1(y) if skipped is None else self.conv1(y) + skipped
+        output: Tensor = x + self.conv2(F.relu(adaptive_norm(y, style2)))
+        return output
 
 
 class Generator(nn.Module):
@@ -197,25 +208,30 @@ class Generator(nn.Module):
         plan = shape.levels(8)
         self.fold, folded = shape.fold, 3 * shape.fold**2
         downs: list[nn.Module] = [
-            Down(folded, plan[0], normal=True, first=True, side=9 if folded == 3 else 5)
+            DownResBlock(folded, plan[0], normal=True, first=True, side=9 if folded == 3 else 5)
         ]
-        downs += [Down(a, b, normal=True) for a, b in pairwise(plan)]
+        downs += [DownResBlock(a, b, normal=True) for a, b in pairwise(plan)]
         self.downs = nn.ModuleList(downs)
-        self.looks_down = min(3 - shape.fold, len(plan) - 1)
-        self.attention_down = Attention(plan[self.looks_down], spectral=False)
-        self.middle = nn.ModuleList(Mix(plan[-1], plan[-1], rise=False) for _ in range(shape.blocks))
+        self.attention_level_down = min(3 - shape.fold, len(plan) - 1)
+        self.attention_down = Attention(plan[self.attention_level_down], spectral=False)
+        self.middle = nn.ModuleList(
+            AdaINResBlock(plan[-1], plan[-1], upsample=False) for _ in range(shape.blocks)
+        )
         ups = [*reversed(plan), plan[0]]
-        self.ups = nn.ModuleList(Mix(a, b, rise=True) for a, b in pairwise(ups))
-        self.hints = nn.ModuleList(_hints([*reversed(plan[:-1]), folded], ups[1:]) if shape.skips else ())
-        self.looks_up = max(len(plan) - 2 - shape.fold, 0)  # a quarter of the side; folded, an eighth
-        self.attention_up = Attention(ups[self.looks_up + 1], spectral=False)
+        self.ups = nn.ModuleList(AdaINResBlock(a, b, upsample=True) for a, b in pairwise(ups))
+        skips = _skip_connections([*reversed(plan[:-1]), folded], ups[1:]) if shape.skips else ()
+        self.skip_connections = nn.ModuleList(skips)
+        # the level of a quarter of the side; folded, of an eighth
+        self.attention_level_up = max(len(plan) - 2 - shape.fold, 0)
+        self.attention_up = Attention(ups[self.attention_level_up + 1], spectral=False)
         self.last = _conv(ups[-1], folded, 3, False)
-        self.sizes = [2 * c for mix in self._mixes() for c in mix.widths] + [2 * ups[-1]]
+        keep_keys(self, {"skip_connections": "hints"})
+        self.sizes = [2 * c for block in self._styled_blocks() for c in block.widths] + [2 * ups[-1]]
 
-    def _mixes(self) -> Iterator[Mix]:
-        for mix in (*self.middle, *self.ups):
-            assert isinstance(mix, Mix)
-            yield mix
+    def _styled_blocks(self) -> Iterator[AdaINResBlock]:
+        for block in (*self.middle, *self.ups):
+            assert isinstance(block, AdaINResBlock)
+            yield block
 
     @property
     def style(self) -> int:
@@ -226,25 +242,27 @@ class Generator(nn.Module):
         """The drawn picture, -1..1."""
         styles = iter(torch.split(psi, self.sizes, 1))
         x = F.pixel_unshuffle(landmarks, self.fold)
-        seen = []  # finest first; each has the size that one of the rises leads to
+        # Finest first; each has the output size of one upsampling block
+        inputs = []
         for index, down in enumerate(self.downs):
-            seen.append(x)
+            inputs.append(x)
             x = down(x)
-            x = self.attention_down(x) if index == self.looks_down else x
+            x = self.attention_down(x) if index == self.attention_level_down else x
         for block in self.middle:
             x = block(x, next(styles), next(styles))
         for index, up in enumerate(self.ups):
-            hint = self.hints[index](seen[-1 - index]) if self.hints else None
-            x = up(x, next(styles), next(styles), hint)
-            x = self.attention_up(x) if index == self.looks_up else x
+            skipped = self.skip_connections[index](inputs[-1 - index]) if self.skip_connections else None
+            x = up(x, next(styles), next(styles), skipped)
+            x = self.attention_up(x) if index == self.attention_level_up else x
         x = self.last(F.relu(adaptive_norm(x, next(styles)))).float()
         return torch.tanh(F.pixel_shuffle(x, self.fold))
 
 
-def _hints(seen: Sequence[int], ups: Sequence[int]) -> Iterator[nn.Module]:
-    """Convolutions of what the way down saw, coarsest first, for each rise; of no effect before they have learnt."""
-    for index, (into, out) in enumerate(zip(seen, ups, strict=True)):
-        last = index == len(ups) - 1  # that of the picture itself, which nothing has looked at yet
+def _skip_connections(widths: Sequence[int], ups: Sequence[int]) -> Iterator[nn.Module]:
+    """A convolution of a downsampling level for each upsampling block, coarsest first; zero before training."""
+    for index, (into, out) in enumerate(zip(widths, ups, strict=True)):
+        # The last one takes the landmark picture itself, so it has a larger kernel
+        last = index == len(ups) - 1
         conv = _conv(into, out, 5 if last else 3, False)
         for parameter in conv.parameters():
             nn.init.zeros_(parameter)
@@ -252,7 +270,7 @@ def _hints(seen: Sequence[int], ups: Sequence[int]) -> Iterator[nn.Module]:
 
 
 class Projection(nn.Module):
-    """The matrix P: what describes a person, (N, 512) -> all AdaIN parameters, (N, style)."""
+    """The projection matrix P: a person's embedding, (N, 512) -> all AdaIN parameters, (N, style)."""
 
     def __init__(self, shape: Shape, style: int) -> None:
         super().__init__()
@@ -262,12 +280,12 @@ class Projection(nn.Module):
 
     def forward(self, embedding: Tensor) -> Tensor:
         """The parameters psi = P e."""
-        made: Tensor = self.linear(embedding)
-        return made
+        psi: Tensor = self.linear(embedding)
+        return psi
 
 
-class Trio(nn.Module):
-    """What draws a person: embedder, projection, generator."""
+class TalkingHead(nn.Module):
+    """Embedder, projection and generator: the networks that draw a person."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -287,67 +305,76 @@ class Trio(nn.Module):
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """The layout in which convolutions of few channels are fastest."""
+    """The tensor in the memory layout in which convolutions of few channels are fastest."""
     return x.contiguous(memory_format=torch.channels_last)
 
 
 class Discriminator(nn.Module):
-    """How real a picture is with its landmarks, for one video: r = v . (W_i + w0) + b.
+    """Scores how real a picture is, given its landmarks and the video: r = v . (W_i + w0) + b.
 
-    videos: number of columns of W. `person` (N, 512) may stand for W_i, as at adaptation.
+    videos: number of identity embeddings, the columns of W. In adaptation, `person` (N, 512) replaces W_i.
     """
 
     def __init__(self, shape: Shape, videos: int) -> None:
         super().__init__()
         self.trunk = Trunk(shape)
-        self.more = Down(shape.embedding, shape.embedding, normal=False, halve=False)
-        self.columns = nn.Embedding(videos, shape.embedding)
+        self.more = DownResBlock(shape.embedding, shape.embedding, normal=False, halve=False)
+        self.identity_embeddings = nn.Embedding(videos, shape.embedding)
         self.common = nn.Parameter(torch.randn(shape.embedding) * 0.02)
         self.bias = nn.Parameter(torch.zeros(()))
-        nn.init.normal_(self.columns.weight, std=0.02)
+        nn.init.normal_(self.identity_embeddings.weight, std=0.02)
+        keep_keys(self, {"identity_embeddings": "columns"})
 
     def forward(self, picture: Tensor, landmarks: Tensor, person: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Scores (N,) and the trunk's feature maps, for persons (N, 512)."""
         features = self.trunk(picture, landmarks)
-        seen = _pooled(self.more(features[-1]))  # v, (N, 512)
-        return (seen * (person + self.common)).sum(1) / POOLED + self.bias, features
+        pooled = _pooled(self.more(features[-1]))  # v, (N, 512)
+        return (pooled * (person + self.common)).sum(1) / POOLED + self.bias, features
 
 
-def hinge(real: Tensor, fake: Tensor) -> Tensor:
-    """The discriminator's loss, scores (N,) each."""
+def hinge_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """The discriminator's hinge loss, a scalar, from scores (N,) of true and of generated pictures."""
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
 
-def matching(made: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
+def feature_matching_loss(generated: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
     """Feature matching (Wang et al. 2018): mean over levels of the mean absolute difference."""
-    parts = [(a.float() - b.detach().float()).abs().mean() for a, b in zip(made, true, strict=True)]
+    parts = [(a.float() - b.detach().float()).abs().mean() for a, b in zip(generated, true, strict=True)]
     return torch.stack(parts).mean()
 
 
-def match_columns(embeddings: Tensor, columns: Tensor) -> Tensor:
-    """L_MCH: mean absolute difference of what describes a person (N, 512) and the discriminator's columns W_i."""
-    return (embeddings - columns).abs().mean()
+def match_loss(embeddings: Tensor, identity_embeddings: Tensor) -> Tensor:
+    """L_MCH: mean absolute difference of embeddings (N, 512) and the discriminator's identity embeddings W_i."""
+    return (embeddings - identity_embeddings).abs().mean()
 
 
-def judged(
-    critic: Discriminator, made: Tensor, true: Tensor, landmarks: Tensor, person: Tensor
+def generator_adversarial_loss(
+    critic: Discriminator, generated: Tensor, true: Tensor, landmarks: Tensor, person: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """What the discriminator says of made pictures, for the generator: -r, and feature matching, scalars both.
+    """The generator's adversarial loss on generated pictures, and its feature matching loss.
 
-    made, true, landmarks: (N, 3, H, W); person (N, E). The discriminator gets no gradient.
+    Args:
+        critic: The discriminator; it gets no gradient.
+        generated: Pictures of the generator, (N, 3, H, W) in -1..1.
+        true: The target pictures, of the same shape.
+        landmarks: Landmark pictures, of the same shape.
+        person: Identity embeddings, (N, E).
+
+    Returns:
+        The mean of the negative scores, and the feature matching loss, scalars.
     """
     critic.requires_grad_(False)
-    score, features = critic(made, landmarks, person)
+    score, features = critic(generated, landmarks, person)
     with torch.no_grad():
-        _, wanted = critic(true, landmarks, person)
+        _, true_features = critic(true, landmarks, person)
     critic.requires_grad_(True)
-    return -score.float().mean(), matching(features, wanted)
+    return -score.float().mean(), feature_matching_loss(features, true_features)
 
 
 def critic_loss(
-    critic: Discriminator, made: Tensor, true: Tensor, landmarks: Tensor, person: Tensor
+    critic: Discriminator, generated: Tensor, true: Tensor, landmarks: Tensor, person: Tensor
 ) -> Tensor:
-    """The discriminator's own loss on true and made pictures, of the same shapes as in `judged`."""
-    both = channels_last(torch.cat([true, made]))
+    """The discriminator's hinge loss on true and generated pictures, shapes as in `generator_adversarial_loss`."""
+    both = channels_last(torch.cat([true, generated]))
     scores, _ = critic(both, torch.cat([landmarks, landmarks]), torch.cat([person, person]))
-    return hinge(*scores.float().chunk(2))
+    return hinge_loss(*scores.float().chunk(2))

@@ -3,56 +3,84 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import gioconda
 from gioconda import face, media
 from gioconda.engines.fewshot import crop, identity
 from gioconda.errors import InputError, NoFaceError
-from gioconda.sources import PathLike, load_portraits
-from gioconda.training.fewshot.adapt import MOST_PHOTOS, Settings, adapt
-from gioconda.types import Face, Portrait
+from gioconda.inputs.portrait import load_portraits
+from gioconda.requests import Adapt, Adapted
+from gioconda.training.fewshot.adapt import MOST_PHOTOS, AdaptSettings, adapt
+from gioconda.types import Face, PathLike, Portrait, Progress
 
-KEPT_SIDE = 512  # pixels of the picture that an identity file keeps
+# Side of the picture in an identity file, in pixels
+KEPT_SIDE = 512
 SUFFIXES = (identity.SUFFIX,)
-PRIVATE = ("weights", "features")  # settings that are paths of this machine
+# Settings that are paths on this machine; identity files leave them out
+PRIVATE = ("weights", "features")
 
-Progress = Callable[[str, int, int], None]
 
+def carry_out(request: Adapt) -> Adapted:
+    """Carry out a request: fit the few-shot networks to a person and write an identity file.
 
-@dataclass(frozen=True)
-class Adapted:
-    """What was written: path, photos used, seconds of fitting, and a line for each source that was left out."""
-
-    path: Path
-    photos: int
-    seconds: float
-    left_out: tuple[str, ...]
+    Raises the errors of `adapt_person`.
+    """
+    assert request.out is not None
+    settings = AdaptSettings(
+        steps=request.steps,
+        features=str(request.features or ""),
+        weights=str(request.weights or ""),
+        seed=request.seed,
+    )
+    progress = request.progress or (lambda *_: None)
+    return adapt_person(
+        request.sources,
+        request.out,
+        settings,
+        frames=request.frames,
+        progress=progress,
+        rights=request.rights,
+    )
 
 
 def adapt_person(
     sources: Sequence[PathLike],
     out: PathLike,
-    settings: Settings | None = None,
+    settings: AdaptSettings | None = None,
     *,
     frames: int = 8,
-    report: Progress = lambda *_: None,
+    progress: Progress = lambda *_: None,
     rights: str | None = None,
 ) -> Adapted:
-    """Fit the few-shot networks to the photos and videos of one person and write an identity file.
+    """Fit the few-shot networks to one person and write an identity file.
 
-    frames: how many of each video are taken, evenly spread. Sources without a face are left out, unless all are.
-    rights: what entitles to the likeness; kept in the file.
-    Raises InputError, NoFaceError, WeightsError or OutputError.
+    Args:
+        sources: Photos and videos of the person. Those without a face are left out.
+        out: The identity file to write.
+        settings: How to fit; None for the defaults.
+        frames: Frames per video, evenly spread.
+        progress: Called with the stage, the steps done and the steps in all.
+        rights: What entitles the user to the likeness; the file keeps it.
+
+    Returns:
+        The result.
+
+    Raises:
+        InputError: A source is an identity file, or there are too many photos.
+        MissingFileError: A file does not exist.
+        NoFaceError: No source shows a face.
+        WeightsError: A file of `settings` does not hold the weights that it should.
+        OutputError: `out` cannot be written.
     """
-    settings = settings or Settings()
+    settings = settings or AdaptSettings()
     target = media.check_output(out, SUFFIXES)
-    photos, left_out = _photos(sources, frames, report)
+    photos, left_out = _photos(sources, frames, progress)
     start = time.perf_counter()
-    fitted = adapt(photos, settings, report=report)
+    fitted = adapt(photos, settings, progress=progress)
     seconds = time.perf_counter() - start
     kept = _kept(photos[0])
     options = {k: v for k, v in asdict(settings).items() if k not in PRIVATE}
@@ -60,17 +88,18 @@ def adapt_person(
         "engine": "fewshot",
         "gioconda": gioconda.__version__,
         "settings": options,
-        "sources": [{"name": one.name, "sha256": one.sha256} for one in photos],
+        "sources": [{"name": photo.name, "sha256": photo.sha256} for photo in photos],
     }
     if rights is not None:
         about["rights"] = rights
     content = identity.encode(identity.Identity(kept.image, kept.face.landmarks, fitted, about))
     media.write_whole(target, content)
-    return Adapted(target, len(photos), seconds, tuple(left_out))
+    noun = "photo" if len(photos) == 1 else "photos"
+    return Adapted(target, f"{len(photos)} {noun}, fitted in {seconds:.1f} s", tuple(left_out))
 
 
-def _photos(sources: Sequence[PathLike], frames: int, report: Progress) -> tuple[list[Portrait], list[str]]:
-    """All photos with a face, and what was left out."""
+def _photos(sources: Sequence[PathLike], frames: int, progress: Progress) -> tuple[list[Portrait], list[str]]:
+    """Load all photos with a face, and a line for each source that is left out."""
     photos, left_out = list[Portrait](), list[str]()
     for index, source in enumerate(sources):
         path = media.check_input(source)
@@ -83,37 +112,39 @@ def _photos(sources: Sequence[PathLike], frames: int, report: Progress) -> tuple
                 photos.append(load_portraits(path, chosen=0, crop=False, size=None).portraits[0])
         except NoFaceError as error:
             left_out.append(str(error))
-        report("photos", index + 1, len(sources))
+        progress("photos", index + 1, len(sources))
     if not photos:
         raise NoFaceError(left_out[0] if left_out else "no photo was given")
     if len(photos) > MOST_PHOTOS:
-        raise InputError(f"{len(photos)} photos and frames; {MOST_PHOTOS} are enough: use --frames")
+        raise InputError(
+            f"{len(photos)} photos and frames; the most are {MOST_PHOTOS}; use a smaller --frames"
+        )
     return photos, left_out
 
 
 def _of_video(path: Path, count: int) -> list[Portrait]:
-    """Up to `count` frames of a video that show a face, evenly spread; NoFaceError where none does."""
+    """Up to `count` evenly spread frames of a video with a face; NoFaceError if none has one."""
     digest, total = media.sha256_file(path), max(media.probe(path).frames, 1)
     step = max(1.0, total / count)
-    wanted = {round((k + 0.5) * step - 0.5) for k in range(count)}
-    found = list(_faces_at(path, wanted, digest))
-    if not found:
-        raise NoFaceError(f"{path}: none of the frames looked at shows a face; use --frames for more")
-    return found
+    indices = {round((k + 0.5) * step - 0.5) for k in range(count)}
+    portraits = list(_faces_at(path, indices, digest))
+    if not portraits:
+        raise NoFaceError(f"{path}: none of the tried frames shows a face; try more with --frames")
+    return portraits
 
 
-def _faces_at(path: Path, wanted: set[int], digest: str) -> Iterator[Portrait]:
+def _faces_at(path: Path, indices: set[int], digest: str) -> Iterator[Portrait]:
     with closing(media.read_frames(path)) as frames:
         for index, frame in enumerate(frames):
-            if index > max(wanted):
+            if index > max(indices):
                 return
-            if index in wanted and (faces := face.detect_faces(frame.image)):
+            if index in indices and (faces := face.detect_faces(frame.image)):
                 yield Portrait(frame.image, faces[0], f"{path.name} {frame.time:.2f} s", digest)
 
 
 def _kept(photo: Portrait) -> Portrait:
-    """The head's square of a photo at KEPT_SIDE."""
+    """Crop a photo to the head's square, KEPT_SIDE pixels wide."""
     square = crop.head_square(photo.face.landmarks)
-    image = crop.cut(photo.image, square, KEPT_SIDE)
-    points = crop.into(photo.face.landmarks, square, KEPT_SIDE)
+    image = crop.cut_square(photo.image, square, KEPT_SIDE)
+    points = crop.to_square(photo.face.landmarks, square, KEPT_SIDE)
     return Portrait(image, Face(points), photo.name, photo.sha256)

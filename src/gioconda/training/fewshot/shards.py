@@ -1,8 +1,8 @@
-"""Shards: tars of cropped clips with their landmarks, made by `gioconda prepare`, read at random without unpacking.
+"""Shards: tars of cropped clips with their landmarks, written by `gioconda prepare`, with random access.
 
 A shard SPLIT-00000.tar (at most LARGEST bytes, a plain tar as WebDataset reads it) holds for each clip KEY.json
-(what it is), KEY.landmarks.npy (count, 478, 3) float32 in pixels of the stored pictures, and KEY.0000.jpg and so on.
-SPLIT-00000.json beside it says what lies where; manifest.json says all of that once all shards are there.
+(its description), KEY.landmarks.npy (count, 478, 3) float32 in pixels of the stored pictures, and KEY.0000.jpg and so
+on. SPLIT-00000.json beside it lists its clips and their offsets; manifest.json lists all shards when they are done.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import cv2
@@ -27,9 +28,12 @@ from gioconda.types import LANDMARKS, FloatArray, Image
 
 VERSION = 1
 MANIFEST = "manifest.json"
-LARGEST = 55_000_000  # bytes of a shard
-QUALITY = 92  # of the JPEGs
-BLOCK = tarfile.BLOCKSIZE  # of a header; contents are padded to whole ones
+# The most bytes of a shard
+LARGEST = 55_000_000
+# JPEG quality
+QUALITY = 92
+# Bytes of a tar header; contents are padded to multiples of it
+BLOCK = tarfile.BLOCKSIZE
 CROPS = ("head", "paper")
 _SHARD = re.compile(r"[a-z]+-\d{5,8}\.tar")
 _KEY = re.compile(r"[a-z]+-\d{5,8}-\d{3}")
@@ -37,7 +41,7 @@ _KEY = re.compile(r"[a-z]+-\d{5,8}-\d{3}")
 
 @dataclass(frozen=True)
 class ShardClip:
-    """One clip of a shard: its key there, where it came from, whose it is, split, number of pictures."""
+    """One clip of a shard: its key there, the clip's name, person, recording, split, number of pictures."""
 
     key: str
     clip: str
@@ -49,19 +53,19 @@ class ShardClip:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a clip's contents lie: the shard, the offset of the landmarks' header, sizes of landmarks and JPEGs."""
+    """The position of a clip: the shard, the offset of the landmarks' header, sizes of landmarks and JPEGs in bytes."""
 
     file: Path
     at: int
     sizes: tuple[int, ...]
 
     def member(self, index: int) -> tuple[int, int]:
-        """Offset of the header and size of the content: 0 the landmarks, 1 and on the pictures."""
+        """Offset of the header and size of the content in bytes; index 0 for the landmarks, from 1 for the pictures."""
         return self.at + sum(BLOCK + _padded(size) for size in self.sizes[:index]), self.sizes[index]
 
 
 class ShardWriter:
-    """Writes one shard: the same clips give the same bytes. Nothing stands under the final name before `publish`."""
+    """Writes one shard; the same clips give the same bytes. The final name does not exist before `publish`."""
 
     def __init__(self, target: Path) -> None:
         self._target = target
@@ -71,10 +75,10 @@ class ShardWriter:
         self.rows: list[dict[str, Any]] = []
 
     def add(
-        self, clip: ShardClip, pictures: Sequence[Image], landmarks: FloatArray, told: Mapping[str, Any]
+        self, clip: ShardClip, pictures: Sequence[Image], landmarks: FloatArray, about: Mapping[str, Any]
     ) -> bool:
-        """Add a clip's pictures (size, size, 3) and landmarks (count, 478, 3); False where the shard is full."""
-        whole = {**_row(clip), "split": clip.split, **told}
+        """Add a clip's pictures (size, size, 3) and landmarks (count, 478, 3); return False if the shard is full."""
+        whole = {**_row(clip), "split": clip.split, **about}
         array = io.BytesIO()
         np.save(array, np.ascontiguousarray(landmarks, np.float32), allow_pickle=False)
         contents = [array.getvalue(), *(_jpeg(picture) for picture in pictures)]
@@ -95,7 +99,7 @@ class ShardWriter:
         self._tar.addfile(info, io.BytesIO(content))
 
     def publish(self) -> int:
-        """Give the shard its name; its bytes."""
+        """Give the shard its final name; return its size in bytes."""
         self._tar.close()
         self._file.close()
         size = self._temp.stat().st_size
@@ -103,8 +107,9 @@ class ShardWriter:
         return size
 
     def discard(self) -> None:
-        """Leave nothing, unless it was published."""
-        with contextlib.suppress(OSError):  # a full disk is told by whoever wrote
+        """Delete the shard, unless it was published."""
+        # Whoever wrote has reported a full disk
+        with contextlib.suppress(OSError):
             self._file.close()
         self._temp.unlink(missing_ok=True)
 
@@ -132,7 +137,7 @@ def _jpeg(picture: Image) -> bytes:
 
 
 def _side(content: bytes) -> int:
-    """Height of a JPEG, read off its header so that nothing larger is ever decoded; 0 where there is none."""
+    """Side of a square JPEG, from its header, so that larger ones are never decoded; 0 if it is not square."""
     at = 2
     while at + 7 <= len(content) and content[at] == 0xFF:
         marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4], "big")
@@ -144,12 +149,12 @@ def _side(content: bytes) -> int:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON beside its target, then under its name; OutputError."""
+    """Write JSON to a temporary file and rename it; OutputError if it fails."""
     media.write_whole(path, json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object that a file made by `gioconda prepare` holds; InputError where it is damaged."""
+    """Read the JSON object in a file of `gioconda prepare`; InputError if it is damaged."""
     try:
         if path.stat().st_size > LIMITS.motion_bytes:
             raise ValueError("too large")
@@ -161,15 +166,22 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _damaged(path: Path, what: str = "damaged") -> InputError:
-    return InputError(f"{path} is {what}; delete {path.parent} and run gioconda prepare again")
+def _damaged(path: Path, problem: str = "damaged") -> InputError:
+    return InputError(f"{path} is {problem}; delete {path.parent} and run gioconda prepare again")
 
 
 class Shards:
-    """The prepared clips of one split, or of all, left on disk until they are asked for; for any number of threads.
+    """The prepared clips of one split, or of all, read from disk on demand; safe for threads.
 
-    size: side of the pictures in pixels. margin: how much larger their square is than the one in use. crop: which of
-    CROPS. Raises MissingFileError where the folder was not prepared to the end, InputError where it is damaged.
+    Attributes:
+        clips: The clips.
+        size: Side of the pictures in pixels.
+        margin: Side of their square relative to the one in use.
+        crop: One of CROPS.
+
+    Raises:
+        MissingFileError: The folder was not prepared completely.
+        InputError: It is damaged, of another version, or has no clip of the split.
     """
 
     def __init__(self, folder: Path, split: str | None = None) -> None:
@@ -181,7 +193,7 @@ class Shards:
         manifest = read_json(path)
         if manifest.get("version") != VERSION:
             raise InputError(
-                f"{path} is of version {manifest.get('version')}, not {VERSION}; prepare the videos again"
+                f"{path} has version {manifest.get('version')}, not {VERSION}; prepare the videos again"
             )
         self.clips: list[ShardClip] = []
         self._places: list[_Place] = []
@@ -222,12 +234,13 @@ class Shards:
             self._places.append(place)
 
     def landmarks(self, index: int) -> FloatArray:
-        """Landmarks (count, 478, 3) float32 of clip `index`, in pixels of its pictures; InputError where damaged."""
+        """Landmarks (count, 478, 3) float32 of clip `index`, in pixels of its pictures; InputError if damaged."""
         clip, place = self.clips[index], self._places[index]
         content = self._content(index, 0)
         try:
             array = np.load(io.BytesIO(content), allow_pickle=False)
-        except (ValueError, EOFError, OSError):
+        # numpy tokenizes headers that do not parse, hence TokenError
+        except (ValueError, EOFError, OSError, TokenError):
             raise _damaged(place.file) from None
         if (
             array.shape != (clip.count, LANDMARKS, 3)
@@ -238,7 +251,7 @@ class Shards:
         return np.asarray(array, np.float32)
 
     def picture(self, index: int, frame: int) -> Image:
-        """Picture `frame` of clip `index`: (size, size, 3) RGB uint8; InputError where damaged."""
+        """Picture `frame` of clip `index`, (size, size, 3) RGB uint8; InputError if damaged."""
         if not 0 <= frame < self.clips[index].count:
             raise IndexError(f"{self.clips[index].key} has no picture {frame}")
         content = self._content(index, 1 + frame)
@@ -250,13 +263,12 @@ class Shards:
         return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
     def _content(self, index: int, member: int) -> bytes:
-        """The bytes of a member, once its header says that it is the one."""
+        """Read the bytes of a member; InputError if its header is not the expected one."""
         clip, place = self.clips[index], self._places[index]
         at, size = place.member(member)
         try:
-            with place.file.open(
-                "rb"
-            ) as file:  # not kept open: a large set has more shards than a process may open
+            # Files do not stay open: a large set has more shards than a process may open
+            with place.file.open("rb") as file:
                 file.seek(at)
                 block = file.read(BLOCK + size)
             info = tarfile.TarInfo.frombuf(block[:BLOCK], "utf-8", "strict")

@@ -16,35 +16,36 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from gioconda.errors import InputError
-from gioconda.training import machine
+from gioconda.training import device
 from gioconda.training.config import as_dict
+from gioconda.training.device import launched, update_ema, use_threads
 from gioconda.training.fewshot.content import Content, OrientedEnergy
-from gioconda.training.fewshot.data import Batch, Heads
+from gioconda.training.fewshot.data import FewshotBatch, Heads
 from gioconda.training.fewshot.model import (
     Discriminator,
     Shape,
-    Trio,
+    TalkingHead,
     channels_last,
     critic_loss,
-    judged,
-    match_columns,
+    generator_adversarial_loss,
+    match_loss,
 )
 from gioconda.training.fewshot.shards import Shards
-from gioconda.training.fewshot.weights import take_over
-from gioconda.training.loop import Crew, Schedule, contact_sheet, fit
-from gioconda.training.machine import follow, launched, use_threads
+from gioconda.training.fewshot.weights import load_pretrained
+from gioconda.training.loop import ProcessGroup, Schedule, contact_sheet, fit
 from gioconda.types import Image
 
 DEV_SAMPLES, GRID_SAMPLES = 32, 8
-WARM = 200  # steps over which the learning rates rise
+# Steps of the learning rates' warm-up
+WARM = 200
 GROUPS = ("person", "video")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """All that decides a run; the defaults are the paper's, presets hold differences, unknown keys are refused.
+class FewshotSettings:
+    """All settings of a run: the paper's by default; presets hold differences, and unknown keys are refused.
 
-    Weights of the losses: those of the paper's text; preset `paper_b` has the other set in use.
+    The weights of the losses are those of the paper's text; the preset `paper_b` has the second set in use.
     """
 
     steps: int = 500_000
@@ -80,7 +81,7 @@ class Settings:
     features: str = ""  # SqueezeNet's file
     vgg19_file: str = ""
     vggface_file: str = ""
-    precision: str = "bf16-mixed"
+    precision: str = "auto"  # or Fabric's: 32-true, bf16-mixed
     accelerator: str = "auto"
     threads: int = 0  # of the processor; 0: one a core, at most 8
     start: str = ""  # an exported .safetensors of the same width to go on from
@@ -89,24 +90,24 @@ class Settings:
 
     @property
     def shape(self) -> Shape:
-        """Of the networks."""
+        """The size of the networks."""
         return Shape(self.size, self.width, self.blocks, self.fold, self.skips)
 
     def schedule(self) -> Schedule:
-        """What the loop needs of this."""
+        """The length and the intervals of the run."""
         return Schedule(
             self.steps, self.minutes, validate_every=self.validate_every, save_seconds=self.save_seconds
         )
 
     def content(self) -> Content:
-        """The content losses whose files are named."""
+        """The content losses, with the feature losses whose files are given."""
         named = (("squeeze", self.features), ("vgg19", self.vgg19_file), ("vggface", self.vggface_file))
         return Content(
             self.pixel, {kind: (file, getattr(self, kind)) for kind, file in named}, self.structure
         )
 
     def check(self) -> None:
-        """InputError for values that cannot be."""
+        """Raise InputError for impossible values."""
         if self.steps < 1 or self.batch < 1 or not 1 <= self.fewest <= self.shots:
             raise InputError("steps, batch and fewest must be at least 1, and fewest at most shots")
         if self.size % (16 * self.fold) or self.fold not in (1, 2):
@@ -118,9 +119,9 @@ class Settings:
 
 
 class FewshotTask:
-    """Networks, optimisers and heads of one run; several processes share each batch and average their gradients."""
+    """The networks, optimisers and heads of one run; several processes share each batch and average gradients."""
 
-    def __init__(self, settings: Settings, data: Path, fabric: Fabric) -> None:
+    def __init__(self, settings: FewshotSettings, data: Path, fabric: Fabric) -> None:
         self._s, self._fabric = settings, fabric
         self.settings: Mapping[str, Any] = as_dict(settings)
         torch.manual_seed(settings.seed)
@@ -128,87 +129,90 @@ class FewshotTask:
             Shards(data, "train"), settings.size, group=settings.group, people=settings.people
         )
         self._dev = _dev_batch(data, settings)
-        self.trio = Trio(settings.shape)
+        self.talking_head = TalkingHead(settings.shape)
         self.critic = Discriminator(settings.shape, len(self._train.people))
         if settings.start:
-            take_over(Path(settings.start), self.trio, self.critic)
-        for net in (self.trio, self.critic):
-            machine.lay_out(net.to(fabric.device))
+            load_pretrained(Path(settings.start), self.talking_head, self.critic)
+        for net in (self.talking_head, self.critic):
+            device.to_channels_last(net.to(fabric.device))
         betas = (settings.beta1, 0.999)
-        self._optimizer = torch.optim.Adam(self.trio.parameters(), 1.0, betas)
+        self._optimizer = torch.optim.Adam(self.talking_head.parameters(), 1.0, betas)
         self._critic_optimizer = torch.optim.Adam(self.critic.parameters(), 1.0, betas)
-        self.ema = deepcopy(self.trio).requires_grad_(False).eval()
+        self.ema = deepcopy(self.talking_head).requires_grad_(False).eval()
         self._content = settings.content().to(fabric.device)
         self._energy = OrientedEnergy().to(fabric.device)
         self._rows = slice(fabric.global_rank, None, fabric.world_size)
 
-    def step(self, index: int, progress: float) -> dict[str, float]:
-        """One step of embedder and generator, and of the discriminator once it takes part."""
+    def step(self, index: int, fraction: float) -> dict[str, float]:
+        """Take one step of embedder and generator, and of the discriminator once it takes part; return the losses."""
         s = self._s
         batch = self._batch(index)
-        photos, true, landmarks, who = self._tensors(batch)
-        self._set_rates(index, progress)
+        photos, true, landmarks, person_index = self._tensors(batch)
+        self._set_rates(index, fraction)
         with self._fabric.autocast():
-            made, embedding = self.trio(photos, landmarks)
+            generated, embedding = self.talking_head(photos, landmarks)
         counts = 1 + s.details * torch.from_numpy(batch.details).to(self._fabric.device)
-        parts = {"content": self._content_loss(made, true, counts)}
+        parts = {"content": self._content_loss(generated, true, counts)}
         if s.energy:
-            parts["energy"] = s.energy * self._energy(made.float(), true, counts)
-        critic_on = progress >= s.critic_from
+            parts["energy"] = s.energy * self._energy(generated.float(), true, counts)
+        critic_on = fraction >= s.critic_from
         if critic_on:
-            parts |= self._critic_parts(made, true, landmarks, embedding, who)
-        self._update(self.trio, self._optimizer, torch.stack(list(parts.values())).sum())
-        follow(self.ema, self.trio, index, s.ema)
+            parts |= self._critic_parts(generated, true, landmarks, embedding, person_index)
+        self._update(self.talking_head, self._optimizer, torch.stack(list(parts.values())).sum())
+        update_ema(self.ema, self.talking_head, index, s.ema)
         logged = {name: float(value.detach()) for name, value in parts.items()}
         if critic_on:
             for _ in range(s.critic_steps):
-                logged["critic"] = self._critic_step(made.detach(), true, landmarks, who)
+                logged["critic"] = self._critic_step(generated.detach(), true, landmarks, person_index)
         return logged
 
-    def _batch(self, index: int) -> Batch:
+    def _batch(self, index: int) -> FewshotBatch:
         s = self._s
-        made = self._train.batch(s.seed, index, s.batch, self._shots(index), self._rows)
+        batch = self._train.batch(s.seed, index, s.batch, self._shots(index), self._rows)
         self._train.expect(s.seed, index + 1, s.batch, self._shots(index + 1), self._rows)
-        return made
+        return batch
 
     def _shots(self, index: int) -> int:
         random = np.random.default_rng((self._s.seed, index, 1))
         return int(random.integers(self._s.fewest, self._s.shots + 1))
 
-    def _tensors(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        photos, target, who = (
-            torch.from_numpy(part).to(self._fabric.device) for part in (batch.photos, batch.target, batch.who)
+    def _tensors(self, batch: FewshotBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        photos, target, person_index = (
+            torch.from_numpy(part).to(self._fabric.device)
+            for part in (batch.photos, batch.target, batch.person)
         )
-        return photos, channels_last(target[:, 0]), channels_last(target[:, 1]), who
+        return photos, channels_last(target[:, 0]), channels_last(target[:, 1]), person_index
 
-    def _set_rates(self, index: int, progress: float) -> None:
-        share = min(1.0, (index + 1) / WARM) * (1 - self._s.decay * (1 - cos(pi * progress)) / 2)
+    def _set_rates(self, index: int, fraction: float) -> None:
+        share = min(1.0, (index + 1) / WARM) * (1 - self._s.decay * (1 - cos(pi * fraction)) / 2)
         pairs = ((self._optimizer, self._s.learning_rate), (self._critic_optimizer, self._s.critic_rate))
         for optimizer, rate in pairs:
             for group in optimizer.param_groups:
                 group["lr"] = rate * max(share, 0.01)
 
-    def _content_loss(self, made: Tensor, true: Tensor, counts: Tensor | float = 1.0) -> Tensor:
+    def _content_loss(self, generated: Tensor, true: Tensor, counts: Tensor | float = 1.0) -> Tensor:
         with self._fabric.autocast():
-            loss: Tensor = self._content(made, true, counts)
+            loss: Tensor = self._content(generated, true, counts)
         return loss.float()
 
     def _critic_parts(
-        self, made: Tensor, true: Tensor, landmarks: Tensor, embedding: Tensor, who: Tensor
+        self, generated: Tensor, true: Tensor, landmarks: Tensor, embedding: Tensor, person_index: Tensor
     ) -> dict[str, Tensor]:
         s = self._s
         with torch.no_grad():
-            person = self.critic.columns(who)
+            person = self.critic.identity_embeddings(person_index)
         with self._fabric.autocast():
-            score, match = judged(self.critic, made, true, landmarks, person)
+            score, match = generator_adversarial_loss(self.critic, generated, true, landmarks, person)
         parts = {"adversarial": s.adversarial * score, "matching": s.matching * match}
         if s.columns:
-            parts["columns"] = s.columns * match_columns(embedding, person)
+            parts["columns"] = s.columns * match_loss(embedding, person)
         return parts
 
-    def _critic_step(self, made: Tensor, true: Tensor, landmarks: Tensor, who: Tensor) -> float:
+    def _critic_step(self, generated: Tensor, true: Tensor, landmarks: Tensor, person_index: Tensor) -> float:
         with self._fabric.autocast():
-            loss = critic_loss(self.critic, made, true, landmarks, self.critic.columns(who))
+            loss = critic_loss(
+                self.critic, generated, true, landmarks, self.critic.identity_embeddings(person_index)
+            )
         self._update(self.critic, self._critic_optimizer, loss)
         return float(loss.detach())
 
@@ -219,44 +223,44 @@ class FewshotTask:
         nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimizer.step()
 
-    def _drawn(self) -> tuple[Tensor, Tensor]:
+    def _generated(self) -> tuple[Tensor, Tensor]:
         photos, true, landmarks, _ = self._tensors(self._dev)
         with torch.no_grad(), self._fabric.autocast():
-            made, _ = self.ema(photos, landmarks)
-        return made.float(), true
+            generated, _ = self.ema(photos, landmarks)
+        return generated.float(), true
 
     def validate(self) -> dict[str, float]:
-        """Feed-forward figures on fixed samples of dev people; score: content and L1 over those of the first photo."""
-        made, true = self._drawn()
+        """Compute feed-forward metrics on fixed dev samples; score: content and L1 relative to the first photo's."""
+        generated, true = self._generated()
         copy = torch.from_numpy(self._dev.photos[:, 0, 0]).to(true.device)
         with torch.no_grad():
-            figures = {
-                "l1": float(F.l1_loss(made, true)),
+            metrics = {
+                "l1": float(F.l1_loss(generated, true)),
                 "l1_copy": float(F.l1_loss(copy, true)),
-                "content": float(self._content_loss(made, true)),
+                "content": float(self._content_loss(generated, true)),
                 "content_copy": float(self._content_loss(copy, true)),
             }
-        score = figures["l1"] / figures["l1_copy"] + figures["content"] / figures["content_copy"]
-        return {**figures, "score": score / 2}
+        score = metrics["l1"] / metrics["l1_copy"] + metrics["content"] / metrics["content_copy"]
+        return {**metrics, "score": score / 2}
 
     def grid(self) -> Image:
-        """Rows of photo, landmarks, drawn, true, for the first dev samples, two abreast."""
-        made, _ = self._drawn()
+        """A contact sheet of the first dev samples: photo, landmarks, generated, true; RGB uint8."""
+        generated, _ = self._generated()
         rows = []
-        for k in range(min(GRID_SAMPLES, len(made))):
+        for k in range(min(GRID_SAMPLES, len(generated))):
             tiles = [
                 self._dev.photos[k, 0, 0],
                 self._dev.target[k, 1],
-                made[k].cpu().numpy(),
+                generated[k].cpu().numpy(),
                 self._dev.target[k, 0],
             ]
             rows.append(np.concatenate(tiles, 2))
         return contact_sheet(rows)
 
     def state(self) -> dict[str, Any]:
-        """All that steps change."""
+        """All tensors that steps change."""
         return {
-            "trio": self.trio.state_dict(),
+            "trio": self.talking_head.state_dict(),
             "ema": self.ema.state_dict(),
             "critic": self.critic.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -264,23 +268,23 @@ class FewshotTask:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state` gave."""
-        self.trio.load_state_dict(state["trio"])
+        """Load what `state` returned."""
+        self.talking_head.load_state_dict(state["trio"])
         self.ema.load_state_dict(state["ema"])
         self.critic.load_state_dict(state["critic"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._critic_optimizer.load_state_dict(state["critic_optimizer"])
 
 
-def _dev_batch(data: Path, s: Settings) -> Batch:
-    """Fixed samples of people that are not learnt from; of the train split where there are none."""
+def _dev_batch(data: Path, s: FewshotSettings) -> FewshotBatch:
+    """Fixed samples of the dev split, or of the train split if there is no dev split."""
     has_dev = any(clip.split == "dev" for clip in Shards(data).clips)
     shards = Shards(data, "dev" if has_dev else "train")
     return Heads(shards, s.size, group=s.group).fixed(DEV_SAMPLES, s.shots)
 
 
 def _average_gradients(fabric: Fabric, parameters: Iterable[nn.Parameter]) -> None:
-    """The mean over all processes, in one message."""
+    """Average the gradients over all processes, in one message."""
     if fabric.world_size == 1:
         return
     gradients = [p.grad for p in parameters if p.grad is not None]
@@ -292,20 +296,41 @@ def _average_gradients(fabric: Fabric, parameters: Iterable[nn.Parameter]) -> No
 
 
 def train(
-    settings: Settings, data: Path, run: Path, *, dry_run: bool = False, report: Any = lambda *_: None
+    settings: FewshotSettings,
+    data: Path,
+    run: Path,
+    *,
+    dry_run: bool = False,
+    progress: Any = lambda *_: None,
 ) -> int:
-    """Train in the folder `run`, going on where it stopped; dry_run: two steps and a validation, in memory."""
+    """Train the few-shot networks.
+
+    Args:
+        settings: The settings of the run.
+        data: The prepared folder.
+        run: The run's folder; a stopped run in it continues.
+        dry_run: Take two steps, validate, and write nothing.
+        progress: Called with the stage, the steps done and the steps in all.
+
+    Returns:
+        The steps done.
+
+    Raises:
+        InputError: The folder or the settings cannot be used.
+        MissingFileError: A file of the settings does not exist, or the folder was not prepared.
+        WeightsError: A file of the settings is another kind of file, or the training diverged.
+    """
     settings.check()
     use_threads(settings.threads)
     fabric = launched(settings.accelerator, settings.precision)
     task = FewshotTask(settings, data, fabric)
     if dry_run:
         for index in range(2):
-            report("train", index + 1, 2)
+            progress("train", index + 1, 2)
             task.step(index, max(settings.critic_from, 0.0) if index else 0.0)
         task.validate()
         return 2
-    crew = Crew(fabric.is_global_zero, lambda opinion: bool(fabric.broadcast(opinion)))
+    processes = ProcessGroup(fabric.is_global_zero, lambda opinion: bool(fabric.broadcast(opinion)))
     if fabric.world_size == 1:
-        crew = Crew()
-    return fit(task, run, settings.schedule(), report=report, crew=crew)
+        processes = ProcessGroup()
+    return fit(task, run, settings.schedule(), progress=progress, processes=processes)

@@ -1,4 +1,4 @@
-"""One take of a video -> some of its frames, cut to one square, with their landmarks."""
+"""One take of a video -> some of its frames, cropped to one square, with their landmarks."""
 
 from __future__ import annotations
 
@@ -17,18 +17,26 @@ from gioconda.errors import InputError
 from gioconda.training.voxceleb import RATE, Boxes, Take, read_boxes
 from gioconda.types import FloatArray, Frame, Image
 
-MOST_FRAMES = 400  # from the start of a take that are looked at
-MOST_TRACKED = 100  # of these that the tracker sees, evenly spread: a face moves little within four frames
-LEAST_FRAMES = 4  # with a face
-LONGEST_SIDE = 1920  # larger frames are scaled down: a head of 256 px has room in that
-AROUND = 2.0  # sides of VoxCeleb's boxes in which a face is tracked
-NEAR = 0.5  # of a box's sides, by which the face's middle may be off the box's
-PAPER_SHARE = 224 / 256  # of the side that the frame takes, the rest is its repeated edge
-PAPER_FACE = 1.6  # sides of a face's bounds in a track as VoxCeleb2 cuts it
+# Frames of a take that are read, from its start
+MOST_FRAMES = 400
+# Frames among them that are tracked, evenly spread: a face moves little within four frames
+MOST_TRACKED = 100
+# The fewest frames with a face
+LEAST_FRAMES = 4
+# Longest side in pixels; larger frames are scaled down, which is still enough for a head of 256 px
+LONGEST_SIDE = 1920
+# Side of the region in which a face is tracked, in sides of VoxCeleb's boxes
+AROUND = 2.0
+# Largest distance of the face's centre from the box's, in sides of the box
+NEAR = 0.5
+# Share of the side that the frame takes; the rest is its repeated edge
+PAPER_SHARE = 224 / 256
+# Side of a track in sides of the face's bounds, as VoxCeleb2 crops it
+PAPER_FACE = 1.6
 
 
 @dataclass(frozen=True)
-class Seen:
+class FaceFrame:
     """A frame with its face: image (H, W, 3) uint8, landmarks (478, 3) float32 in its pixels."""
 
     image: Image
@@ -36,19 +44,19 @@ class Seen:
 
 
 def margin_of(kind: str) -> float:
-    """How many times the side of its own square a stored picture has."""
+    """Side of a stored picture's square relative to the one in use."""
     return crop.MARGIN if kind == "head" else 1 / PAPER_SHARE
 
 
 class Reel:
-    """Frames of one video after another; stretches of the same video, in order, take one pass over it."""
+    """Reads frames of one video after another; stretches of the same video, in order, take one pass over it."""
 
     def __init__(self) -> None:
         self._reader: media.VideoReader | None = None
         self._ahead: Frame | None = None
 
     def open(self, path: Path, start: float = 0.0) -> media.VideoInfo:
-        """Bring a video to where its next frame is not later than `start` seconds, if it is not there already."""
+        """Open a video, or go back in it if its next frame is later than `start` seconds."""
         reader = self._reader
         if reader is None or reader.path != path or self._ahead is None or self._ahead.time > start:
             self.close()
@@ -57,7 +65,7 @@ class Reel:
         return reader.info
 
     def frames(self, start: float = 0.0, end: float = math.inf) -> Iterator[Frame]:
-        """The frames from `start` to `end`, in seconds; the first one later than that is kept for next time."""
+        """Yield the frames from `start` to `end`, in seconds; the first later frame stays for the next call."""
         while self._ahead is not None and self._ahead.time <= end:
             frame = self._ahead
             self._ahead = None if self._reader is None else next(self._reader, None)
@@ -65,34 +73,49 @@ class Reel:
                 yield frame
 
     def close(self) -> None:
-        """Let go of the video."""
+        """Close the video."""
         if self._reader is not None:
             self._reader.close()
         self._reader, self._ahead = None, None
 
 
 def cropped(reel: Reel, take: Take, frames: int, kind: str, size: int) -> tuple[list[Image], FloatArray]:
-    """At most `frames` pictures (size, size, 3) of a take, evenly spread, and landmarks (n, 478, 3) in their pixels.
+    """Crop evenly spread frames of a take.
 
-    kind: "head", the square around the head; "paper", the track as VoxCeleb2 cuts it with its edge repeated.
-    Raises InputError where the video or its box file is damaged, or the face is found in too few frames.
+    Args:
+        reel: The reader of the videos.
+        take: The take.
+        frames: The most pictures.
+        kind: "head" for the square around the head; "paper" for the track as VoxCeleb2 crops it, with its edge
+            repeated.
+        size: Side of the pictures in pixels.
+
+    Returns:
+        n pictures (size, size, 3) RGB uint8, and landmarks (n, 478, 3) in their pixels.
+
+    Raises:
+        InputError: The video or its box file is damaged, or too few frames show the face.
     """
     boxes = None if take.boxes is None else read_boxes(take.boxes)
-    seen, place = _seen(reel, take.clip.path, boxes, 2 * frames)
-    if len(seen) < LEAST_FRAMES:
-        found = f"a face in {len(seen)} frames alone" if seen else "no face found"
-        raise InputError(f"{found}, {LEAST_FRAMES} are needed")
-    chosen = [seen[k] for k in np.unique(np.linspace(0, len(seen) - 1, frames).round().astype(int))]
-    landmarks = np.stack([one.landmarks for one in chosen])
+    face_frames, place = _frames_with_faces(reel, take.clip.path, boxes, 2 * frames)
+    if len(face_frames) < LEAST_FRAMES:
+        problem = f"only {len(face_frames)} frames with a face" if face_frames else "no face found"
+        raise InputError(f"{problem}, {LEAST_FRAMES} are needed")
+    chosen = [
+        face_frames[k] for k in np.unique(np.linspace(0, len(face_frames) - 1, frames).round().astype(int))
+    ]
+    landmarks = np.stack([frame.landmarks for frame in chosen])
     if kind == "head":
         square = crop.head_square(landmarks).enlarged(crop.MARGIN)
-        return [crop.cut(one.image, square, size) for one in chosen], crop.into(landmarks, square, size)
+        return [crop.cut_square(frame.image, square, size) for frame in chosen], crop.to_square(
+            landmarks, square, size
+        )
     square = _track(take, chosen[0].image, landmarks, place)
     inner = round(size * PAPER_SHARE)
     before = (size - inner) // 2
-    points = crop.into(landmarks, square, inner)
+    points = crop.to_square(landmarks, square, inner)
     points[..., :2] += before
-    return [_framed(crop.cut(one.image, square, inner), before, size) for one in chosen], points
+    return [_framed(crop.cut_square(frame.image, square, inner), before, size) for frame in chosen], points
 
 
 def _framed(image: Image, before: int, size: int) -> Image:
@@ -101,7 +124,7 @@ def _framed(image: Image, before: int, size: int) -> Image:
 
 
 def _track(take: Take, image: Image, landmarks: FloatArray, place: Square | None) -> Square:
-    """The square of the track: the whole of a cropped picture, VoxCeleb's box, or one like it about the face."""
+    """The square of the track: VoxCeleb's box, a whole cropped picture, or a similar square around the face."""
     if place is not None:
         return place
     height, width = image.shape[:2]
@@ -114,13 +137,15 @@ def _track(take: Take, image: Image, landmarks: FloatArray, place: Square | None
     return Square(float(x) - side / 2, float(y) - side / 2, side)
 
 
-def _seen(reel: Reel, path: Path, boxes: Boxes | None, most: int) -> tuple[list[Seen], Square | None]:
-    """Frames with a face, fewer than twice `most` at any time, and the square of the boxes if there are some."""
+def _frames_with_faces(
+    reel: Reel, path: Path, boxes: Boxes | None, most: int
+) -> tuple[list[FaceFrame], Square | None]:
+    """Frames with a face, always fewer than twice `most`, and the square of the boxes if there are any."""
     start, end = (0.0, math.inf) if boxes is None else _stretch(boxes)
     info = reel.open(path, start)
     expected = info.frames if boxes is None else round((end - start) * info.fps)
     stride = max(1, math.ceil(min(expected, MOST_FRAMES) / MOST_TRACKED))
-    seen: list[Seen] = []
+    face_frames: list[FaceFrame] = []
     looked, step, guide = 0, 1, None
     with face.FaceTracker() as tracker:
         for index, frame in enumerate(reel.frames(start, end)):
@@ -131,28 +156,29 @@ def _seen(reel: Reel, path: Path, boxes: Boxes | None, most: int) -> tuple[list[
             image, scale = _shrunk(frame.image)
             if boxes is not None and guide is None:
                 guide = _Guide(boxes, frame.image.shape, scale)
-            one = _look(tracker, image, guide, frame.time)
+            face_frame = _find_face(tracker, image, guide, frame.time)
             looked += 1
-            if one is None or (looked - 1) % step:
+            if face_frame is None or (looked - 1) % step:
                 continue
-            seen.append(one)
-            if len(seen) >= most:
-                seen, step = seen[::2], 2 * step
+            face_frames.append(face_frame)
+            if len(face_frames) >= most:
+                face_frames, step = face_frames[::2], 2 * step
     if not looked:
-        raise InputError("its stretch lies beyond the end of the video")
-    return seen, None if guide is None else guide.square
+        raise InputError("its boxes begin after the end of the video")
+    return face_frames, None if guide is None else guide.square
 
 
 def _stretch(boxes: Boxes) -> tuple[float, float]:
-    """From when to when the boxes go, MOST_FRAMES at most, in seconds."""
-    half = 0.5 / RATE  # so that rounding loses neither the first frame nor the last
+    """Start and end of the boxes in seconds, at most MOST_FRAMES."""
+    # Half a frame more on both sides, so that rounding loses neither the first frame nor the last
+    half = 0.5 / RATE
     start = float(boxes.times[0])
     end = min(float(boxes.times[-1]), start + (MOST_FRAMES - 1) / RATE)
     return max(0.0, start - half), end + half
 
 
 class _Guide:
-    """Where VoxCeleb's boxes want the face: a region of the picture to track in, and a box at each time."""
+    """The face's position by VoxCeleb's boxes: a region of the picture to track in, and a box at each time."""
 
     def __init__(self, boxes: Boxes, shape: tuple[int, ...], scale: float) -> None:
         height, width = shape[:2]
@@ -168,32 +194,34 @@ class _Guide:
         high = np.clip(np.ceil((rows[:, :2] + rows[:, 2:] + grown).max(0)), 0, limits).astype(int)
         if (high - low < 16).any():
             raise InputError(
-                "its boxes lie outside the picture: is the video of the size that they count in?"
+                "its boxes are outside the picture; check that the video has the size to which they refer"
             )
         self.low, self.high = low, high
 
     def agrees(self, landmarks: FloatArray, time: float) -> bool:
-        """Whether landmarks (478, 3) are those of the face in the box of `time`."""
+        """Whether landmarks (478, 3) belong to the face in the box at `time`, in seconds."""
         x, y, w, h = self._rows[np.abs(self._times - time).argmin()]
         middle = (landmarks[:, :2].min(0) + landmarks[:, :2].max(0)) / 2
         return bool((np.abs(middle - (x + w / 2, y + h / 2)) <= NEAR * np.array([w, h])).all())
 
 
-def _look(tracker: face.FaceTracker, image: Image, guide: _Guide | None, time: float) -> Seen | None:
-    """The frame with its face, if there is one, both eyes in the picture, where the boxes want it."""
+def _find_face(
+    tracker: face.FaceTracker, image: Image, guide: _Guide | None, time: float
+) -> FaceFrame | None:
+    """Find the face of a frame that shows both eyes and agrees with the boxes; None if there is none."""
     low = (0, 0) if guide is None else (int(guide.low[0]), int(guide.low[1]))
     part = image
     if guide is not None:
         part = np.ascontiguousarray(image[low[1] : guide.high[1], low[0] : guide.high[0]])
-    for found in tracker.process(part):
-        landmarks = found.landmarks + np.array([*low, 0], np.float32)
-        if face.shows_both_eyes(found, part.shape) and (guide is None or guide.agrees(landmarks, time)):
-            return Seen(image, landmarks)
+    for candidate in tracker.process(part):
+        landmarks = candidate.landmarks + np.array([*low, 0], np.float32)
+        if face.shows_both_eyes(candidate, part.shape) and (guide is None or guide.agrees(landmarks, time)):
+            return FaceFrame(image, landmarks)
     return None
 
 
 def _shrunk(image: Image) -> tuple[Image, float]:
-    """The picture with no side longer than LONGEST_SIDE, and its scale."""
+    """Scale a picture down to LONGEST_SIDE, if it is larger; return it and the scale."""
     longest = max(image.shape[:2])
     if longest <= LONGEST_SIDE:
         return image, 1.0

@@ -1,4 +1,4 @@
-"""Weights of the few-shot networks as one safetensors file of plain tensors: read, written, taken over."""
+"""Reads and writes the weights of the few-shot networks as one safetensors file of plain tensors."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from torch.nn.utils import parametrize
 
 from gioconda.errors import MissingFileError, WeightsError
 from gioconda.training.fewshot.model import Shape
+from gioconda.training.state_keys import stored_parameters
 
 KIND = "gioconda few-shot networks"
-COLUMNS = "columns.weight"  # the discriminator's columns belong to the people of one training
-HINTS = "generator.hints."
-SETTLE = 15  # power iterations after which a spectral norm has found its singular vectors
+# Stored names (`training/state_keys.py`). The identity embeddings belong to the people of one training.
+IDENTITY_EMBEDDINGS, SKIP_CONNECTIONS = "columns.weight", "generator.hints."
+# Power iterations until a spectral norm has converged
+SETTLE = 15
 
 
 def folded(net: nn.Module) -> nn.Module:
-    """A copy in which spectral norms are part of the weights."""
+    """Copy a network with its spectral norms folded into the weights."""
     plain = deepcopy(net)
     for module in plain.modules():
         if parametrize.is_parametrized(module):
@@ -36,7 +38,7 @@ def folded(net: nn.Module) -> nn.Module:
 
 
 def _like(kind: type) -> type:
-    """The same class once more: a copied module shares its original's, which loses `weight` when the copy does."""
+    """Duplicate a class: a copied module shares its original's class, which would lose `weight` with the copy."""
     return type(
         kind.__name__,
         kind.__bases__,
@@ -44,40 +46,49 @@ def _like(kind: type) -> type:
     )
 
 
-def encode(shape: Shape, trio: nn.Module, critic: nn.Module, told: Mapping[str, str]) -> bytes:
-    """A safetensors file in float16: embedder, projection and generator, and the critic without its columns."""
-    state = dict(folded(trio).state_dict())
-    state |= {f"critic.{k}": v for k, v in folded(critic).state_dict().items() if k != COLUMNS}
+def encode(shape: Shape, talking_head: nn.Module, critic: nn.Module, header: Mapping[str, str]) -> bytes:
+    """Encode a safetensors file in float16: the talking head, and the critic without its identity embeddings."""
+    state = dict(folded(talking_head).state_dict())
+    state |= {f"critic.{k}": v for k, v in folded(critic).state_dict().items() if k != IDENTITY_EMBEDDINGS}
     plain = {k: v.detach().cpu().half().contiguous() for k, v in state.items()}
-    return bytes(save(plain, {"kind": KIND, "shape": json.dumps(asdict(shape)), **told}))
+    return bytes(save(plain, {"kind": KIND, "shape": json.dumps(asdict(shape)), **header}))
 
 
 def shape_of(path: Path) -> Shape:
-    """How large the networks of a file are; MissingFileError or WeightsError where it is none of ours."""
+    """Read the size of a file's networks.
+
+    Raises:
+        MissingFileError: The file does not exist.
+        WeightsError: It does not hold few-shot networks of gioconda.
+    """
     if not path.is_file():
         raise MissingFileError(
-            f"{path} does not exist: give the .safetensors of an exported few-shot network"
+            f"{path} does not exist; give the .safetensors of an exported few-shot network"
         )
     try:
         with safe_open(path, "pt") as file:
-            told = file.metadata() or {}
-        if told.get("kind") != KIND:
+            header = file.metadata() or {}
+        if header.get("kind") != KIND:
             raise ValueError("it is another kind of file")
-        return shape_in(json.loads(told["shape"]))
+        return shape_in(json.loads(header["shape"]))
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
-        raise WeightsError(f"{path} holds no few-shot networks: {str(error)[:120]}") from None
+        raise WeightsError(f"{path} does not hold few-shot networks: {str(error)[:120]}") from None
 
 
 def shape_in(values: Mapping[str, Any]) -> Shape:
-    """The shape among settings or what a file tells; those that know of no skips have none. Raises KeyError."""
-    told = {"skips": 0, **values}
-    return Shape(**{field.name: int(told[field.name]) for field in fields(Shape)})
+    """Read the shape from settings or a header, without skip connections if they do not mention them; KeyError."""
+    known = {"skips": 0, **values}
+    return Shape(**{field.name: int(known[field.name]) for field in fields(Shape)})
 
 
-def take_over(path: Path, trio: nn.Module, critic: nn.Module) -> None:
-    """Load a file's weights into networks of the same widths; WeightsError where they do not fit.
+def load_pretrained(path: Path, talking_head: nn.Module, critic: nn.Module) -> None:
+    """Load a file's weights into networks of the same widths.
 
-    Skips that the file's networks do not have begin without effect.
+    Skip connections that the file's networks do not have start without effect.
+
+    Raises:
+        MissingFileError: The file does not exist.
+        WeightsError: It is damaged, or belongs to networks of other widths.
     """
     skips = shape_of(path).skips
     try:
@@ -85,15 +96,23 @@ def take_over(path: Path, trio: nn.Module, critic: nn.Module) -> None:
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is damaged: {str(error)[:120]}") from None
     if not skips:
-        state |= {k: torch.zeros_like(v) for k, v in trio.named_parameters() if k.startswith(HINTS)}
-    judged = {k[len("critic.") :]: v for k, v in state.items() if k.startswith("critic.")}
-    _load(trio, {k: v for k, v in state.items() if not k.startswith("critic.")}, path)
-    _load(critic, judged, path)
+        state |= {
+            k: torch.zeros_like(v)
+            for k, v in stored_parameters(talking_head).items()
+            if k.startswith(SKIP_CONNECTIONS)
+        }
+    critic_state = {k[len("critic.") :]: v for k, v in state.items() if k.startswith("critic.")}
+    _load(talking_head, {k: v for k, v in state.items() if not k.startswith("critic.")}, path)
+    _load(critic, critic_state, path)
 
 
 def _load(net: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Plain tensors into a network that may have spectral norms; its columns are left as they are."""
-    there = {_plain_name(name): value for name, value in net.named_parameters() if not name.endswith(COLUMNS)}
+    """Load plain tensors into a network that may have spectral norms; its identity embeddings stay unchanged."""
+    there = {
+        _plain_name(name): value
+        for name, value in stored_parameters(net).items()
+        if name != IDENTITY_EMBEDDINGS
+    }
     if set(there) != set(state):
         raise WeightsError(f"{path} belongs to other networks: {sorted(set(there) ^ set(state))[0]}")
     for name, parameter in there.items():

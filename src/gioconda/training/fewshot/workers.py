@@ -1,6 +1,6 @@
-"""Jobs in several processes, of this machine or of a Ray cluster, such that one that crashes costs one clip at most.
+"""Runs jobs in several processes, on this machine or a Ray cluster; a crash costs at most one clip.
 
-A job writes the index of the clip it is at into its marker. A clip in which a process ends twice is left out.
+A job writes the index of its current clip into its marker. A clip at which a process dies twice is left out.
 """
 
 from __future__ import annotations
@@ -19,39 +19,41 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from gioconda.cluster import RETRIES, Lost, crew
-from gioconda.cluster.crew import Raised
+from gioconda.cluster import RETRIES, WorkerLost, open_executor
+from gioconda.cluster.executor import Raised
 from gioconda.errors import GiocondaError
 
-TICK = 1.0  # seconds between looks at how far the jobs are
+# Seconds between checks of the jobs' progress
+TICK = 1.0
 
 
-class Job(Protocol):
-    """A piece of work that tells in the file `marker` at which of its clips it is."""
+class ResumableJob(Protocol):
+    """A job that writes the index of its current clip into the file `marker`."""
 
     @property
     def marker(self) -> Path:
-        """The file, there while the job is at work, or since it crashed."""
+        """The file; it exists while the job runs, and after a crash."""
 
     def __len__(self) -> int: ...
 
     def without(self: AnyJob, index: int) -> AnyJob:
-        """The same job, but for a clip."""
+        """The same job without one clip."""
 
 
-AnyJob = TypeVar("AnyJob", bound=Job)
-Watch = Callable[[int], None]  # told of how many clips were finished since the last call, 0 at each tick
+AnyJob = TypeVar("AnyJob", bound=ResumableJob)
+# Called with the number of clips finished since the last call, and with 0 at each tick
+Watch = Callable[[int], None]
 
 _stop: Event | None = None
 
 
 def stopped() -> bool:
-    """Whether this process was asked to end between two clips."""
+    """Whether this process should end before the next clip."""
     return _stop is not None and _stop.is_set()
 
 
 def reached(marker: Path) -> int | None:
-    """The index of the clip that a job is at, or None where that cannot be told."""
+    """Index of a job's current clip; None if its marker is not readable."""
     try:
         return int(marker.read_text(encoding="ascii"))
     except (OSError, ValueError):
@@ -59,20 +61,26 @@ def reached(marker: Path) -> int | None:
 
 
 def in_processes(jobs: Sequence[AnyJob], make: Callable[[AnyJob], None], workers: int, watch: Watch) -> None:
-    """Carry out jobs in so many processes of this machine; raises what `make` raises, and stops all then."""
+    """Run jobs in processes of this machine; an error of `make` stops all and is raised.
+
+    Raises GiocondaError if processes die before they start, or if a job crashes again and again.
+    """
     left = list(jobs)
     while left:
         before, left = len(left), _pool(left, make, workers, watch)
         suspects = [job for job in left if job.marker.exists()]
         if not suspects and len(left) == before:
-            raise GiocondaError("the worker processes end before they begin; is there memory for so many?")
-        for job in suspects:  # one by one, so that the crash is surely its own
+            raise GiocondaError(
+                "the worker processes die before they start; use fewer --workers if memory is short"
+            )
+        # One by one, so that a crash has one possible cause
+        for job in suspects:
             _alone(job, make, watch)
         left = [job for job in left if job not in suspects]
 
 
 def _alone(job: AnyJob, make: Callable[[AnyJob], None], watch: Watch) -> None:
-    """Carry out a job that was at work when a process crashed, if need be without the clips that cause it."""
+    """Run a job that was active at a crash, if necessary without the clips that cause crashes."""
     last = reached(job.marker)
     for _ in range(2 * len(job) + 2):
         if not _pool([job], make, 1, watch):
@@ -81,11 +89,11 @@ def _alone(job: AnyJob, make: Callable[[AnyJob], None], watch: Watch) -> None:
         if at is not None and at == last:
             job = job.without(at)
         last = at
-    raise GiocondaError(f"{job.marker.stem} crashes again and again; look at the memory of this machine")
+    raise GiocondaError(f"{job.marker.stem} crashes again and again; check this machine's memory")
 
 
 def _pool(jobs: Sequence[AnyJob], make: Callable[[AnyJob], None], workers: int, watch: Watch) -> list[AnyJob]:
-    """Carry out jobs; those that are left because a process crashed."""
+    """Run jobs; return those that are not done because a process crashed."""
     context = get_context("spawn")
     stop = context.Event()
     pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _begin, (stop,))
@@ -112,7 +120,7 @@ def _pool(jobs: Sequence[AnyJob], make: Callable[[AnyJob], None], workers: int, 
 
 
 def _begin(stop: Event) -> None:
-    """Before a process's first job: it ends with its parent, which alone hears Ctrl-C."""
+    """Set up a process: it ends with its parent, and only the parent reacts to Ctrl-C."""
     global _stop  # noqa: PLW0603 (one for each process, set once)
     _stop = stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -133,27 +141,36 @@ def over_ray(
     workers: int | None,
     watch: Watch,
 ) -> None:
-    """Carry out jobs on a Ray cluster whose machines see the same files under the same paths.
+    """Run jobs on a Ray cluster whose machines see the same files under the same paths.
 
-    address: "auto" for the cluster that this machine belongs to, "local" for one made for the purpose, or HOST:PORT.
-    workers: at most so many at once. Raises MissingFileError without Ray, InputError without a cluster.
+    Args:
+        jobs: The jobs.
+        make: Runs one job.
+        address: "auto" for the cluster that this machine belongs to, "local" for a temporary one, or HOST:PORT.
+        workers: The most jobs at once; None for the size of the cluster.
+        watch: Called with finished clips.
+
+    Raises:
+        MissingFileError: Ray is not installed.
+        InputError: There is no cluster at the address.
+        GiocondaError: A job is lost again and again.
     """
     waiting = list(reversed(jobs))
     running: dict[int, AnyJob] = {}
     lost: Counter[Path] = Counter()
-    with crew(address, workers) as members:
+    with open_executor(address, workers) as executor:
         for number in count():
             if not (waiting or running):
                 return
-            if waiting and len(running) < max(1, members.size()):
+            if waiting and len(running) < max(1, executor.size()):
                 running[number] = waiting.pop()
-                members.submit(number, make, running[number])
+                executor.submit(number, make, running[number])
                 continue
-            for done, outcome in members.finished(TICK):
+            for done, outcome in executor.finished(TICK):
                 job = running.pop(done)
                 if isinstance(outcome, Raised):
                     raise outcome.error from None
-                if isinstance(outcome, Lost):
+                if isinstance(outcome, WorkerLost):
                     lost[job.marker] += 1
                     waiting.append(_again(job, lost[job.marker], outcome.reason))
                 else:
@@ -162,7 +179,7 @@ def over_ray(
 
 
 def _again(job: AnyJob, times: int, reason: str) -> AnyJob:
-    """A job for another try; without the clip at which its process was lost, where that was 1 + RETRIES times."""
+    """A job for another try, without the clip at which its process was lost 1 + RETRIES times."""
     if times % (1 + RETRIES):
         return job
     at = reached(job.marker)

@@ -1,1 +1,1 @@
-"""Training of the neural refiner: self-reenactment pairs, the network, its losses, and the way to ONNX."""
+"""Training of the neural refiner: self-reenactment pairs, the network, its losses, and the export to ONNX."""

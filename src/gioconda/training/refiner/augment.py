@@ -1,4 +1,4 @@
-"""Changes to a sample that a portrait may bring with it: paint, canvas, drawing, grey, grain, other light, damage."""
+"""Augmentation of the refiner's samples: paint, canvas, drawing, grey, grain, other light, damaged warps."""
 
 from __future__ import annotations
 
@@ -12,16 +12,30 @@ from gioconda.engines.warp.aligned import HEIGHT, WIDTH, Geometry
 from gioconda.engines.warp.mouth import LUMA
 from gioconda.types import FloatArray, Image
 
-WARPED = (0, 2)  # which of a sample's crops the warp has made
+# Indices of a sample's warped crops
+WARPED = (0, 2)
 REFERENCE = 4
 
+# Shares of the samples that get each change
 STYLE_SHARE, LIGHT_SHARE, TEXTURE_SHARE, DAMAGE_SHARE, OTHER_LIGHT_SHARE = 0.35, 0.6, 0.3, 0.25, 0.2
 
 Change = Callable[[Image], Image]
 
 
-def augment(crops: Sequence[Image], told: Sequence[Geometry], random: np.random.Generator) -> list[Image]:
-    """The five crops of a sample changed alike, but for what a warp would damage or carry along."""
+def augment(
+    crops: Sequence[Image], geometries: Sequence[Geometry], random: np.random.Generator
+) -> list[Image]:
+    """Augment one sample.
+
+    Args:
+        crops: Five crops (HEIGHT, WIDTH, 3) RGB uint8: warped and true of the frame before, warped and true of the
+            frame, reference.
+        geometries: The geometry of the two frames.
+        random: The source of all draws.
+
+    Returns:
+        The five crops. Style and light change all alike; damage changes the warped crops only.
+    """
     changed = list(crops)
     if random.random() < STYLE_SHARE:
         brush = _brush(random)
@@ -32,15 +46,15 @@ def augment(crops: Sequence[Image], told: Sequence[Geometry], random: np.random.
     if random.random() < OTHER_LIGHT_SHARE:
         changed[REFERENCE] = _light(random)(changed[REFERENCE])
     if random.random() < TEXTURE_SHARE:
-        changed = _textured(changed, told, random)
+        changed = _textured(changed, geometries, random)
     if random.random() < DAMAGE_SHARE:
         for k in WARPED:
-            changed[k] = _damaged(changed[k], told[k // 2], random)
+            changed[k] = _damaged(changed[k], geometries[k // 2], random)
     return changed
 
 
 def _light(random: np.random.Generator) -> Change:
-    """Gain, gamma, tint (varnish, lamps), and how much colour is left."""
+    """A random gain, gamma, tint (varnish, lamps) and saturation."""
     gain, gamma = random.uniform(0.75, 1.2), random.uniform(0.75, 1.35)
     tint = random.uniform(0.85, 1.12, (3, 1))
     colour = float(random.choice([0.0, random.uniform(0.3, 1.2), 1.0], p=[0.25, 0.35, 0.4]))
@@ -50,7 +64,7 @@ def _light(random: np.random.Generator) -> Change:
 
 
 def _brush(random: np.random.Generator) -> Change:
-    """A filter that gives the crop a painter's or a draughtsman's surface."""
+    """A random filter that makes a crop look painted, printed or drawn."""
     kind = int(random.integers(4))
     size = int(random.choice([3, 5]))
     if kind == 0:  # blobs of paint
@@ -69,15 +83,16 @@ def _brush(random: np.random.Generator) -> Change:
     return drawn
 
 
-def _textured(crops: list[Image], told: Sequence[Geometry], random: np.random.Generator) -> list[Image]:
-    """Grain or canvas on warp and truth alike: the warp carries it along, and the network has to leave it alone."""
+def _textured(crops: list[Image], geometries: Sequence[Geometry], random: np.random.Generator) -> list[Image]:
+    """Add grain or canvas to warp and truth alike, so that the network learns not to touch texture."""
     sigma = random.uniform(0.0, 1.5)
     fields = [_texture(random, sigma) for _ in range(2)]
     strength = float(random.uniform(3, 14))
     out = list(crops)
     for moment in range(2):
         grain = fields[0] * strength
-        own = (1 - np.minimum(told[moment].fill * 2, 1))[..., None]  # a fill has no grain of the picture
+        # A filled mouth does not have the picture's grain
+        own = (1 - np.minimum(geometries[moment].fill * 2, 1))[..., None]
         out[2 * moment] = _added(crops[2 * moment], grain * own)
         out[2 * moment + 1] = _added(crops[2 * moment + 1], grain * own)
     out[REFERENCE] = _added(crops[REFERENCE], fields[1] * strength)
@@ -97,8 +112,8 @@ def _added(crop: Image, field: FloatArray) -> Image:
     return np.asarray(cv2.add(crop, np.repeat(field, 3, axis=2), dtype=cv2.CV_8U), np.uint8)
 
 
-def _damaged(crop: Image, told: Geometry, random: np.random.Generator) -> Image:
-    """A worse warp: blurred, shifted in places, or with a hole, within the window alone."""
+def _damaged(crop: Image, geometry: Geometry, random: np.random.Generator) -> Image:
+    """Damage a warped crop within the window: blur it, shift parts of it, or add a hole."""
     kind = int(random.integers(3))
     if kind == 0:
         other = cv2.GaussianBlur(crop, (0, 0), random.uniform(0.6, 1.6))
@@ -111,13 +126,13 @@ def _damaged(crop: Image, told: Geometry, random: np.random.Generator) -> Image:
         )
     else:
         other = crop.copy()
-        inside = np.argwhere(told.openings > 0.5)
+        inside = np.argwhere(geometry.openings > 0.5)
         if len(inside):
             row, column = inside[int(random.integers(len(inside)))]
             colour = crop.reshape(-1, 3)[int(random.integers(crop.shape[0] * crop.shape[1]))]
             tone = tuple(float(v) for v in colour)
             cv2.circle(other, (int(column), int(row)), int(random.integers(2, 7)), tone, -1, cv2.LINE_AA)
-    mix = told.window[..., None]
+    mix = geometry.window[..., None]
     return _mixed(crop, np.asarray(other, np.uint8), mix)
 
 

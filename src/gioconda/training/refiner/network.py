@@ -1,7 +1,7 @@
 """The refiner: a compact U-Net with gated convolutions that repairs mouth and eyes of a warped face.
 
 Gated convolutions after Yu et al., *Free-Form Image Inpainting with Gated Convolution*, ICCV 2019. The crop is
-folded to half its side first (pixel unshuffle), so that little is computed at full resolution.
+folded to half its side first (pixel unshuffle), so little is computed at full resolution.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from gioconda.engines.warp.aligned import CHANNELS, EYE_ROWS, WARPED, WINDOW
 
-SLOPE = 0.1  # of leaky rectifiers; inference runtimes fuse them into convolutions, smoother ones they do not
+# Filter taps with response 1 - sin^4(w / 2): flat at low frequencies, zero at a period of two pixels
+EVEN = (-1 / 16, 4 / 16, 10 / 16, 4 / 16, -1 / 16)
+# Slope of leaky rectifiers, which inference runtimes fuse into convolutions, unlike smoother activations
+SLOPE = 0.1
 
 
 class Gated(nn.Module):
-    """A 3x3 convolution whose second half of channels decides how much of the first passes."""
+    """A 3x3 convolution whose second half of channels gates the first half."""
 
     def __init__(self, into: int, out: int, stride: int = 1) -> None:
         super().__init__()
@@ -32,7 +35,7 @@ class Gated(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions beside a straight path."""
+    """Two 3x3 convolutions with a residual connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -41,12 +44,12 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape."""
-        made: Tensor = self.second(F.leaky_relu(self.first(x), SLOPE))
-        return x + made
+        residual: Tensor = self.second(F.leaky_relu(self.first(x), SLOPE))
+        return x + residual
 
 
 class Up(nn.Module):
-    """Doubles the side, takes in what the way down has seen there, and mixes."""
+    """Upsamples to twice the side and mixes in the skip connection of that level."""
 
     def __init__(self, into: int, beside: int, out: int) -> None:
         super().__init__()
@@ -59,10 +62,27 @@ class Up(nn.Module):
         return F.leaky_relu(self.mix(torch.cat([x, beside], 1)), SLOPE)
 
 
+class Evened(nn.Module):
+    """Removes what alternates from pixel to pixel: the grid of pixel shuffle, to which no loss is very sensitive."""
+
+    taps: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        taps = torch.tensor(EVEN).expand(channels, 1, 1, len(EVEN)).contiguous()
+        self.register_buffer("taps", taps, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same shape."""
+        taps, reach, groups = self.taps.to(x.dtype), len(EVEN) // 2, x.shape[1]
+        x = F.conv2d(x, taps, padding=(0, reach), groups=groups)
+        return F.conv2d(x, taps.transpose(2, 3), padding=(reach, 0), groups=groups)
+
+
 class Refiner(nn.Module):
     """Input (N, CHANNELS, H, W), sides divisible by 16, as `aligned.stack` makes it -> picture (N, 3, H, W), -1..1.
 
-    Outside the window the warped picture comes out as it went in; around the eyes light changes, but no colour.
+    Outside the window, the output is the warped picture. Around the eyes, brightness changes but colour does not.
     width: channels of the first level.
     """
 
@@ -76,13 +96,15 @@ class Refiner(nn.Module):
         self.down3, self.level3 = Gated(w2, w3, 2), nn.Sequential(Residual(w3), Residual(w3))  # (H/16, W/16)
         self.up2, self.up1, self.up0 = Up(w3, w2, w2), Up(w2, w1, w1), Up(w1, width, width)
         self.head = nn.Conv2d(width, 16, 3, padding=1)
-        nn.init.zeros_(self.head.weight)  # the start is the warp as it is
+        # Training starts from the unchanged warp
+        nn.init.zeros_(self.head.weight)
         assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
+        self.evened = Evened(3)
 
     def forward(self, x: Tensor) -> Tensor:
         """The refined picture."""
-        # planes of few channels are mixed far faster when each lies in one piece
+        # Planes of few channels are combined far faster when each is contiguous
         warped, window = x[:, WARPED].contiguous(), x[:, WINDOW:].contiguous()
         x0 = self.level0(F.leaky_relu(self.stem(F.pixel_unshuffle(x, 2)), SLOPE))
         x1 = self.level1(self.down1(x0))
@@ -90,7 +112,7 @@ class Refiner(nn.Module):
         x3 = self.level3(self.down3(x2))
         y = self.up0(self.up1(self.up2(x3, x2), x1), x0)
         y = F.pixel_shuffle(self.head(y).contiguous(), 2)
-        change = window * torch.sigmoid(y[:, 3:] + 2) * y[:, :3]
+        change = window * self.evened(torch.sigmoid(y[:, 3:] + 2) * y[:, :3])
         eyes = change[:, :, :EYE_ROWS].mean(1, keepdim=True).expand(-1, 3, -1, -1)
         return warped + torch.cat([eyes, change[:, :, EYE_ROWS:]], 2)
 

@@ -1,7 +1,8 @@
-"""Videos -> samples for the refiner: what the warp engine makes of one frame, beside what another truly shows.
+"""Videos and photos -> samples for the refiner: the warp of one frame to another, with the true other frame.
 
-A clip becomes a folder of `.npy` files (no pickle): pictures (n, 6, H, W, 3) uint8 in the order of PICTURES, maps
-(n, 2, 2, H, W) int8 (stretch and fill of two successive frames), points (n, 2, 478, 2) float32 in the crop, unit.
+A clip, or all photos of a person, becomes a folder of `.npy` files (no pickle): pictures (n, 6, H, W, 3) uint8 in the
+order of `pairs.PICTURES`, maps (n, 2, 2, H, W) int8 (stretch and fill of two successive frames), points
+(n, 2, 478, 2) float32 in the crop, unit.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,28 +23,28 @@ import numpy.typing as npt
 
 from gioconda import face, media
 from gioconda.cluster import each
-from gioconda.engines import affine
-from gioconda.engines.warp import aligned
-from gioconda.engines.warp.engine import WarpEngine, WarpIdentity, warp_shot
 from gioconda.errors import GiocondaError, InputError
 from gioconda.motion.from_faces import faces_to_motion
-from gioconda.motion.retarget import Retargeter, Style, picture_points
-from gioconda.sources import person_around
+from gioconda.training.refiner.pairs import Row, crop_of, sample_row, scaled_down, source_of
+from gioconda.training.refiner.photos import photo_rows
 from gioconda.training.sources import SPLITS, Clip, balanced, find_clips
-from gioconda.types import Face, FloatArray, Image, Motion, Mouth, Portrait
+from gioconda.types import Face, FloatArray, Image, Motion
 
-PICTURES = ("warped before", "true before", "warped", "true", "source", "nearest")
-LONGEST_SIDE = 720  # larger frames are scaled down: the crop shows less than that
-MOST_FRAMES = 400  # of one clip
+# Frames of a clip that are used
+MOST_FRAMES = 400
 INDEX = "index.json"
-FILLS = ("model", "borrowed", "none")
-FILL_SHARES = (0.6, 0.25, 0.15)  # a voice has no driver's mouth to borrow, so most samples have none
-MAP_SCALE = 127.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to take: clips a person, source frames a clip, target pairs a source; seed."""
+    """How many samples to make.
+
+    Attributes:
+        clips: The most clips of a person.
+        sources: Source frames per clip; of a person's photos, the most ordered pairs.
+        targets: Samples per source frame, or per ordered pair of photos.
+        seed: The seed of all draws.
+    """
 
     clips: int = 30
     sources: int = 2
@@ -53,7 +54,17 @@ class Plan:
 
 @dataclass(frozen=True)
 class Entry:
-    """One prepared clip: its folder, person, split, samples, inter-ocular distance in pixels."""
+    """One prepared clip.
+
+    Attributes:
+        file: Name of its folder.
+        clip: The clip's name.
+        identity: The person's name.
+        split: train or dev.
+        samples: Number of samples.
+        unit: Inter-ocular distance in pixels.
+        photos: Whether it is made of photos.
+    """
 
     file: str
     clip: str
@@ -61,6 +72,7 @@ class Entry:
     split: str
     samples: int
     unit: float
+    photos: bool = False
 
 
 def prepare(
@@ -70,46 +82,61 @@ def prepare(
     *,
     workers: int | None = None,
     ray: str | None = None,
-    report: Callable[[str, int, int], None] = lambda *_: None,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> tuple[list[Entry], list[str]]:
-    """Prepare all clips below `source` into the folder `out`; what is there already is kept.
+    """Prepare all clips and photos; keep those that are already prepared.
 
-    workers: at once; a core each if None. ray: address of a cluster (`cluster.crew`).
-    Returns the entries of the index, also written to `out`, and a line for each clip that was left out.
+    Args:
+        source: The folder of videos and photos.
+        out: The folder of prepared clips and their index.
+        workers: Processes; None for one per core.
+        ray: Address of a Ray cluster (`cluster.open_executor`).
+        progress: Called with the stage, the clips done and the clips in all.
+
+    Returns:
+        The entries of the index, and a line for each clip that is left out.
+
+    Raises:
+        MissingFileError: `source` is not a folder.
+        InputError: No clip can be prepared.
     """
-    if ray is not None:  # other machines know no folder of ours to start from
+    # Relative paths mean nothing on other machines
+    if ray is not None:
         source, out = source.resolve(), out.resolve()
-    chosen = [c for split in SPLITS for c in balanced(_of(find_clips(source), split), plan.clips)]
+    chosen = _chosen(find_clips(source, photos=True), plan.clips)
     if not chosen:
-        raise InputError(f"{source}: no clip is of the split {' or '.join(SPLITS)}")
+        raise InputError(f"{source}: no clip has the split {' or '.join(SPLITS)}")
     long = {c.name: _scaled_plan(plan, chosen, c) for c in chosen}
     out.mkdir(parents=True, exist_ok=True)
     entries, failures = [], []
     todo = [c for c in chosen if not _file(out, c).is_dir()]
     for clip in (c for c in chosen if _file(out, c).is_dir()):
         entries.append(_entry(_file(out, clip), clip))
-    made = each(partial(_one, out, long), todo, workers, ray)
-    for done, (clip, error) in enumerate(made, 1):
-        report("prepare", done, len(todo))
+    results = each(partial(_prepare_clip, out, long), todo, workers, ray)
+    for done, (clip, error) in enumerate(results, 1):
+        progress("prepare", done, len(todo))
         if error is None:
             entries.append(_entry(_file(out, clip), clip))
         else:
             failures.append(f"{clip.name}: {error}")
     entries.sort(key=lambda e: e.clip)
     if not entries:
-        raise InputError(f"{source}: no clip could be prepared; the first says: {failures[0]}")
+        raise InputError(f"{source}: no clip could be prepared; the first reason is: {failures[0]}")
     media.write_whole(out / INDEX, json.dumps([asdict(e) for e in entries], indent=0).encode())
     return entries, failures
 
 
-def _of(clips: Iterable[Clip], split: str) -> list[Clip]:
-    return [c for c in clips if c.split == split]
+def _chosen(clips: Sequence[Clip], most: int) -> list[Clip]:
+    """Choose at most `most` clips of each person and split, and all photos."""
+    of_split = [[c for c in clips if c.split == split] for split in SPLITS]
+    videos = [c for part in of_split for c in balanced((c for c in part if not c.photos), most)]
+    return videos + [c for part in of_split for c in part if c.photos]
 
 
 def _scaled_plan(plan: Plan, chosen: Sequence[Clip], clip: Clip) -> Plan:
-    """A person of few clips gives more samples of each, so that people weigh alike."""
-    own = sum(c.identity == clip.identity for c in chosen)
-    times = max(1, min(15, round(plan.clips / own)))
+    """A plan with more samples per clip for people with few clips, so that all people have the same weight."""
+    own = sum(c.identity == clip.identity and not c.photos for c in chosen)
+    times = max(1, min(15, round(plan.clips / max(own, 1))))
     return replace(plan, sources=plan.sources * times, seed=zlib.crc32(clip.name.encode()) ^ plan.seed)
 
 
@@ -120,11 +147,11 @@ def _file(out: Path, clip: Clip) -> Path:
 def _entry(file: Path, clip: Clip) -> Entry:
     points = np.load(file / "points.npy", mmap_mode="r", allow_pickle=False)
     unit = np.load(file / "unit.npy", allow_pickle=False)
-    return Entry(file.name, clip.name, clip.identity, clip.split, len(points), float(unit))
+    return Entry(file.name, clip.name, clip.identity, clip.split, len(points), float(unit), bool(clip.photos))
 
 
 def load_arrays(file: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int8], FloatArray]:
-    """Pictures, maps and points of a prepared clip, mapped rather than read."""
+    """Memory-map the pictures, maps and points of a prepared clip."""
     pictures, maps, points = (
         np.load(file / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         for name in ("pictures", "maps", "points")
@@ -132,12 +159,13 @@ def load_arrays(file: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int8]
     return pictures, maps, points
 
 
-def _one(out: Path, plans: dict[str, Plan], clip: Clip) -> str | None:
-    """Prepare one clip; what went wrong, or None."""
+def _prepare_clip(out: Path, plans: dict[str, Plan], clip: Clip) -> str | None:
+    """Prepare one clip; return the reason of a failure, or None."""
     cv2.setNumThreads(1)
     file = _file(out, clip)
     try:
-        samples = clip_samples(clip.path, plans[clip.name])
+        plan = plans[clip.name]
+        samples = album_samples(clip.photos, plan) if clip.photos else clip_samples(clip.path, plan)
     except (GiocondaError, ValueError) as error:
         return str(error)
     temp = file.with_name(f"{file.name}.{os.getpid()}.part")
@@ -153,7 +181,7 @@ def _one(out: Path, plans: dict[str, Plan], clip: Clip) -> str | None:
 
 
 def clip_samples(path: Path, plan: Plan) -> dict[str, npt.NDArray[np.generic]]:
-    """The arrays of one clip; InputError where too little of a face can be tracked."""
+    """Make the arrays of one clip by name; InputError if the face is lost in most frames."""
     frames = _frames(path)
     faces = _faces(frames)
     if sum(f is not None for f in faces) < max(4, len(faces) // 2):
@@ -161,26 +189,29 @@ def clip_samples(path: Path, plan: Plan) -> dict[str, npt.NDArray[np.generic]]:
     height, width = frames[0].shape[:2]
     motion = faces_to_motion(faces, np.arange(len(frames)) / 25.0, (width, height))
     random = np.random.default_rng(plan.seed)
-    seen = np.flatnonzero(motion.confidence > 0)
+    usable = np.flatnonzero(motion.confidence > 0)
     rows = []
-    for source in random.choice(seen, plan.sources, replace=len(seen) < plan.sources):
-        one = faces[int(source)]
-        assert one is not None
-        rows += _of_source(frames, motion, faces, int(source), one, plan.targets, random)
+    for source in random.choice(usable, plan.sources, replace=len(usable) < plan.sources):
+        source_face = faces[int(source)]
+        assert source_face is not None
+        rows += _of_source(frames, motion, faces, int(source), source_face, plan.targets, random)
+    return _arrays(rows, motion.unit)
+
+
+def album_samples(paths: Sequence[Path], plan: Plan) -> dict[str, npt.NDArray[np.generic]]:
+    """Make the arrays of one person's photos by name; InputError if no two of them can be a pair."""
+    return _arrays(*photo_rows(paths, plan.sources, plan.targets, plan.seed))
+
+
+def _arrays(rows: Sequence[Row], unit: float) -> dict[str, npt.NDArray[np.generic]]:
     pictures, maps, points = (np.stack(part) for part in zip(*rows, strict=True))
-    return {"pictures": pictures, "maps": maps, "points": points, "unit": np.float32(motion.unit)}
+    return {"pictures": pictures, "maps": maps, "points": points, "unit": np.asarray(unit, np.float32)}
 
 
 def _frames(path: Path) -> list[Image]:
     frames = []
     for frame in media.read_frames(path):
-        image = frame.image
-        longest = max(image.shape[:2])
-        if longest > LONGEST_SIDE:
-            scale = LONGEST_SIDE / longest
-            small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            image = np.asarray(small, np.uint8)
-        frames.append(image)
+        frames.append(scaled_down(frame.image))
         if len(frames) == MOST_FRAMES:
             break
     return frames
@@ -191,42 +222,29 @@ def _faces(frames: Sequence[Image]) -> list[Face | None]:
         return [next(iter(tracker.process(image)), None) for image in frames]
 
 
-Row = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int8], FloatArray]
-
-
 def _of_source(
     frames: Sequence[Image],
     motion: Motion,
     faces: Sequence[Face | None],
-    source: int,
-    one: Face,
+    index: int,
+    source_face: Face,
     count: int,
     random: np.random.Generator,
 ) -> list[Row]:
-    """Samples that all start from one frame of the clip."""
-    with face.PersonMasker() as masker:
-        person = person_around(masker, frames[source], one)
-    portrait = Portrait(frames[source], one, person=person)
-    laid = Retargeter(motion, portrait, Style(absolute=True))
-    who = WarpEngine().prepare(portrait)
-    own = aligned.cut(portrait.image, aligned.alignment(one.landmarks))
+    """Samples with one frame of the clip as their source."""
+    source = source_of(frames[index], source_face)
     rows = []
-    for target in _targets(motion, source, count, random):
+    for target in _targets(motion, index, count, random):
         near = _nearest(motion, target, random)
         other = faces[near]
-        nearest = own if other is None else aligned.cut(frames[near], aligned.alignment(other.landmarks))
-        pair = [
-            _warped_crop(who, laid, motion, frames, index, kind)
-            for kind in [str(random.choice(FILLS, p=FILL_SHARES))]
-            for index in (target - 1, target)
-        ]
-        pictures = np.stack([*pair[0][0], *pair[1][0], own, nearest])
-        rows.append((pictures, np.stack([p[1] for p in pair]), np.stack([p[2] for p in pair])))
+        nearest = source.crop if other is None else crop_of(frames[near], other)
+        moments = [(k, frames[k]) for k in (target - 1, target)]
+        rows.append(sample_row(source, motion, moments, nearest, random))
     return rows
 
 
 def _targets(motion: Motion, source: int, count: int, random: np.random.Generator) -> list[int]:
-    """Frames far from the source: in time where the clip is long, and in expression."""
+    """Draw frames whose expression is far from the source's, at least three frames away from it."""
     later = np.arange(1, len(motion))
     later = later[(motion.confidence[later] > 0) & (np.abs(later - source) > 2)]
     if not len(later):
@@ -239,47 +257,10 @@ def _targets(motion: Motion, source: int, count: int, random: np.random.Generato
 
 
 def _nearest(motion: Motion, target: int, random: np.random.Generator) -> int:
-    """Of two to eight frames of the clip, none beside the target, the one most like it in expression."""
+    """The frame most like the target in expression among two to eight random ones, none close to it in time."""
     others = np.flatnonzero((np.abs(np.arange(len(motion)) - target) > 3) & (motion.confidence > 0))
     if not len(others):
         return target
     few = random.choice(others, random.integers(2, 9))
     far = np.abs(motion.expression[few] - motion.expression[target]).sum(1)
     return int(few[far.argmin()])
-
-
-def _warped_crop(
-    who: WarpIdentity,
-    laid: Retargeter,
-    motion: Motion,
-    frames: Sequence[Image],
-    index: int,
-    kind: str,
-) -> tuple[tuple[Image, Image], npt.NDArray[np.int8], FloatArray]:
-    """Warped and true crop of a frame, its maps (2, H, W), its points (478, 2) in the crop."""
-    mouth = (
-        _strange_light(frames[index], picture_points(motion, index), index) if kind == "borrowed" else None
-    )
-    if kind == "none":
-        who = replace(who, mouth=replace(who.mouth, area=1e9))
-    shot = replace(laid.shot(index, mouth), creases=0.0)
-    warped = warp_shot(who, shot)
-    matrix = aligned.alignment(shot.landmarks)
-    stage = affine.moved(matrix, who.surround.box[:2])
-    maps = np.stack(
-        [aligned.stretch_of(warped.map_x, warped.map_y, stage), aligned.fill_of(warped.fill, stage)]
-    )
-    crops = (aligned.cut(warped.image, stage), aligned.cut(frames[index], matrix))
-    points = affine.apply(matrix, shot.landmarks)
-    return crops, np.rint(maps * MAP_SCALE).astype(np.int8), points
-
-
-def _strange_light(image: Image, points: FloatArray, seed: int) -> Mouth:
-    """The truth's own mouth as from a driver: in other light, a little blurred and displaced."""
-    random = np.random.default_rng(seed)
-    gain = random.uniform(0.6, 1.4) * random.uniform(0.9, 1.1, 3)
-    changed = np.clip(image * gain + random.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
-    soft = cv2.GaussianBlur(changed, (0, 0), random.uniform(0.3, 1.5))
-    unit = float(np.linalg.norm(points[263, :2] - points[33, :2]))
-    shift = np.array([*random.normal(0, 0.015 * unit, 2), 0], np.float32)
-    return Mouth(np.asarray(soft, np.uint8), np.asarray(points + shift, np.float32))

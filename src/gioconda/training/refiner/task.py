@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from gioconda.engines.warp.aligned import LAST, LINES, OPENING, REFERENCE, STRETCH, WARPED, WINDOW
 from gioconda.errors import InputError, MissingFileError, WeightsError
 from gioconda.training.config import as_dict
+from gioconda.training.device import launched, to_channels_last, update_ema, use_threads
 from gioconda.training.loop import Schedule, contact_sheet, fit
-from gioconda.training.machine import follow, launched, lay_out, use_threads
 from gioconda.training.perceptual import SqueezeFeatures, feature_distance
 from gioconda.training.refiner.data import Batch, Samples
 from gioconda.training.refiner.losses import (
@@ -32,13 +32,14 @@ from gioconda.training.refiner.losses import (
 from gioconda.training.refiner.network import PatchCritic, Refiner
 from gioconda.types import Image
 
-LOSS_LAYERS = ("fire3", "fire5", "fire7", "fire9")  # conv1 costs most and says little that pixels do not
+# Without conv1, which costs most and adds little to the pixel loss
+LOSS_LAYERS = ("fire3", "fire5", "fire7", "fire9")
 DEV_SAMPLES, GRID_SAMPLES = 64, 12
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides a run; presets hold differences, unknown keys are refused."""
+    """All settings of a run; presets hold differences, and unknown keys are refused."""
 
     steps: int = 6000
     minutes: float = 0.0
@@ -46,6 +47,7 @@ class Settings:
     width: int = 16
     seed: int = 0
     people: int = 0  # of the train split; 0: all
+    photo_share: float = 0.25  # of samples, of people of whom there are photos alone
     learning_rate: float = 1e-3
     critic_rate: float = 4e-4
     ema: float = 0.998
@@ -59,7 +61,7 @@ class Settings:
     geometry: bool = True  # whether it sees openings, contours and stretch
     style: bool = True  # whether samples are painted, lit, textured and damaged
     last_dropped: float = 0.3  # share of samples without a last output
-    precision: str = "bf16-mixed"
+    precision: str = "auto"  # or Fabric's: 32-true, bf16-mixed
     accelerator: str = "auto"
     threads: int = 0  # of the processor, for the networks; 0: one a core, at most 8
     start: str = ""  # an exported .safetensors of the same width to go on from
@@ -68,27 +70,27 @@ class Settings:
     save_seconds: float = 120.0
 
     def schedule(self) -> Schedule:
-        """What the loop needs of this."""
+        """The length and the intervals of the run."""
         return Schedule(
             self.steps, self.minutes, validate_every=self.validate_every, save_seconds=self.save_seconds
         )
 
 
 class RefinerTask:
-    """Networks, optimisers and samples of one run."""
+    """The networks, the optimisers and the samples of one run."""
 
     def __init__(self, settings: Settings, data: Path) -> None:
         self._s = settings
         self.settings: Mapping[str, Any] = as_dict(settings)
         torch.manual_seed(settings.seed)
-        self._fabric = launched(settings.accelerator, settings.precision, together=False)
+        self._fabric = launched(settings.accelerator, settings.precision, distributed=False)
         self._device = self._fabric.device
-        self._train = Samples(data, "train", people=settings.people)
+        self._train = Samples(data, "train", people=settings.people, photo_share=settings.photo_share)
         self._dev = Samples(data, "dev").fixed(DEV_SAMPLES)
-        net = lay_out(Refiner(settings.width))
+        net = to_channels_last(Refiner(settings.width))
         if settings.start:
-            _take_over(net, Path(settings.start))
-        critic = lay_out(PatchCritic(5))
+            load_pretrained(net, Path(settings.start))
+        critic = to_channels_last(PatchCritic(5))
         self._net, self._optimizer = self._fabric.setup(
             net, torch.optim.AdamW(net.parameters(), 1.0, (0.9, 0.99))
         )
@@ -103,18 +105,18 @@ class RefinerTask:
         if not file:
             return None
         features: nn.Module = SqueezeFeatures(Path(file), LOSS_LAYERS)
-        return lay_out(features.to(self._device))
+        return to_channels_last(features.to(self._device))
 
     @property
     def people(self) -> list[str]:
-        """Whose clips are learnt from."""
+        """The people in the training data."""
         return self._train.people
 
-    def step(self, index: int, progress: float) -> dict[str, float]:
-        """One step of the network and, late in the run, one of the critic."""
+    def step(self, index: int, fraction: float) -> dict[str, float]:
+        """Take one step of the network and, late in the run, one of the critic; return the losses by name."""
         s = self._s
         batch = self._train.batch(s.seed, index, s.batch, style=s.style)
-        rate = s.learning_rate * min(1.0, (index + 1) / 100) * (0.03 + 0.97 * (1 + cos(pi * progress)) / 2)
+        rate = s.learning_rate * min(1.0, (index + 1) / 100) * (0.03 + 0.97 * (1 + cos(pi * fraction)) / 2)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         before_in, now_in = (self._tensor(batch.inputs[k]) for k in (0, 1))
@@ -125,50 +127,50 @@ class RefinerTask:
             if keep.any():
                 before[keep] = self._net(self._blanked(before_in[keep])).float().clamp(-1, 1)
         now_in[keep, LAST] = before[keep]
-        made = self._net(self._blanked(now_in)).float()
+        refined = self._net(self._blanked(now_in)).float()
         weights = pixel_weights(now_in)
         parts = {
-            "l1": pixel_loss(made, true, weights),
-            "temporal": temporal_loss(made, before, true, true_before, weights) * self._s.temporal,
+            "l1": pixel_loss(refined, true, weights),
+            "temporal": temporal_loss(refined, before, true, true_before, weights) * self._s.temporal,
         }
         if self._squeeze is not None:
             with self._fabric.autocast():
-                parts["perceptual"] = self._s.perceptual * self._seen_distance(made, true)
-        critic_on = progress >= self._s.critic_from
+                parts["perceptual"] = self._s.perceptual * self._perceptual_distance(refined, true)
+        critic_on = fraction >= self._s.critic_from
         if critic_on:
-            parts |= self._critic_parts(made, true, now_in)
+            parts |= self._critic_parts(refined, true, now_in)
         self._optimizer.zero_grad()
         self._fabric.backward(torch.stack(list(parts.values())).sum())
         self._fabric.clip_gradients(self._net, self._optimizer, max_norm=1.0, error_if_nonfinite=False)
         self._optimizer.step()
-        follow(self._ema, self._net.module, index, s.ema)
+        update_ema(self._ema, self._net.module, index, s.ema)
         logged = {name: float(value.detach()) for name, value in parts.items()}
         if critic_on:
-            logged["critic"] = self._critic_step(made.detach(), true, now_in)
+            logged["critic"] = self._critic_step(refined.detach(), true, now_in)
         return logged
 
-    def _seen_distance(self, made: Tensor, true: Tensor) -> Tensor:
+    def _perceptual_distance(self, refined: Tensor, true: Tensor) -> Tensor:
         assert self._squeeze is not None
         with torch.no_grad():
-            wanted = self._squeeze(true)
-        return feature_distance(self._squeeze(made), wanted)
+            true_features = self._squeeze(true)
+        return feature_distance(self._squeeze(refined), true_features)
 
-    def _critic_parts(self, made: Tensor, true: Tensor, inputs: Tensor) -> dict[str, Tensor]:
-        told = inputs[:, [OPENING, LINES]]
+    def _critic_parts(self, refined: Tensor, true: Tensor, inputs: Tensor) -> dict[str, Tensor]:
+        geometry = inputs[:, [OPENING, LINES]]
         self._critic.requires_grad_(False)
-        scores, features = self._critic(torch.cat([made, told], 1))
+        scores, features = self._critic(torch.cat([refined, geometry], 1))
         with torch.no_grad():
-            _, wanted = self._critic(torch.cat([true, told], 1))
+            _, true_features = self._critic(torch.cat([true, geometry], 1))
         self._critic.requires_grad_(True)
         return {
             "adversarial": -self._s.adversarial * scores.float().mean(),
-            "matching": self._s.matching * matching_loss(features, wanted).float(),
+            "matching": self._s.matching * matching_loss(features, true_features).float(),
         }
 
-    def _critic_step(self, made: Tensor, true: Tensor, inputs: Tensor) -> float:
-        told = inputs[:, [OPENING, LINES]]
-        real, _ = self._critic(torch.cat([true, told], 1))
-        fake, _ = self._critic(torch.cat([made, told], 1))
+    def _critic_step(self, refined: Tensor, true: Tensor, inputs: Tensor) -> float:
+        geometry = inputs[:, [OPENING, LINES]]
+        real, _ = self._critic(torch.cat([true, geometry], 1))
+        fake, _ = self._critic(torch.cat([refined, geometry], 1))
         loss = critic_loss(real.float(), fake.float())
         self._critic_optimizer.zero_grad()
         self._fabric.backward(loss)
@@ -195,35 +197,35 @@ class RefinerTask:
             return before, self._ema(self._blanked(inputs[1])).float().clamp(-1, 1)
 
     def validate(self) -> dict[str, float]:
-        """Figures on fixed samples of the dev people; score: L1 and features, each as a share of the warp's."""
-        _, made = self._refined(self._dev)
+        """Compute the metrics on fixed samples of the dev people; score: L1 and features relative to the warp's."""
+        _, refined = self._refined(self._dev)
         inputs, true = (self._tensor(part[1]) for part in (self._dev.inputs, self._dev.truths))
         weights, warped = pixel_weights(inputs), inputs[:, WARPED]
         figures = {
-            "l1": float(pixel_loss(made, true, weights)),
+            "l1": float(pixel_loss(refined, true, weights)),
             "l1_warp": float(pixel_loss(warped, true, weights)),
         }
         score = figures["l1"] / figures["l1_warp"]
         if self._squeeze is not None:
             with torch.no_grad():
-                figures["features"] = float(self._seen_distance(made, true))
-                figures["features_warp"] = float(self._seen_distance(warped, true))
+                figures["features"] = float(self._perceptual_distance(refined, true))
+                figures["features_warp"] = float(self._perceptual_distance(warped, true))
             score = (score + figures["features"] / figures["features_warp"]) / 2
         return {**figures, "score": score}
 
     def grid(self) -> Image:
-        """Rows of reference, warped, refined, true, window, for the first dev samples."""
-        _, made = self._refined(self._dev)
+        """A contact sheet of the first dev samples: reference, warped, refined, true, window; RGB uint8."""
+        _, refined = self._refined(self._dev)
         inputs, true = self._dev.inputs[1], self._dev.truths[1]
         rows = []
         for k in range(min(GRID_SAMPLES, len(true))):
             window = np.repeat(inputs[k, WINDOW:] * 2 - 1, 3, axis=0)
-            tiles = [inputs[k, REFERENCE], inputs[k, WARPED], made[k].cpu().numpy(), true[k], window]
+            tiles = [inputs[k, REFERENCE], inputs[k, WARPED], refined[k].cpu().numpy(), true[k], window]
             rows.append(np.concatenate(tiles, 2))
         return contact_sheet(rows)
 
     def state(self) -> dict[str, Any]:
-        """All that steps change."""
+        """All tensors that steps change."""
         return {
             "net": self._net.module.state_dict(),
             "ema": self._ema.state_dict(),
@@ -233,7 +235,7 @@ class RefinerTask:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state` gave."""
+        """Load what `state` returned."""
         self._net.module.load_state_dict(state["net"])
         self._ema.load_state_dict(state["ema"])
         self._optimizer.load_state_dict(state["optimizer"])
@@ -241,20 +243,20 @@ class RefinerTask:
         self._critic_optimizer.load_state_dict(state["critic_optimizer"])
 
 
-def _take_over(net: Refiner, file: Path) -> None:
-    """Start from exported weights; MissingFileError or WeightsError where they cannot be used."""
+def load_pretrained(net: Refiner, file: Path) -> None:
+    """Load exported weights; MissingFileError or WeightsError if they cannot be used."""
     if not file.is_file():
-        raise MissingFileError(f"{file} does not exist: give the .safetensors of an exported refiner")
+        raise MissingFileError(f"{file} does not exist; give the .safetensors of an exported refiner")
     try:
         net.load_state_dict(load_file(file))
     except (SafetensorError, RuntimeError) as error:
         raise WeightsError(
-            f"{file} is no refiner of this width: {str(error).splitlines()[0][:120]}"
+            f"{file} is not a refiner of this width: {str(error).splitlines()[0][:120]}"
         ) from None
 
 
 def blanked_channels(settings: Mapping[str, Any]) -> list[int]:
-    """Channels of the network's input that a run does without."""
+    """Channels of the network's input that a run leaves blank."""
     away: list[int] = []
     if not settings["reference"]:
         away += range(REFERENCE.start, REFERENCE.stop)
@@ -266,17 +268,35 @@ def blanked_channels(settings: Mapping[str, Any]) -> list[int]:
 
 
 def train(
-    settings: Settings, data: Path, run: Path, *, dry_run: bool = False, report: Any = lambda *_: None
+    settings: Settings, data: Path, run: Path, *, dry_run: bool = False, progress: Any = lambda *_: None
 ) -> int:
-    """Train in the folder `run`, going on where it stopped; dry_run: two steps and a validation, in memory."""
+    """Train the refiner.
+
+    Args:
+        settings: The settings of the run.
+        data: The prepared folder.
+        run: The run's folder; a stopped run in it continues.
+        dry_run: Take two steps, validate, and write nothing.
+        progress: Called with the stage, the steps done and the steps in all.
+
+    Returns:
+        The steps done.
+
+    Raises:
+        InputError: The folder or the settings cannot be used.
+        MissingFileError: A file of the settings does not exist, or the folder was not prepared.
+        WeightsError: A file of the settings is another kind of file, or the training diverged.
+    """
     if settings.steps < 1 or settings.batch < 1:
         raise InputError("steps and batch must be at least 1")
+    if not 0 <= settings.photo_share <= 1:
+        raise InputError(f"photo_share {settings.photo_share:g} is out of range; use 0 to 1")
     use_threads(settings.threads)
     task = RefinerTask(settings, data)
     if dry_run:
         for index in range(2):
-            report("train", index + 1, 2)
+            progress("train", index + 1, 2)
             task.step(index, settings.critic_from if index else 0.0)
         task.validate()
         return 2
-    return fit(task, run, settings.schedule(), report=report)
+    return fit(task, run, settings.schedule(), progress=progress)

@@ -1,4 +1,4 @@
-"""Trained speech networks -> one ONNX file, for use and to train on from: its numbers keep their names, in 16 bits."""
+"""Trained speech networks -> one ONNX file for use and further training: weights keep their names, in 16 bits."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from torch import nn
 
 from gioconda.speech.features import BANDS
 from gioconda.training.config import export_header
-from gioconda.training.loop import BEST, read
-from gioconda.training.speech.model import LipNet, ObamaNet, Together
+from gioconda.training.loop import BEST, read_checkpoint
+from gioconda.training.speech.model import Ensemble, LipNet, ObamaNet
 
-SMALL = 4096  # numbers; what holds fewer keeps 32 bits
+# Tensors with fewer numbers keep 32 bits
+SMALL = 4096
 
 
-def rebuilt(run: Path, checkpoint: str = BEST) -> tuple[nn.Module, dict[str, str]]:
-    """The averaged network of a run, and what to write of it into headers."""
-    whole = read(run / checkpoint)
+def load_network(run: Path, checkpoint: str = BEST) -> tuple[nn.Module, dict[str, str]]:
+    """Load the averaged network of a run, and the header of its file; WeightsError for a damaged checkpoint."""
+    whole = read_checkpoint(run / checkpoint)
     state, settings = whole["task"]["ema"], whole["settings"]
     if settings["network"] == "obama":
         names = ("mean", "components", "centre", "spread")
@@ -32,21 +33,22 @@ def rebuilt(run: Path, checkpoint: str = BEST) -> tuple[nn.Module, dict[str, str
     return net.eval(), export_header(settings, whole["done"])
 
 
-def together(runs: Sequence[Path], checkpoint: str = BEST) -> tuple[nn.Module, dict[str, str]]:
-    """The mean of the networks of several runs, and what to write of them into headers."""
-    nets, headers = zip(*(rebuilt(run, checkpoint) for run in runs), strict=True)
+def ensemble(runs: Sequence[Path], checkpoint: str = BEST) -> tuple[nn.Module, dict[str, str]]:
+    """The mean of the networks of several runs, and the header of its file."""
+    nets, headers = zip(*(load_network(run, checkpoint) for run in runs), strict=True)
     if len(nets) == 1:
         return nets[0], headers[0]
-    return Together(nets).eval(), {"runs": json.dumps(headers)}
+    return Ensemble(nets).eval(), {"runs": json.dumps(headers)}
 
 
 def export(runs: Sequence[Path], out: Path, checkpoint: str = BEST) -> Path:
-    """Write the mean of the averaged networks of the runs to `out`/speech.onnx."""
-    net, header = together(runs, checkpoint)
+    """Write the mean of the runs' averaged networks to `out`/speech.onnx and return its path."""
+    net, header = ensemble(runs, checkpoint)
     out.mkdir(parents=True, exist_ok=True)
     file = out / "speech.onnx"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's advice is not for the user
+        # The exporter's advice does not help users
+        warnings.simplefilter("ignore")
         torch.onnx.export(
             net,
             (torch.zeros(1, 200, BANDS),),
@@ -56,14 +58,15 @@ def export(runs: Sequence[Path], out: Path, checkpoint: str = BEST) -> Path:
             dynamic_axes={"mel": {1: "frames"}, "coefficients": {1: "outputs"}},
             opset_version=17,
             dynamo=False,
-            do_constant_folding=False,  # would rename what is folded
+            # Folding would rename tensors
+            do_constant_folding=False,
         )
     _halve(file, header)
     return file
 
 
 def _halve(file: Path, header: Mapping[str, str]) -> None:
-    """Store large tensors of a graph in 16 bits under their own names; sums are taken in 32 as before."""
+    """Store large tensors of a graph in 16 bits under their own names; the graph still computes in 32 bits."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 

@@ -1,4 +1,4 @@
-"""The networks that hear a voice and move a mouth. T counts outputs, 50 a second; inputs come 100 a second."""
+"""The networks from a voice to the movements of a mouth. T counts outputs, 50 per second; inputs are 100 per second."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from torch.nn import functional as F  # noqa: N812
 from gioconda.motion.expression import load_basis
 from gioconda.speech.features import BANDS, CEPSTRA
 from gioconda.speech.mouth import COLUMNS, MOVED, POINTS
-from gioconda.training.speech.ear import HEARD, Ear
+from gioconda.training.speech.audio_encoder import CHANNELS, AudioEncoder
+from gioconda.training.state_keys import keep_keys
 from gioconda.types import FloatArray
 
-DELAY = 20  # inputs that the recurrent net hears ahead: 200 ms (Suwajanakorn et al. 2017)
+# Inputs that the recurrent network hears ahead: 200 ms (Suwajanakorn et al. 2017)
+DELAY = 20
 UNITS, COMPONENTS = 60, 20
 DILATIONS = (1, 2, 4, 8, 1, 2, 4, 8)
 
 
 def lips_of_coefficients() -> Tensor:
-    """What each of MOVED adds to lips and chin: (27, 44, 2) inter-ocular units."""
+    """The effect of each coefficient of MOVED on lips and chin: (27, 44, 2), in inter-ocular units."""
     return torch.from_numpy(np.ascontiguousarray(load_basis().offsets[COLUMNS][:, POINTS, :2]))
 
 
-class Look(nn.Module):
-    """One layer that looks around: a dilated convolution over time and a mix of channels, added to what came in."""
+class DilatedConvBlock(nn.Module):
+    """Residual block: a dilated convolution over time and a pointwise mix of channels."""
 
     def __init__(self, width: int, dilation: int, dropout: float) -> None:
         super().__init__()
@@ -43,24 +45,24 @@ class Look(nn.Module):
         return torch.as_tensor(x + self.drop(self.mix(F.gelu(self.around(y)))))
 
 
-class Reader(nn.Module):
-    """Levelled spectra (N, 2 * T, BANDS), and what an ear makes of them -> coefficients (N, T, 27) in 0..1."""
+class Decoder(nn.Module):
+    """Levelled spectra (N, 2 * T, BANDS), and the features of an audio encoder -> coefficients (N, T, 27) in 0..1."""
 
     def __init__(self, width: int, dropout: float, dilations: Sequence[int] = DILATIONS) -> None:
         super().__init__()
         self.first = nn.Conv1d(BANDS, width, 5, padding=2)
         self.halve = nn.Conv1d(width, width, 4, stride=2, padding=1)
-        self.said = nn.Conv1d(HEARD, width, 3, padding=1)
-        self.layers = nn.ModuleList(Look(width, d, dropout) for d in dilations)
+        self.said = nn.Conv1d(CHANNELS, width, 3, padding=1)
+        self.layers = nn.ModuleList(DilatedConvBlock(width, d, dropout) for d in dilations)
         self.norm = nn.LayerNorm(width)
         self.last = nn.Linear(width, len(MOVED))
         self.drop = nn.Dropout1d(dropout)
         nn.init.constant_(self.last.bias, -3.0)
 
-    def forward(self, mel: Tensor, heard: Tensor) -> Tensor:
+    def forward(self, mel: Tensor, features: Tensor) -> Tensor:
         """Coefficients."""
         x = self.drop(F.gelu(self.first(mel.transpose(1, 2))))
-        x = F.gelu(self.halve(x)) + self.said(self.drop(heard))
+        x = F.gelu(self.halve(x)) + self.said(self.drop(features))
         for layer in self.layers:
             x = layer(x)
         return torch.sigmoid(self.last(self.norm(self.drop(x).transpose(1, 2))))
@@ -69,26 +71,28 @@ class Reader(nn.Module):
 class LipNet(nn.Module):
     """Levelled log-mel spectra (N, 2 * T, BANDS) -> coefficients (N, T, 27) in 0..1; T at most 400, eight seconds.
 
-    An ear that has heard many more people than have been filmed, and some readers, whose mean is what counts.
+    It has an audio encoder, pretrained on many more people than the videos show, and decoders, whose mean is the
+    output.
     """
 
-    def __init__(self, width: int = 128, dropout: float = 0.2, readers: int = 1) -> None:
+    def __init__(self, width: int = 128, dropout: float = 0.2, decoders: int = 1) -> None:
         super().__init__()
-        self.ear = Ear()
-        self.readers = nn.ModuleList(Reader(width, dropout) for _ in range(readers))
+        self.encoder = AudioEncoder()
+        self.decoders = nn.ModuleList(Decoder(width, dropout) for _ in range(decoders))
+        keep_keys(self, {"encoder": "ear", "decoders": "readers"})
 
     def each(self, mel: Tensor) -> Tensor:
-        """What each reader gives, (R, N, T, 27)."""
-        heard = self.ear(mel)
-        return torch.stack([reader(mel, heard) for reader in self.readers])
+        """The coefficients of each decoder, (R, N, T, 27)."""
+        features = self.encoder(mel)
+        return torch.stack([decoder(mel, features) for decoder in self.decoders])
 
     def forward(self, mel: Tensor) -> Tensor:
         """Coefficients."""
         return self.each(mel).mean(0)
 
 
-class Together(nn.Module):
-    """Several networks that hear the same; what they give is the mean of what each gives."""
+class Ensemble(nn.Module):
+    """Several networks on the same input; the output is their mean."""
 
     def __init__(self, nets: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -100,10 +104,10 @@ class Together(nn.Module):
 
 
 class ObamaNet(nn.Module):
-    """The recurrent net of *Synthesizing Obama* (Suwajanakorn, Seitz, Kemelmacher-Shlizerman 2017, 3.1).
+    """The recurrent network of *Synthesizing Obama* (Suwajanakorn, Seitz, Kemelmacher-Shlizerman 2017, 3.1).
 
     28 features at 100 Hz, one LSTM layer of 60 units, linear output 200 ms late, 20 principal components of the lip
-    points. What it gives at last is coefficients like those of LipNet: those that come nearest to its lips.
+    points. `forward` returns coefficients like LipNet's: those whose lips are closest to the network's.
     """
 
     mean: Tensor
@@ -132,12 +136,13 @@ class ObamaNet(nn.Module):
 
     def principal(self, mel: Tensor) -> Tensor:
         """Components (N, T, 20) of levelled spectra (N, 2 * T, BANDS)."""
-        logs = 3 * mel  # as log power again
+        # Back to log power
+        logs = 3 * mel
         power = torch.logsumexp(logs, 2, keepdim=True) - math.log(BANDS)
         own = torch.cat([logs @ self.cosines, power], 2)
         change = torch.cat([torch.zeros_like(own[:, :1]), own[:, 1:] - own[:, :-1]], 1)
-        heard = (torch.cat([own, change], 2) - self.centre) / self.spread
-        later = F.pad(heard, (0, 0, 0, DELAY))
+        features = (torch.cat([own, change], 2) - self.centre) / self.spread
+        later = F.pad(features, (0, 0, 0, DELAY))
         return torch.as_tensor(self.last(self.lstm(later)[0][:, DELAY::2]))
 
     def lips(self, mel: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What an ONNX file holds, by name: also what is stored in 8 bits, and matrices whose names an exporter has lost."""
+"""Reads the weights of an ONNX file by name, also those in 8 bits, and matrices whose names the exporter lost."""
 
 from __future__ import annotations
 
@@ -10,28 +10,35 @@ import numpy.typing as npt
 
 from gioconda.errors import MissingFileError, WeightsError
 
-PREFIX = "inner.encoder."  # of Whisper's encoder in Smart Turn's file
+# Prefix of Whisper's encoder in Smart Turn's file
+PREFIX = "inner.encoder."
 Arrays = dict[str, npt.NDArray[Any]]
 
 
 def stored_weights(file: Path) -> Arrays:
-    """Arrays by name, of `smart-turn-v3.2-cpu.onnx` or another file. MissingFileError or WeightsError."""
+    """Read the arrays of `smart-turn-v3.2-cpu.onnx` or another file, by name.
+
+    Raises:
+        MissingFileError: The file does not exist.
+        WeightsError: It is not a readable ONNX file.
+    """
     import onnx
 
     if not file.is_file():
-        raise MissingFileError(f"{file} does not exist: name the file of Smart Turn's network")
+        raise MissingFileError(f"{file} does not exist; give the path of Smart Turn's network")
     try:
-        # what a file says to lie in others is not read
+        # Weights in other files are not read
         graph = onnx.load(str(file), load_external_data=False).graph
         stored = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
         named = {**stored, **_dequantized(graph, stored)}
         return {**named, **_multiplied(graph, named)}
-    except Exception as error:  # protobuf's own errors share no base class
-        raise WeightsError(f"{file} is no ONNX file that can be read: {str(error)[:120]}") from None
+    # protobuf's errors share no base class
+    except Exception as error:
+        raise WeightsError(f"{file} is not a readable ONNX file: {str(error)[:120]}") from None
 
 
 def _dequantized(graph: Any, stored: Arrays) -> Arrays:
-    """Stored 8 and 32 bit values as what they stand for, by the names that the rest of the graph knows them by."""
+    """Dequantize stored 8 and 32 bit values, by their names in the rest of the graph."""
     values = {}
     for node in graph.node:
         if node.op_type != "DequantizeLinear" or node.input[0] not in stored:
@@ -47,9 +54,9 @@ def _dequantized(graph: Any, stored: Arrays) -> Arrays:
 
 
 def _multiplied(graph: Any, named: Arrays) -> Arrays:
-    """Matrices of linear layers, whose own names are lost: each is named after the bias that is added next.
+    """Matrices of linear layers, whose own names are lost, named after the bias that is added next.
 
-    In each layer one has none, the keys of its attention.
+    Only the attention keys of each layer have no bias.
     """
     users: dict[str, list[Any]] = {}
     for node in graph.node:
@@ -70,7 +77,7 @@ def _multiplied(graph: Any, named: Arrays) -> Arrays:
 
 
 def _bias(output: str, users: dict[str, list[Any]]) -> str:
-    """Name of the bias that is added to an output; empty where there is none."""
+    """Name of the bias that is added to an output; empty if there is none."""
     for node in users.get(output, []):
         if node.op_type == "Add":
             return next((n for n in node.input if n.endswith(".bias")), "")

@@ -18,26 +18,33 @@ from gioconda.errors import InputError
 from gioconda.speech.features import cepstra
 from gioconda.speech.listen import in_stretches
 from gioconda.training.config import as_dict
+from gioconda.training.device import launched, update_ema, use_threads
 from gioconda.training.loop import Schedule, fit
-from gioconda.training.machine import follow as average
-from gioconda.training.machine import launched, use_threads
 from gioconda.training.speech import data as prepared
-from gioconda.training.speech.ear import begin
-from gioconda.training.speech.measure import STILL, Followed, Predict, by_person, follow, gap
+from gioconda.training.speech.audio_encoder import load_pretrained
+from gioconda.training.speech.evaluate import STILL, ClipMetrics, Predict, by_person, evaluate_clip, gap
 from gioconda.training.speech.model import COMPONENTS, LipNet, ObamaNet, lips_of_coefficients
 from gioconda.types import FloatArray, Image
 
-MOUTH_WEIGHT = 2.0  # of the opening's height, beside single points
+# Weight of vertical distances relative to horizontal ones
+MOUTH_WEIGHT = 2.0
 GRID_CLIPS, GRID_SIZE = 12, (400, 120)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """All that decides a run; presets hold differences. network: lips, or obama for the recurrent baseline.
+class SpeechSettings:
+    """All settings of a run; presets hold differences.
 
-    ear: Smart Turn's file, or a speech.onnx, whose ear to start from; empty: the packaged one. ear_rate: how fast it
-    learns, as a share of the learning rate. readers: how many share the ear. unlike: weight of one less the
-    correlation of the openings, sample by sample; points, speed and coefficients alone leave mouths too still.
+    Attributes:
+        network: lips, or obama for the recurrent baseline.
+        readers: Decoders that share the audio encoder.
+        ear: Smart Turn's file, or a speech.onnx, whose audio encoder to start from; empty for the packaged one.
+        ear_rate: The encoder's learning rate, as a share of `learning_rate`.
+        points: Weight of the distance of lip points.
+        speed: Weight of the distance of their speeds.
+        coefficients: Weight of the distance of coefficients.
+        unlike: Weight of one minus the correlation of the openings, per sample. The other three terms alone leave
+            mouths too still.
     """
 
     network: str = "lips"
@@ -60,32 +67,32 @@ class Settings:
     coefficients: float = 1.0
     unlike: float = 0.5
     augment: bool = True
-    precision: str = "bf16-mixed"
+    precision: str = "auto"  # or Fabric's: 32-true, bf16-mixed
     accelerator: str = "auto"
     threads: int = 0
     validate_every: int = 500
     save_seconds: float = 120.0
 
     def schedule(self) -> Schedule:
-        """What the loop needs of this."""
+        """The length and the intervals of the run."""
         return Schedule(
             self.steps, self.minutes, validate_every=self.validate_every, save_seconds=self.save_seconds
         )
 
 
 class SpeechTask:
-    """Network, optimiser and clips of one run."""
+    """The network, the optimiser and the clips of one run."""
 
-    def __init__(self, settings: Settings, data: Path) -> None:
+    def __init__(self, settings: SpeechSettings, data: Path) -> None:
         self._s = settings
         self.settings: Mapping[str, Any] = as_dict(settings)
         torch.manual_seed(settings.seed)
-        self._fabric = launched(settings.accelerator, settings.precision, together=False)
+        self._fabric = launched(settings.accelerator, settings.precision, distributed=False)
         self._device = self._fabric.device
         self._train = prepared.Voices(
-            prepared.load(data, "train"), people=settings.people, without=settings.without
+            prepared.load_clips(data, "train"), people=settings.people, without=settings.without
         )
-        self._dev = prepared.load(data, "dev")
+        self._dev = prepared.load_clips(data, "dev")
         net = self._built()
         self._net, self._optimizer = self._fabric.setup(
             net, torch.optim.AdamW(self._groups(net), 1.0, (0.9, 0.99), weight_decay=settings.decay)
@@ -97,7 +104,7 @@ class SpeechTask:
         s = self._s
         if s.network == "lips":
             net = LipNet(s.width, s.dropout, s.readers)
-            begin(net.ear, s.ear)
+            load_pretrained(net.encoder, s.ear)
             return net
         if s.network != "obama":
             raise InputError(f"network = {s.network!r}: lips or obama")
@@ -105,88 +112,89 @@ class SpeechTask:
         mean = lips.mean(0)
         _, _, components = np.linalg.svd(lips[:: max(1, len(lips) // 20000)] - mean, full_matrices=False)
         batches = [self._train.batch(s.seed, k, s.batch, augment=s.augment).mel for k in range(6)]
-        heard = np.concatenate([seen(one) for mel in batches for one in mel])
-        return ObamaNet(mean, components[:COMPONENTS], heard.mean(0), heard.std(0) + 1e-3)
+        features = np.concatenate([recurrent_features(spectrum) for mel in batches for spectrum in mel])
+        parts = (mean, components[:COMPONENTS], features.mean(0), features.std(0) + 1e-3)
+        return ObamaNet(*(np.asarray(part, np.float32) for part in parts))
 
     def _groups(self, net: nn.Module) -> list[dict[str, Any]]:
-        """Parameters by how fast they learn."""
-        ear = list(net.ear.parameters()) if isinstance(net, LipNet) else []
-        own = {id(p) for p in ear}
+        """Parameters in groups by their learning rate."""
+        encoder = list(net.encoder.parameters()) if isinstance(net, LipNet) else []
+        own = {id(p) for p in encoder}
         rest = [p for p in net.parameters() if id(p) not in own]
         return [
             {"params": rest, "share": 1.0},
-            *([{"params": ear, "share": self._s.ear_rate}] if ear else []),
+            *([{"params": encoder, "share": self._s.ear_rate}] if encoder else []),
         ]
 
-    def step(self, index: int, progress: float) -> dict[str, float]:
-        """One step."""
+    def step(self, index: int, fraction: float) -> dict[str, float]:
+        """Take one step; return the losses by name."""
         s = self._s
         batch = self._train.batch(s.seed, index, s.batch, augment=s.augment)
-        rate = s.learning_rate * min(1.0, (index + 1) / 200) * (0.02 + 0.98 * (1 + cos(pi * progress)) / 2)
+        rate = s.learning_rate * min(1.0, (index + 1) / 200) * (0.02 + 0.98 * (1 + cos(pi * fraction)) / 2)
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["share"]
         self._net.train()
-        mel, wanted, points = (
+        mel, target, points = (
             torch.from_numpy(a).to(self._device) for a in (batch.mel, batch.coefficients, batch.points)
         )
-        parts = self._recurrent(mel, points) if s.network == "obama" else self._mouth(mel, wanted, points)
+        parts = self._recurrent(mel, points) if s.network == "obama" else self._mouth(mel, target, points)
         self._optimizer.zero_grad()
         self._fabric.backward(torch.stack(list(parts.values())).sum())
         self._fabric.clip_gradients(self._net, self._optimizer, max_norm=10.0, error_if_nonfinite=False)
         self._optimizer.step()
-        average(self._ema, self._net.module, index, s.ema)
+        update_ema(self._ema, self._net.module, index, s.ema)
         return {name: float(value.detach()) for name, value in parts.items()}
 
-    def _mouth(self, mel: Tensor, wanted: Tensor, points: Tensor) -> dict[str, Tensor]:
-        """Coefficients, the lips that they make, and how these move, against the true ones."""
+    def _mouth(self, mel: Tensor, target: Tensor, points: Tensor) -> dict[str, Tensor]:
+        """Losses of coefficients, of the lips that they give, and of the lips' speed and opening."""
         s = self._s
         with self._fabric.autocast():
-            made = self._net.module.each(mel).float()
-        lips = torch.einsum("rntc,cpd->rntpd", made, self._lips)
+            predicted = self._net.module.each(mel).float()
+        lips = torch.einsum("rntc,cpd->rntpd", predicted, self._lips)
         far = (lips - points).abs()
         speed = (lips[:, :, 1:] - lips[:, :, :-1] - points[:, 1:] + points[:, :-1]).abs()
         return {
-            "coefficients": s.coefficients * (made - wanted).abs().mean(),
+            "coefficients": s.coefficients * (predicted - target).abs().mean(),
             "points": s.points * (far[..., 0].mean() + MOUTH_WEIGHT * far[..., 1].mean()),
             "speed": s.speed * speed.mean(),
-            "unlike": s.unlike * unlike(gap(lips), gap(points)),
+            "unlike": s.unlike * correlation_loss(gap(lips), gap(points)),
         }
 
     def _recurrent(self, mel: Tensor, points: Tensor) -> dict[str, Tensor]:
-        """The squared distance of the principal components, as its authors train it."""
+        """The squared distance of the principal components, as in the paper."""
         net = self._net.module
-        wanted = (points.flatten(2) - net.mean) @ net.components.T
+        target = (points.flatten(2) - net.mean) @ net.components.T
         with self._fabric.autocast():
-            made = net.principal(mel)
-        return {"components": 100 * (made - wanted).square().mean()}
+            predicted = net.principal(mel)
+        return {"components": 100 * (predicted - target).square().mean()}
 
     def predict(self, mel: FloatArray) -> FloatArray:
-        """Lips and chin (T, 44, 2) for levelled spectra (2 * T, BANDS), by the averaged network."""
+        """Predict lips and chin (T, 44, 2) from levelled spectra (2 * T, BANDS) with the averaged network."""
         if not isinstance(self._ema, ObamaNet):
             return predictor(self._ema)(mel)
         with torch.no_grad():
-            heard = torch.from_numpy(mel)[None].to(self._device)
-            return np.asarray(self._ema.eval().lips(heard)[0].cpu().numpy(), np.float32)
+            levelled = torch.from_numpy(mel)[None].to(self._device)
+            return np.asarray(self._ema.eval().lips(levelled)[0].cpu().numpy(), np.float32)
 
-    def _followed(self) -> list[Followed]:
-        return [follow(take, self.predict) for take in self._dev]
+    def _evaluated(self) -> list[ClipMetrics]:
+        return [evaluate_clip(take, self.predict) for take in self._dev]
 
     def validate(self) -> dict[str, float]:
-        """Figures on the dev people; score: one less the mean over people of the correlation."""
-        people = by_person(self._followed()).values()
-        told = {k: float(np.nanmean([p[k] for p in people])) for k in ("correlation", "pooled", "distance")}
-        return {**told, "score": 1 - told["correlation"]}
+        """Compute the metrics on the dev people; score: one minus the mean correlation over people."""
+        people = by_person(self._evaluated()).values()
+        means = {k: float(np.nanmean([p[k] for p in people])) for k in ("correlation", "pooled", "distance")}
+        return {**means, "score": 1 - means["correlation"]}
 
     def grid(self) -> Image:
-        """The opening over time, tracked in grey and made in red, of some dev clips."""
+        """Plot the opening over time for some dev clips: tracked in grey, predicted in red; RGB uint8."""
         step = max(1, len(self._dev) // GRID_CLIPS)
-        shown = [plotted(follow(t, self.predict)) for t in self._dev[::step][:GRID_CLIPS]]
+        shown = [plotted(evaluate_clip(t, self.predict)) for t in self._dev[::step][:GRID_CLIPS]]
         return np.concatenate(
             [np.concatenate(shown[k : k + 2], 1) for k in range(0, len(shown) // 2 * 2, 2)] or shown
         )
 
     def state(self) -> dict[str, Any]:
-        """All that steps change."""
+        """All tensors that steps change."""
         return {
             "net": self._net.module.state_dict(),
             "ema": self._ema.state_dict(),
@@ -194,27 +202,27 @@ class SpeechTask:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state` gave."""
+        """Load what `state` returned."""
         self._net.module.load_state_dict(state["net"])
         self._ema.load_state_dict(state["ema"])
         self._optimizer.load_state_dict(state["optimizer"])
 
 
-def unlike(made: Tensor, true: Tensor) -> Tensor:
-    """One less the correlation of openings (R, N, T) and (N, T), the mean where the true mouth moves."""
-    a, b = (x - x.mean(-1, keepdim=True) for x in (made, true))
+def correlation_loss(predicted: Tensor, true: Tensor) -> Tensor:
+    """One minus the correlation of openings (R, N, T) and (N, T), averaged over samples with a moving true mouth."""
+    a, b = (x - x.mean(-1, keepdim=True) for x in (predicted, true))
     like = (a * b).mean(-1) / (a.square().mean(-1) * b.square().mean(-1) + 1e-8).sqrt()
     speaks = (b.square().mean(-1) > STILL**2).float()
     return ((1 - like) * speaks).mean(0).sum() / speaks.sum().clamp(min=1)
 
 
-def seen(mel: FloatArray) -> FloatArray:
-    """The recurrent net's 28 features of levelled spectra (T, BANDS), before they are centred."""
+def recurrent_features(mel: FloatArray) -> FloatArray:
+    """The recurrent network's features (T, 28) of levelled spectra (T, BANDS), before centring."""
     return cepstra(3 * mel)
 
 
-def plotted(clip: Followed) -> Image:
-    """A clip's opening over time: tracked grey, made red, RGB uint8."""
+def plotted(clip: ClipMetrics) -> Image:
+    """Plot a clip's opening over time: tracked in grey, predicted in red; RGB uint8."""
     width, height = GRID_SIZE
     picture = np.full((height, width, 3), 255, np.uint8)
     top = max(float(clip.tracked.max()), 0.05)
@@ -226,31 +234,47 @@ def plotted(clip: Followed) -> Image:
 
 
 def train(
-    settings: Settings,
+    settings: SpeechSettings,
     data: Path,
     out: Path,
     *,
     dry_run: bool = False,
-    report: Callable[[str, int, int], None] = lambda *_: None,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> int:
-    """Train a speech network in the folder `out`; two steps and nothing written with dry_run. The steps done."""
+    """Train a speech network.
+
+    Args:
+        settings: The settings of the run.
+        data: The prepared folder.
+        out: The run's folder; a stopped run in it continues.
+        dry_run: Take two steps and write nothing.
+        progress: Called with the stage, the steps done and the steps in all.
+
+    Returns:
+        The steps done.
+
+    Raises:
+        InputError: The folder or the settings cannot be used.
+        MissingFileError: A file of the settings does not exist.
+        WeightsError: A file of the settings is another kind of file, or the training diverged.
+    """
     use_threads(settings.threads)
     task = SpeechTask(settings, data)
     if dry_run:
         for index in range(2):
             task.step(index, 0.0)
         return 2
-    return fit(task, out, settings.schedule(), report=report)
+    return fit(task, out, settings.schedule(), progress=progress)
 
 
 def predictor(net: nn.Module) -> Predict:
-    """A network as `measure.follow` wants it."""
+    """Wrap a network for `evaluate_clip`."""
     lips = lips_of_coefficients().numpy()
     device = next(net.parameters()).device
 
     def coefficients(mel: FloatArray) -> FloatArray:
         with torch.no_grad():
-            made = net.eval()(torch.from_numpy(mel)[None].to(device))[0]
-        return np.asarray(made.float().cpu().numpy(), np.float32)
+            predicted = net.eval()(torch.from_numpy(mel)[None].to(device))[0]
+        return np.asarray(predicted.float().cpu().numpy(), np.float32)
 
     return lambda mel: np.einsum("tc,cpd->tpd", in_stretches(coefficients, mel), lips)

@@ -1,4 +1,4 @@
-"""A session's process: sets a portrait up, then answers requests on standard input until the server closes it."""
+"""A session's process: prepares a portrait, then answers requests on standard input until the server closes it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from gioconda.errors import GiocondaError, InputError
-from gioconda.web.live import looks, wire
-from gioconda.web.worker import restrain
+from gioconda.web.live import slider_values, wire
+from gioconda.web.queue.worker import restrain
 
 if TYPE_CHECKING:
     from gioconda.types import Image, Motion
     from gioconda.web.live.follower import Follower
     from gioconda.web.live.puppet import Puppet
 
-QUALITY = 88  # of the pictures that go to the browser
+# JPEG quality, of 100, of the pictures for the browser.
+QUALITY = 88
 
 
 def main() -> None:
-    """The first message tells the limits, the portrait's file and the side of the pictures."""
-    # the pipe is ours alone: whatever libraries print goes to the log
+    """Run a session. The first message has the limits, the portrait's path and the side of the pictures."""
+    # Only answers go through the pipe; what libraries print goes to the log.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     requests = os.fdopen(os.dup(0), "rb")
@@ -40,17 +41,17 @@ def main() -> None:
 
 
 def _serve(session: _Session, requests: IO[bytes], answers: IO[bytes]) -> None:
-    """One answer a request, in order. Any defect but a refusal ends the process, and with it the session."""
+    """Answer requests in order. An error other than a refusal ends the process, and with it the session."""
     while (message := wire.read_message(requests)) is not None:
         try:
-            told, picture = session.answer(*message)
+            answer, picture = session.answer(*message)
         except GiocondaError as error:
-            told, picture = {"refused": str(error)}, b""
-        wire.write_message(answers, told, picture)
+            answer, picture = {"refused": str(error)}, b""
+        wire.write_message(answers, answer, picture)
 
 
 class _Session:
-    """What answers: the portrait, and the face before the camera once there is one."""
+    """A portrait, and the face before the camera once there is one."""
 
     def __init__(self, portrait: Path, side: int) -> None:
         from gioconda.web.live.puppet import Puppet
@@ -60,25 +61,26 @@ class _Session:
         self._keys: list[dict[str, Any]] = []
         self._motion: Motion | None = None
 
-    def answer(self, asked: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
-        """Header and picture that answer a request; raises GiocondaError for what cannot be done."""
-        if "follow" not in asked:
-            return {}, self.picture(asked)
+    def answer(self, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+        """Answer a request with a header and a JPEG; GiocondaError if that is not possible."""
+        if "follow" not in header:
+            return {}, self.picture(header)
         began = time.perf_counter()
-        told, image = self._followed(payload, calibrate=bool(asked.get("calibrate")))
+        answer, image = self._followed(payload, calibrate=bool(header.get("calibrate")))
         picture = b"" if image is None else _encoded(image)
-        return {**told, "milliseconds": round(1000 * (time.perf_counter() - began), 1)}, picture
+        return {**answer, "milliseconds": round(1000 * (time.perf_counter() - began), 1)}, picture
 
-    def picture(self, asked: Mapping[str, Any]) -> bytes:
-        """A JPEG of a look, or of a moment of keyframes."""
-        if "keys" not in asked:
-            return _encoded(self._puppet.still(looks.still_look(asked["look"])))
-        if asked["keys"] != self._keys:
-            self._keys, self._motion = asked["keys"], looks.keyframed(asked["keys"])
+    def picture(self, header: Mapping[str, Any]) -> bytes:
+        """Return a JPEG of the sliders' values, or of a moment of keyframes."""
+        if "keys" not in header:
+            return _encoded(self._puppet.still(slider_values.slider_motion(header["look"])))
+        if header["keys"] != self._keys:
+            self._keys, self._motion = header["keys"], slider_values.keyframed(header["keys"])
         assert self._motion is not None
-        return _encoded(self._puppet.played(self._motion, float(asked["at"])))
+        return _encoded(self._puppet.played(self._motion, float(header["at"])))
 
     def _followed(self, jpeg: bytes, *, calibrate: bool) -> tuple[dict[str, Any], Image | None]:
+        """The portrait that moves as the face of a webcam picture does; None where that shows no face."""
         image = decoded(jpeg)
         if self._follower is None:
             from gioconda.web.live.follower import Follower
@@ -86,29 +88,38 @@ class _Session:
             self._follower = Follower()
         if calibrate:
             self._follower.calibrate()
-        seen = self._follower.look(image, time.monotonic())
-        if seen is None:
+        tracked = self._follower.look(image, time.monotonic())
+        if tracked is None:
             return {"face": False}, None
-        return {"face": True, "calibrated": self._follower.at_rest}, self._puppet.streamed(*seen)
+        return {"face": True, "calibrated": self._follower.at_rest}, self._puppet.streamed(*tracked)
 
 
 def decoded(jpeg: bytes) -> Image:
-    """RGB (H, W, 3) uint8 of a webcam picture; InputError or LimitError."""
+    """Decode a webcam picture.
+
+    Returns:
+        The picture (H, W, 3) uint8 RGB.
+
+    Raises:
+        InputError: The picture is not a JPEG, or is damaged.
+        LimitError: It has too many bytes or pixels.
+    """
     import cv2
     import numpy as np
 
     wire.check_jpeg(jpeg)
     image: Any = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     if image is None or max(image.shape[:2]) > wire.FRAME_SIDE:
-        raise InputError("this JPEG picture is damaged")
+        raise InputError("the JPEG picture is damaged; send another")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _encoded(image: Image) -> bytes:
+    """A picture as JPEG."""
     import cv2
 
-    told = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
-    return told.tobytes()
+    encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
+    return encoded.tobytes()
 
 
 if __name__ == "__main__":

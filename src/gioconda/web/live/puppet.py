@@ -1,4 +1,4 @@
-"""A portrait that is set up once, and then answers sliders, keyframes or a camera, each with one picture."""
+"""A portrait that is prepared once and then moved by sliders, keyframes or a camera, one picture at a time."""
 
 from __future__ import annotations
 
@@ -7,56 +7,63 @@ from pathlib import Path
 
 from gioconda import composite
 from gioconda.engines import get_engine
+from gioconda.inputs.portrait import load_portraits
 from gioconda.motion.edit import still_motion
 from gioconda.motion.keyframes import FPS
-from gioconda.motion.retarget import Habits, Retargeter, Style
-from gioconda.provenance import Watermarker, job_payload
-from gioconda.sources import load_portraits
-from gioconda.threads import hold_blas
-from gioconda.types import Image, Motion, Shot
+from gioconda.motion.moments import DriverCalibration, Moment
+from gioconda.motion.retarget import RetargetedMotion, Retargeter, Style
+from gioconda.output import Marker
+from gioconda.provenance import job_payload
+from gioconda.render import Rendered
+from gioconda.runtime.blas import hold_blas
+from gioconda.types import Image, Motion, TargetPose
 
 
 class Puppet:
-    """A portrait's face, ready to be moved. Every picture of it carries the visible sign and the watermark."""
+    """A prepared portrait. Every picture of it has the visible label and the watermark."""
 
     def __init__(self, portrait: Path, side: int) -> None:
-        """Find the face and prepare it, in a square of `side` pixels; raises what `load_portraits` raises."""
+        """Find the face in a file and prepare it, in a square of `side` pixels; errors as of `load_portraits`."""
         hold_blas()
-        self._who = load_portraits(portrait, chosen=0, crop=True, size=side)
-        self._portrait = self._who.portraits[0]
+        self._source = load_portraits(portrait, chosen=0, crop=True, size=side)
+        self._portrait = self._source.portraits[0]
         self._engine = get_engine("warp")
         self._identity = self._engine.prepare(self._portrait)
-        payload = job_payload("warp", self._who.ingredient.sha256, "live")
-        self._mark, self._sign = Watermarker((side, side), payload), composite.Sign()
-        self._next: deque[Shot] = deque(maxlen=1)
-        # the engine remembers the picture before, so that a stream does not shimmer
+        payload = job_payload("warp", self._source.ingredient.sha256, "live")
+        self._marker = Marker((side, side), payload, label=True)
+        self._next: deque[TargetPose] = deque(maxlen=1)
+        # The engine remembers the last picture, so that a stream does not flicker.
         self._stream = iter(self._engine.render(self._identity, iter(self._next.popleft, None)))
-        self._played: tuple[Motion, Retargeter] | None = None
+        self._played: tuple[Motion, RetargetedMotion] | None = None
+        self._follows: Retargeter | None = None
 
-    def still(self, look: Motion) -> Image:
-        """The picture of a look of `still_motion`, the same whatever was shown before; (side, side, 3)."""
-        return self._single(Retargeter(look, self._portrait, Style()).shot(0))
+    def still(self, motion: Motion) -> Image:
+        """Draw the first moment of a motion, independently of earlier pictures; (side, side, 3) uint8 RGB."""
+        return self._single(RetargetedMotion(motion, self._portrait, Style()).target(0))
 
     def at_rest(self) -> Image:
-        """The picture as it is."""
+        """Draw the portrait in its own pose; (side, side, 3) uint8 RGB."""
         return self.still(still_motion(0, 0, 0, 0, 0, {}))
 
     def played(self, motion: Motion, seconds: float) -> Image:
-        """The picture at a moment of a motion; the same motion is not set up twice."""
+        """Draw a moment of a motion, in seconds; (side, side, 3) uint8 RGB. The last motion stays prepared."""
         if self._played is None or self._played[0] is not motion:
-            self._played = motion, Retargeter(motion, self._portrait, Style())
+            self._played = motion, RetargetedMotion(motion, self._portrait, Style())
         index = min(max(0, round(seconds * FPS)), len(motion) - 1)
-        return self._single(self._played[1].shot(index))
+        return self._single(self._played[1].target(index))
 
-    def streamed(self, moment: Motion, habits: Habits) -> Image:
-        """The picture of a moment that follows the one before."""
-        laid = Retargeter(moment, self._portrait, Style(), habits=habits)
-        self._next.append(laid.shot(0))
-        return self._finished(composite.compose(self._who.image, [next(self._stream)]))
+    def streamed(self, moment: Moment, calibration: DriverCalibration) -> Image:
+        """Draw the next moment of a driver before the camera; (side, side, 3) uint8 RGB."""
+        if self._follows is None or self._follows.calibration is not calibration:
+            self._follows = Retargeter(calibration, self._portrait, Style())
+        self._next.append(self._follows.target(moment))
+        return self._finished(composite.compose(self._source.image, [next(self._stream)]))
 
-    def _single(self, shot: Shot) -> Image:
-        patch = next(iter(self._engine.render(self._identity, (shot,))))
-        return self._finished(composite.compose(self._who.image, [patch]))
+    def _single(self, target_pose: TargetPose) -> Image:
+        """Draw one pose, independently of earlier pictures."""
+        patch = next(iter(self._engine.render(self._identity, (target_pose,))))
+        return self._finished(composite.compose(self._source.image, [patch]))
 
     def _finished(self, image: Image) -> Image:
-        return self._mark.apply(self._sign.put(image, [self._portrait.face.landmarks]))
+        """Add the label and the watermark."""
+        return self._marker.mark(Rendered(image, [self._portrait.face.landmarks], 0.0))

@@ -1,4 +1,4 @@
-"""The sessions of a server: portraits that answer at once, each in a process of its own, bounded and let go in time."""
+"""The sessions of a server: prepared portraits, each in a process of its own, limited in number and idle time."""
 
 from __future__ import annotations
 
@@ -14,36 +14,56 @@ from typing import Any, Literal, TypeAlias
 
 from gioconda.errors import GiocondaError, InputError
 from gioconda.web import files
-from gioconda.web.child import Child
+from gioconda.web.errors import ClosingError, QueueFullError, UnknownJobError
 from gioconda.web.live import wire
-from gioconda.web.refusals import ClosingError, QueueFullError, UnknownJobError
-from gioconda.web.settings import Settings
+from gioconda.web.queue.child import Child
+from gioconda.web.settings import ServerSettings
 
 LOG = logging.getLogger("gioconda.web")
 
 Use: TypeAlias = Literal["edit", "live"]
 
-SIDES: dict[Use, int] = {"edit": 512, "live": 384}  # of the pictures, pixels
-MOST: dict[Use, int] = {"edit": 4, "live": 2}  # sessions at a time
-IDLE_SECONDS: dict[Use, float] = {"edit": 900.0, "live": 20.0}  # without a request, after which one is let go
+# Sides of the pictures in pixels.
+SIDES: dict[Use, int] = {"edit": 512, "live": 384}
+# Sessions at a time.
+MOST: dict[Use, int] = {"edit": 4, "live": 2}
+# Seconds without a request after which a session ends.
+IDLE_SECONDS: dict[Use, float] = {"edit": 900.0, "live": 20.0}
+# Seconds in which a session has to start, and to answer a request.
 START_SECONDS = 90.0
 ANSWER_SECONDS = 10.0
-WAITING = 2  # requests that a session holds, the one that is worked on included
-FLOOD = 120  # refusals within a second, after which a session is ended
+# Requests that a session holds, including the one that it answers.
+WAITING = 2
+# Refusals within a second after which a session ends.
+FLOOD = 120
+# Seconds after which a client should try again: for a picture, and for a camera's session.
+_PICTURE_RETRY_SECONDS = 1
+_CAMERA_RETRY_SECONDS = 20
+# Fewest characters of a declared right to the likeness.
+_LEAST_RIGHTS = 3
+# Largest file in bytes that a session may write.
+_FILE_BYTES = 2**20
+# Seconds between searches for sessions to end.
 _TICK = 1.0
 
 
 class EndedError(UnknownJobError):
-    """A session that is not there, or no longer."""
+    """The session does not exist, or has ended."""
 
-    def __init__(self, why: str = "this session has ended; start a new one") -> None:
-        InputError.__init__(self, why)
+    def __init__(self, message: str = "this session has ended; start a new one") -> None:
+        InputError.__init__(self, message)
 
 
 class Session:
-    """One portrait's process. Requests are answered one after the other."""
+    """One portrait's process, which answers requests one after the other.
 
-    def __init__(self, use: Use, settings: Settings, log: Path) -> None:
+    Attributes:
+        use: What moves the portrait: sliders ("edit") or a camera ("live").
+        ready: Whether the portrait is prepared.
+        asked: The monotonic time of the last request, in seconds.
+    """
+
+    def __init__(self, use: Use, settings: ServerSettings, log: Path) -> None:
         self.use: Use = use
         self.ready, self.asked = False, time.monotonic()
         self._lock, self._room = threading.Lock(), threading.BoundedSemaphore(WAITING)
@@ -53,7 +73,7 @@ class Session:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The process id."""
         return self._child.pid
 
     @property
@@ -62,40 +82,61 @@ class Session:
         return self._child.alive
 
     def begin(self, portrait: Path, limits: dict[str, int]) -> bytes:
-        """Set the portrait up; a JPEG of it as it is. Raises InputError for one that cannot be used."""
-        told, picture = self._exchange(
+        """Prepare the portrait and return a JPEG of it in its own pose.
+
+        Args:
+            portrait: The portrait's file.
+            limits: As for `gioconda.web.queue.worker.restrain`.
+
+        Raises:
+            InputError: The portrait cannot be used.
+            EndedError: The process has died, or takes too long.
+        """
+        answer, picture = self._exchange(
             {"limits": limits, "portrait": str(portrait), "side": SIDES[self.use]}, b"", START_SECONDS
         )
-        if "failed" in told:
-            raise InputError(str(told["failed"]))
+        if "failed" in answer:
+            raise InputError(str(answer["failed"]))
         self.ready, self.asked = True, time.monotonic()
         return picture
 
     def ask(self, header: dict[str, Any], payload: bytes = b"") -> wire.Message:
-        """The answer to a request. QueueFullError while others wait, EndedError, or InputError for a bad request."""
+        """Send a request and return the answer: a header, and the bytes of a JPEG or none.
+
+        Raises:
+            QueueFullError: Other requests wait.
+            InputError: The request is not valid.
+            EndedError: The session has ended.
+        """
         self.asked = time.monotonic()
         if not self._room.acquire(blocking=False):
             self._count_refusal()
-            raise QueueFullError("too many pictures at once; wait for the answer to the last", 1)
+            raise QueueFullError(
+                "too many requests at once; wait for the previous answer", _PICTURE_RETRY_SECONDS
+            )
         try:
             with self._lock:
-                told, picture = self._exchange(header, payload, ANSWER_SECONDS)
+                answer, picture = self._exchange(header, payload, ANSWER_SECONDS)
         finally:
             self._room.release()
             self.asked = time.monotonic()
-        if "refused" in told:
-            raise InputError(str(told["refused"]))
-        return told, picture
+        if "refused" in answer:
+            raise InputError(str(answer["refused"]))
+        return answer, picture
 
     def _count_refusal(self) -> None:
+        """End the session after too many refusals within a second."""
         second = int(time.monotonic())
         count = self._refused[1] + 1 if self._refused[0] == second else 1
         self._refused = second, count
         if count > FLOOD:
             self.end()
-            raise EndedError("the session was ended: too many pictures a second")
+            raise EndedError(
+                "the session has ended: it received too many requests per second; start a new one"
+            )
 
     def _exchange(self, header: dict[str, Any], payload: bytes, seconds: float) -> wire.Message:
+        """Send a message and wait for the answer."""
         try:
             wire.write_message(self._child.stdin, header, payload)
             answer = self._child.messages.get(timeout=seconds)
@@ -103,47 +144,69 @@ class Session:
             answer = None
         except queue.Empty:
             self.end()
-            raise EndedError("the session was ended: it took too long to answer; start again") from None
+            raise EndedError("the session has ended: it took too long to answer; start a new one") from None
         if answer is None:
-            raise EndedError("the session has ended unexpectedly; start it again")
+            raise EndedError("the session ended unexpectedly; start a new one")
         return answer
 
     def memory(self) -> int:
-        """Resident bytes; 0 if it has ended."""
+        """Return the process's resident bytes; 0 if it has ended."""
         return self._child.memory()
 
     def end(self) -> None:
-        """End the process at once."""
+        """Kill the process."""
         self._child.end()
 
 
 class Sessions:
-    """All sessions of a server, by ids that nobody can guess. Methods may be called from any thread."""
+    """All sessions of a server, by unguessable ids. Methods may be called from any thread.
 
-    def __init__(self, settings: Settings, *, idle_seconds: dict[Use, float] | None = None) -> None:
-        """idle_seconds: after which a session of each use is let go."""
+    Attributes:
+        pool: Threads for calls that wait for a session.
+    """
+
+    def __init__(self, settings: ServerSettings, *, idle_seconds: dict[Use, float] | None = None) -> None:
+        """Prepare an empty folder for portraits.
+
+        Args:
+            settings: The server's settings.
+            idle_seconds: Seconds without a request after which a session ends, by use.
+        """
         self._settings = settings
         self._idle = idle_seconds or IDLE_SECONDS
         self._folder = settings.data / "live"
-        shutil.rmtree(self._folder, ignore_errors=True)  # left by a server that was killed
+        # A server that was killed may have left it.
+        shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(mode=0o700, parents=True)
         self._open: dict[str, Session] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        # each waits for a process most of the time: the event loop's own few threads are for others
+        # These threads mostly wait for a process; the event loop's own few threads stay free for others.
         self.pool = ThreadPoolExecutor(WAITING * sum(MOST.values()) + 2, "gioconda-live")
         threading.Thread(target=self._sweep, name="gioconda-live-sweeper", daemon=True).start()
 
     def open(self, use: Use, portrait: Path, rights: str) -> tuple[str, bytes]:
-        """Set a portrait up; the session's id, and a JPEG of the portrait. Takes some seconds.
+        """Start a session, which takes some seconds.
 
-        portrait: a file on this machine, of which a copy is read and deleted at once. rights: what entitles to the
-        likeness. Raises InputError (no rights, no face), QueueFullError (all sessions taken) or LimitError.
+        Args:
+            use: What moves the portrait: sliders ("edit") or a camera ("live").
+            portrait: A file on this machine; its copy is deleted once it is read.
+            rights: What entitles the user to the likeness.
+
+        Returns:
+            The session's id, and a JPEG of the portrait.
+
+        Raises:
+            InputError: No right is declared, or the portrait has no face or cannot be read.
+            LimitError: The portrait is too large.
+            QueueFullError: All sessions with a camera are in use.
+            EndedError: The session cannot be started.
+            ClosingError: The server is shutting down.
         """
         if self._stopping.is_set():
             raise ClosingError
-        if len(rights.strip()) < 3:
-            raise InputError("first declare what entitles you to use this likeness")
+        if len(rights.strip()) < _LEAST_RIGHTS:
+            raise InputError("declare first what entitles you to use this likeness")
         name = secrets.token_urlsafe(16)
         folder = self._folder / name
         try:
@@ -160,25 +223,27 @@ class Sessions:
             raise EndedError("the session could not be started; try again") from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        LOG.info("session begun", extra={"session": name[:8], "kind": use})
+        LOG.info("session started", extra={"session": name[:8], "kind": use})
         return name, picture
 
     def _limits(self) -> dict[str, int]:
-        return {"nice": 0, "memory_bytes": self._settings.memory_bytes, "file_bytes": 2**20}
+        """The limits of a session's process."""
+        return {"nice": 0, "memory_bytes": self._settings.memory_bytes, "file_bytes": _FILE_BYTES}
 
     def _make_room(self, use: Use) -> None:
-        """Let the longest unused session of sliders go where all are taken; refuse one more before a camera."""
+        """Where all sessions are in use, end the one with sliders that is idle longest; refuse one more camera."""
         same = [(session.asked, name) for name, session in self._open.items() if session.use == use]
         if len(same) < MOST[use]:
             return
         if use == "live":
             raise QueueFullError(
-                f"{len(same)} cameras drive portraits here already, which is the limit; try again later", 20
+                f"{len(same)} cameras drive portraits already, the limit of this server; try again later",
+                _CAMERA_RETRY_SECONDS,
             )
         self._drop(min(same)[1])
 
     def get(self, name: str) -> Session:
-        """A session; EndedError if there is none."""
+        """Return a session; EndedError if it does not exist or has ended."""
         session = self._open.get(name)
         if session is None or not session.alive:
             self.close(name)
@@ -186,11 +251,12 @@ class Sessions:
         return session
 
     def close(self, name: str) -> None:
-        """End a session; nothing happens if it has ended."""
+        """End a session, unless it has ended."""
         with self._lock:
             self._drop(name)
 
     def _drop(self, name: str) -> None:
+        """End a session; the caller holds the lock."""
         session = self._open.pop(name, None)
         if session is not None:
             session.end()
@@ -198,18 +264,18 @@ class Sessions:
 
     @property
     def count(self) -> int:
-        """How many are open."""
+        """The number of open sessions."""
         return len(self._open)
 
     def memory(self) -> dict[Use, list[int]]:
-        """Resident bytes of each open session by its use."""
+        """Return the resident bytes of each open session, by use."""
         held: dict[Use, list[int]] = {use: [] for use in MOST}
         for session in list(self._open.values()):
             held[session.use].append(session.memory())
         return held
 
     def stop(self) -> None:
-        """End all."""
+        """End all sessions and accept no more."""
         self._stopping.set()
         for name in list(self._open):
             self.close(name)
@@ -217,12 +283,13 @@ class Sessions:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _sweep(self) -> None:
-        """Let go what is idle, has ended, or takes too much memory."""
+        """End sessions that are idle, have died or use too much memory."""
         while not self._stopping.wait(_TICK):
             for name, session in list(self._open.items()):
-                if self._over(session):
+                if self._must_end(session):
                     self.close(name)
 
-    def _over(self, session: Session) -> bool:
+    def _must_end(self, session: Session) -> bool:
+        """Whether a session has to end."""
         idle = session.ready and time.monotonic() - session.asked > self._idle[session.use]
         return idle or not session.alive or session.memory() > self._settings.memory_bytes

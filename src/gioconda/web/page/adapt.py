@@ -11,8 +11,8 @@ from gioconda.web.page import telling
 from gioconda.web.page.context import Context
 from gioconda.web.page.parts import files
 from gioconda.web.page.runs import Ask, Panel
-from gioconda.web.queue import JobQueue
-from gioconda.web.state import JobState
+from gioconda.web.queue.jobs import JobQueue
+from gioconda.web.queue.state import JobState
 
 _PURPOSES = (
     ("Photos that move: an identity file for the few-shot engine", "fewshot"),

@@ -8,12 +8,13 @@ import gradio as gr
 
 from gioconda.errors import InputError
 from gioconda.motion.templates import TEMPLATES
+from gioconda.registry import describe_motions, motions
+from gioconda.requests import Animate
 from gioconda.web.page.context import Context
-from gioconda.web.page.parts import QUIET, FilmOptions, files, one, portrait, video
+from gioconda.web.page.parts import QUIET, FilmOptions, bounds_of, files, one, portrait, video, words_of
 from gioconda.web.page.runs import Ask, Panel
 
 _TEMPLATE, _VIDEO, _FILE = "A template", "A video or a recording", "A voice or a saved motion"
-_REGIONS = ("all", "pose", "expression", "lips", "eyes")
 _ENGINES = (("Warp: the picture itself moves", "warp"), ("Few-shot: a network draws the head", "fewshot"))
 
 
@@ -33,17 +34,28 @@ def build(context: Context) -> None:
                 )
             kind, motion = _motion()
             strength = gr.Slider(
-                0, 2, 1, step=0.05, label="Strength of the motion", elem_id="animate-strength"
+                *bounds_of(Animate, "strength"),
+                1,
+                step=0.05,
+                label="Strength of the motion",
+                elem_id="animate-strength",
             )
             with gr.Accordion("Options", open=False):
                 region = gr.Radio(
-                    list(_REGIONS), value="all", label="What is passed on", elem_id="animate-region"
+                    words_of(Animate, "region"),
+                    value="all",
+                    label="What is passed on",
+                    elem_id="animate-region",
+                )
+                absolute = gr.Checkbox(
+                    label="Take the driver's own pose and expression, not changes from rest",
+                    elem_id="animate-absolute",
                 )
                 engine = gr.Radio(list(_ENGINES), value="warp", label="Engine", elem_id="animate-engine")
                 options = FilmOptions("animate")
         with gr.Column(min_width=300):
             panel = Panel(context, "Animate", name="animate")
-    inputs = [face, photos, identity, kind, *motion, strength, region, engine, *options.inputs]
+    inputs = [face, photos, identity, kind, *motion, strength, region, absolute, engine, *options.inputs]
     panel.wire(_ask, inputs)
 
 
@@ -53,9 +65,9 @@ def _motion() -> tuple[gr.Radio, list[Any]]:
     template = gr.Radio(list(TEMPLATES), value="smile", label="Template", elem_id="animate-template")
     film = video("Video of a face, or record yourself", "animate-video", visible=False)
     saved = files(
-        "Sound to speak, saved motion (.npz) or Live Link Face recording (.csv)",
+        f"A sound to speak, {describe_motions()}",
         "animate-file",
-        types=["audio", ".npz", ".csv"],
+        types=["audio", *motions()],
         visible=False,
     )
     ways = {_TEMPLATE: template, _VIDEO: film, _FILE: saved}
@@ -75,6 +87,7 @@ def _ask(
     saved: str | None,
     strength: float,
     region: str,
+    absolute: bool,
     engine: str,
     *options: Any,
 ) -> Ask:
@@ -90,6 +103,7 @@ def _ask(
         "kind": "animate",
         "strength": float(strength),
         "region": region,
+        "absolute": absolute,
         "engine": "fewshot" if identity else engine,
         **FilmOptions.fields(*options),
         **({"template": template} if kind == _TEMPLATE else {}),

@@ -28,11 +28,11 @@ def build() -> gr.State:
         confirm = gr.Button("Declare", variant="primary", elem_id="declare")
         wrong = gr.HTML(elem_classes="said", elem_id="consent-said")
     with gr.Row(elem_id="declared", visible=False) as declared:
-        told = gr.HTML(elem_classes="said")
+        declaration = gr.HTML(elem_classes="said")
         again = gr.Button("Change", size="sm", scale=0, elem_id="declare-again")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     choice.change(lambda which: gr.update(visible=which == _OTHER), choice, other, **quiet)
-    confirm.click(_declare, [choice, other], [rights, asked, declared, told, wrong], **quiet)
+    confirm.click(_declare, [choice, other], [rights, asked, declared, declaration, wrong], **quiet)
     again.click(lambda: (gr.update(visible=True), gr.update(visible=False)), None, [asked, declared], **quiet)
     return rights
 
@@ -43,6 +43,8 @@ def _declare(choice: str | None, words: str) -> tuple[Any, ...]:
 
     right = (words or "").strip() if choice == _OTHER else choice or ""
     if not LEAST <= len(right) <= MOST:
-        told = "choose what entitles you" if choice != _OTHER else f"say it in {LEAST} to {MOST} characters"
-        return gr.skip(), gr.skip(), gr.skip(), gr.skip(), say(told, wrong=True)
+        message = (
+            "choose what entitles you" if choice != _OTHER else f"say it in {LEAST} to {MOST} characters"
+        )
+        return gr.skip(), gr.skip(), gr.skip(), gr.skip(), say(message, wrong=True)
     return right, gr.update(visible=False), gr.update(visible=True), say(f"You declared: {right}"), ""

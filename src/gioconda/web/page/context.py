@@ -10,8 +10,8 @@ import gradio as gr
 
 from gioconda.errors import GiocondaError
 from gioconda.web.live.sessions import Sessions
-from gioconda.web.queue import JobQueue
-from gioconda.web.settings import Settings
+from gioconda.web.queue.jobs import JobQueue
+from gioconda.web.settings import ServerSettings
 
 
 class Running:
@@ -53,7 +53,7 @@ class Context:
     running: jobs of the sessions that are open.
     """
 
-    settings: Settings
+    settings: ServerSettings
     queue: JobQueue
     rights: gr.State
     live: Sessions

@@ -9,8 +9,8 @@ from typing import Any
 import gradio as gr
 
 from gioconda.errors import GiocondaError, InputError
-from gioconda.web.live.looks import LONGEST_SECONDS, MOST_KEYS
 from gioconda.web.live.sessions import SIDES
+from gioconda.web.live.slider_values import LONGEST_SECONDS, MOST_KEYS
 from gioconda.web.page import sliders, telling
 from gioconda.web.page.context import Context
 from gioconda.web.page.parts import QUIET, portrait

@@ -17,10 +17,10 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gioconda.web import bodies
+from gioconda.web.errors import QueueFullError
+from gioconda.web.http import bodies
 from gioconda.web.page.streams import Streams
-from gioconda.web.queue import JobQueue
-from gioconda.web.refusals import QueueFullError
+from gioconda.web.queue.jobs import JobQueue
 
 _OWN = "/gradio_api/"
 _FILE = f"{_OWN}file="
@@ -114,13 +114,13 @@ async def _whole(receive: Receive) -> bytes:
 
 def _again(body: bytes, receive: Receive) -> Receive:
     """Hands a body out that was read already, then what else comes."""
-    told = False
+    answered = False
 
     async def replayed() -> Message:
-        nonlocal told
-        if told:
+        nonlocal answered
+        if answered:
             return await receive()
-        told = True
+        answered = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replayed

@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from gioconda.web.live import routes
 from gioconda.web.live.sessions import Sessions
 from gioconda.web.page import gate
-from gioconda.web.queue import JobQueue
+from gioconda.web.queue.jobs import JobQueue
 
 UPLOAD_SECONDS = 3600.0  # that an upload is kept
 _LOOK_SECONDS = 60.0

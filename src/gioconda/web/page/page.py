@@ -11,8 +11,8 @@ from gioconda.web.live.sessions import Sessions
 from gioconda.web.page import adapt, animate, consent, edit, look, speak, verify
 from gioconda.web.page import live as live_tab
 from gioconda.web.page.context import Context, Running
-from gioconda.web.queue import JobQueue
-from gioconda.web.settings import Settings
+from gioconda.web.queue.jobs import JobQueue
+from gioconda.web.settings import ServerSettings
 
 TABS = (
     ("Animate", animate),
@@ -25,7 +25,7 @@ TABS = (
 """In the order in which they stand; each module builds its own."""
 
 
-def build(settings: Settings, queue: JobQueue, live: Sessions) -> gr.Blocks:
+def build(settings: ServerSettings, queue: JobQueue, live: Sessions) -> gr.Blocks:
     """The whole page. Uploads lie where GRADIO_TEMP_DIR says."""
     page = gr.Blocks(title="Gioconda", analytics_enabled=False)
     with page:

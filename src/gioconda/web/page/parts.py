@@ -11,13 +11,21 @@ from typing import Any, TypeVar
 import gradio as gr
 from gradio.components import Component
 
-from gioconda.weights import asset_path
+from gioconda.assets import asset_path
+from gioconda.media import VIDEO_SUFFIXES
+from gioconda.requests import Request, option_of
+from gioconda.requests.values import Choice, Number, Whole
 
 C = TypeVar("C", bound=Component)
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """For events that only change what is seen."""
 _EXAMPLE = "astronaut.jpg"
+_ORDINALS = ("largest", "second largest", "third largest", "fourth largest")
+_FACES: tuple[tuple[str, int | str], ...] = (
+    *((f"The {word}", index) for index, word in enumerate(_ORDINALS)),
+    ("All faces", "all"),
+)
 _SIDES = (("As it is", 0), ("256", 256), ("512", 512), ("720", 720), ("1080", 1080))
 
 
@@ -89,13 +97,29 @@ def files(label: str, name: str, *, several: bool = False, types: Sequence[str],
     )
 
 
+def words_of(kind: type[Request], name: str) -> list[str]:
+    """The words that an option of a request may be."""
+    value = option_of(kind, name).value
+    assert isinstance(value, Choice)
+    return list(value.words)
+
+
+def bounds_of(kind: type[Request], name: str) -> tuple[float, float]:
+    """The least and the largest number that an option of a request may be."""
+    value = option_of(kind, name).value
+    assert isinstance(value, (Number, Whole))
+    return value.low, value.high
+
+
 class FilmOptions:
     """What all films can be told: how they look and in what they are kept."""
 
     def __init__(self, name: str) -> None:
         self.crop = gr.Checkbox(label="Only the face, as a square", elem_id=f"{name}-crop")
         self.size = gr.Radio(list(_SIDES), value=0, label="Longest side, in pixels", elem_id=f"{name}-size")
-        self.format = gr.Radio(["mp4", "webm", "gif"], value="mp4", label="Format", elem_id=f"{name}-format")
+        formats = [suffix.lstrip(".") for suffix in VIDEO_SUFFIXES]
+        self.format = gr.Radio(formats, value=formats[0], label="Format", elem_id=f"{name}-format")
+        self.face = gr.Dropdown(list(_FACES), value=0, label="Which face moves", elem_id=f"{name}-face")
         self.label = gr.Checkbox(label="Write a visible label into the picture", elem_id=f"{name}-label")
         self.refine = gr.Checkbox(
             value=True, label="Let a small network repair mouth and eyes", elem_id=f"{name}-refine"
@@ -104,12 +128,14 @@ class FilmOptions:
     @property
     def inputs(self) -> list[Component]:
         """For a handler's last inputs."""
-        return [self.crop, self.size, self.format, self.label, self.refine]
+        return [self.crop, self.size, self.format, self.face, self.label, self.refine]
 
     @staticmethod
-    def fields(crop: bool, size: int, form: str, label: bool, refine: bool) -> dict[str, Any]:
+    def fields(
+        crop: bool, size: int, form: str, face: int | str, label: bool, refine: bool
+    ) -> dict[str, Any]:
         """A request's fields, from the values of `inputs`."""
-        fields = {"crop": crop, "format": form, "label": label, "refine": refine}
+        fields = {"crop": crop, "format": form, "face": face, "label": label, "refine": refine}
         return fields | ({"size": size} if size else {})
 
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gioconda.web.queue import JobQueue
+from gioconda.web.queue.jobs import JobQueue
 
 _API = "/gradio_api/"
 STREAM, JOIN, HEARTBEAT = f"{_API}queue/data", f"{_API}queue/join", f"{_API}heartbeat/"
@@ -83,10 +83,10 @@ class Streams:
 
 def _session(body: bytes) -> str:
     try:
-        told = json.loads(body)
+        payload = json.loads(body)
     except (ValueError, RecursionError):
         return ""
-    session = told.get("session_hash") if isinstance(told, dict) else None
+    session = payload.get("session_hash") if isinstance(payload, dict) else None
     return session if isinstance(session, str) else ""
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 from html import escape
 
-from gioconda.web.queue import JobQueue
-from gioconda.web.state import JobState, Output
+from gioconda.web.queue.jobs import JobQueue
+from gioconda.web.queue.state import JobState, Output
 
 _STAGES = {
     "track": "Reading the motion off the video",

@@ -13,8 +13,8 @@ from gioconda.provenance.explain import explain
 from gioconda.web.page.context import Context
 from gioconda.web.page.parts import files, one
 from gioconda.web.page.runs import Ask, Panel
-from gioconda.web.queue import JobQueue
-from gioconda.web.state import JobState
+from gioconda.web.queue.jobs import JobQueue
+from gioconda.web.queue.state import JobState
 
 _HEADLINES = {
     "ours": ("good", "Made with Gioconda, and not changed since"),
@@ -44,11 +44,11 @@ def _ask(file: str | None, sidecar: str | None) -> Ask:
 
 def _verdict(queue: JobQueue, state: JobState) -> str:
     """The verdict in plain words, with all that was found below."""
-    told = json.loads(queue.result_path(state.id).read_text(encoding="utf-8"))
-    fields = {name: value for name, value in told.items() if name not in ("schema", "exit_code")}
-    colour, headline = _HEADLINES[told["status"]]
+    verdict = json.loads(queue.result_path(state.id).read_text(encoding="utf-8"))
+    fields = {name: value for name, value in verdict.items() if name not in ("schema", "exit_code")}
+    colour, headline = _HEADLINES[verdict["status"]]
     sentences = "".join(f"<p>{escape(line)}</p>" for line in explain(Verdict(**fields)).split("\n"))
-    whole = escape(json.dumps(told, indent=2, ensure_ascii=False))
+    whole = escape(json.dumps(verdict, indent=2, ensure_ascii=False))
     return (
         f'<section class="verdict {colour}" aria-label="Verdict"><h2>{headline}</h2>{sentences}'
         f'<details><summary>All that was found</summary><pre tabindex="0">{whole}</pre></details></section>'

@@ -1,0 +1,76 @@
+"""Follow one face from frame to frame."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from gioconda.face.mesh import PRESENT, find_landmarks
+from gioconda.face.region import Region, angle_between, around_landmarks
+from gioconda.face.stills import detect_faces
+from gioconda.types import Face, Image
+
+# How far a face may move, in sides of the crop, before the crop follows. Rotation in radians and relative growth may be
+# twice as much. Landmarks depend a little on the position of the crop, so that a crop at rest makes them steadier.
+HOLD = 0.04
+
+
+class FaceTracker:
+    """Tracks the landmarks of the largest face of a video; cheap while it can follow the face."""
+
+    def __init__(self, hold: float = HOLD) -> None:
+        """Start without a face; `hold` replaces HOLD."""
+        self._hold = hold
+        self._crop: Region | None = None
+        self._missed = 0
+
+    def __enter__(self) -> FaceTracker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._crop = None
+
+    def process(self, image: Image) -> list[Face]:
+        """Find the tracked face in the next frame.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+
+        Returns:
+            The face, whose score is its presence, or an empty list.
+        """
+        face = self._follow(image) or (self._follow(image) if self._find(image) else None)
+        return [face] if face is not None else []
+
+    def _follow(self, image: Image) -> Face | None:
+        """The face in the crop of the last frame; moves the crop along, or drops it without a face."""
+        if self._crop is None:
+            return None
+        points, presence = find_landmarks(image, self._crop)
+        if presence <= PRESENT:
+            self._crop = None
+            return None
+        crop = around_landmarks(points)
+        if not _near(crop, self._crop, self._hold):
+            self._crop = crop
+        return Face(points, min(1.0, presence))
+
+    def _find(self, image: Image) -> bool:
+        """Set the crop to the largest face. After 1, 2, 4, 8 ... frames without one, the search is thorough."""
+        self._missed += 1
+        faces = detect_faces(image, thorough=self._missed & (self._missed - 1) == 0)
+        if not faces:
+            return False
+        self._crop, self._missed = around_landmarks(faces[0].landmarks), 0
+        return True
+
+
+def _near(a: Region, b: Region, share: float) -> bool:
+    """Whether two crops differ by less than a share of their side, and by twice that in size and angle."""
+    return (
+        abs(a.x - b.x) < share * b.width
+        and abs(a.y - b.y) < share * b.width
+        and abs(a.width / b.width - 1) < 2 * share
+        and abs(angle_between(a.angle, b.angle)) < 2 * share
+    )

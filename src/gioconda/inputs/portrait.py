@@ -1,0 +1,280 @@
+"""Load a portrait from a still picture, a video, an identity file or an array, with its faces, at output size."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeGuard
+
+import numpy as np
+
+from gioconda import composite, face, media
+from gioconda.engines.fewshot import identity
+from gioconda.errors import InputError, LimitError, NoFaceError
+from gioconda.inputs.sources import PortraitSource
+from gioconda.landmarks import bounds
+from gioconda.limits import LIMITS, SMALLEST_SIDE
+from gioconda.provenance import Ingredient
+from gioconda.tracking import tracked_frames
+from gioconda.types import Face, FloatArray, Frame, Image, PathLike, Portrait
+
+# Pixels; longest side of a whole picture, unless the user chooses another.
+WHOLE_SIDE = 1280
+# Pixels; side of a crop, unless the user chooses another.
+CROP_SIDE = 512
+# A video portrait is searched for a face to its end: its first frames, then one after each SEARCH_SECONDS, or, later
+# on, after this share of the time so far.
+SEARCHED_FRAMES, SEARCH_SECONDS, SEARCH_SHARE = 5, 0.2, 0.02
+# Seconds for which a video portrait keeps a face that its frames no longer show.
+HELD_SECONDS = 0.5
+# Face heights around the face in which the person is segmented.
+PERSON_REACH = 2.2
+
+
+def load_portraits(
+    source: PathLike | Portrait | Image,
+    *,
+    chosen: int | str,
+    crop: bool,
+    size: int | None,
+    photos: Sequence[PathLike | Image] = (),
+) -> PortraitSource:
+    """Load a portrait and find its faces. A video is represented by its first frame that shows a face.
+
+    Args:
+        source: A path, a `Portrait`, or a picture (H, W, 3) uint8 RGB.
+        chosen: The face to animate, 0 for the largest; or "all".
+        crop: Whether to keep the square around the face instead of the whole picture.
+        size: Side of the crop or longer side of the picture, in pixels; None for the default.
+        photos: More pictures of the same person.
+
+    Raises:
+        InputError: A file or an option cannot be used.
+        NoFaceError: There is no such face, or the picture's edge cuts it.
+        LimitError: A file or the size is larger than the limits allow.
+    """
+    _check_size(size)
+    if is_identity(source):
+        source, crop = _adapted(source, size or CROP_SIDE), False
+    fitted = source.fitted if isinstance(source, Portrait) else None
+    video = _video_of(source)
+    image, faces, name, digest = _with_faces(source, video, chosen)
+    faces = _chosen_faces(faces, chosen, name, image.shape)
+    box = (0, 0, image.shape[1], image.shape[0])
+    if crop:
+        image, faces, box = _cropped(image, faces, size or CROP_SIDE)
+    else:
+        image, faces = _scaled(image, faces, size or WHOLE_SIDE)
+    # The thumbnail shows the crop, so that people outside it do not appear in the manifest.
+    thumbnail = media.thumbnail(image)
+    if photos and len(faces) > 1:
+        raise InputError(f"{name}: further photos are of one person; choose one face with --face")
+    others = tuple(_photo(photo) for photo in photos)
+    portraits = tuple(
+        Portrait(image, single, name, digest, person_around(image, single), others, fitted)
+        for single in faces
+    )
+    mime = "image/*" if isinstance(source, (Portrait, np.ndarray)) else media.mime_of(Path(source))
+    ingredient = Ingredient(name, digest, "portrait", mime, thumbnail)
+    return PortraitSource(
+        image, portraits, ingredient, box, video, tuple(_photo_ingredient(photo) for photo in others)
+    )
+
+
+def _photo_ingredient(photo: Portrait) -> Ingredient:
+    """A further photo's entry in the manifest."""
+    mime = media.mime_of(Path(photo.name))
+    return Ingredient(photo.name, photo.sha256, "portrait", mime, media.thumbnail(photo.image))
+
+
+def _with_faces(
+    source: PathLike | Portrait | Image, video: Path | None, chosen: int | str
+) -> tuple[Image, list[Face], str, str]:
+    """The picture of a source, its faces, its name, and the SHA-256 of its file in hex ("" without a file)."""
+    if isinstance(source, Portrait):
+        return source.image, [source.face], source.name, source.sha256
+    if video is not None:
+        if chosen != 0:
+            raise InputError(f"{video}: only the largest face of a video can be animated; leave out --face")
+        image, faces = _first_face(video)
+        return image, faces, video.name, media.sha256_file(video)
+    image, name, digest = _read_still(source)
+    return image, face.detect_faces(image), name, digest
+
+
+def is_identity(source: PathLike | Portrait | Image) -> TypeGuard[PathLike]:
+    """Whether a source is the path of an identity file, which `adapt` writes."""
+    return not isinstance(source, (Portrait, np.ndarray)) and Path(source).suffix.lower() == identity.SUFFIX
+
+
+def _adapted(source: PathLike, side: int) -> Portrait:
+    """The portrait in an identity file, scaled to `side` pixels."""
+    path = media.check_input(source)
+    person, digest = identity.read(path)
+    portrait = person.portrait(path.name, digest)
+    scale = side / len(portrait.image)
+    image = composite.resize(portrait.image, (side, side))
+    return replace(portrait, image=image, face=composite.move_face(portrait.face, (0, 0), (scale, scale)))
+
+
+def _photo(source: PathLike | Image) -> Portrait:
+    """The portrait of a further photo's largest face."""
+    image, name, digest = _read_still(source)
+    image, faces = _scaled(image, _chosen_faces(face.detect_faces(image), 0, name, image.shape), WHOLE_SIDE)
+    return Portrait(image, faces[0], name, digest)
+
+
+def _check_size(size: int | None) -> None:
+    """InputError or LimitError for a size out of range."""
+    if size is None:
+        return
+    if size > LIMITS.output_side:
+        raise LimitError(f"a size of {size} pixels is too large; choose {LIMITS.output_side} or less")
+    if size < SMALLEST_SIDE:
+        raise InputError(f"a size of {size} pixels is too small; choose {SMALLEST_SIDE} or more")
+
+
+def _video_of(source: PathLike | Portrait | Image) -> Path | None:
+    """The path of a source that is a video, else None."""
+    if isinstance(source, (Portrait, np.ndarray)):
+        return None
+    path = media.check_input(source)
+    return path if media.is_video(path) else None
+
+
+def _chosen_faces(faces: list[Face], chosen: int | str, name: str, shape: tuple[int, ...]) -> list[Face]:
+    """The faces to animate, each with both eyes inside the picture of shape (H, W, ...)."""
+    if chosen == "all":
+        complete = [candidate for candidate in faces if face.shows_both_eyes(candidate, shape)]
+        faces = complete or [face.choose_face(faces, 0, name)]
+    elif isinstance(chosen, str):
+        raise InputError(f"face {chosen!r} is not a choice; give 0 for the largest, 1 for the next, or all")
+    else:
+        faces = [face.choose_face(faces, chosen, name)]
+    if not face.shows_both_eyes(faces[0], shape):
+        raise NoFaceError(
+            f"{name}: the picture's edge cuts through the face; use a picture that shows both eyes."
+        )
+    return faces
+
+
+def _read_still(source: PathLike | Image) -> tuple[Image, str, str]:
+    """Picture (H, W, 3) uint8 RGB, name, and SHA-256 in hex."""
+    if isinstance(source, np.ndarray):
+        if source.ndim != 3 or source.shape[2] != 3 or source.dtype != np.uint8 or not source.size:
+            raise InputError(
+                f"a portrait array must be (H, W, 3) uint8 RGB, not {source.shape} {source.dtype}"
+            )
+        return source, "array", hashlib.sha256(np.ascontiguousarray(source).tobytes()).hexdigest()
+    image, digest = media.read_picture(source)
+    return image, Path(source).name, digest
+
+
+def _first_face(video: Path) -> tuple[Image, list[Face]]:
+    """The first of the searched frames that shows a face, and its faces; the first frame and none if none does."""
+    first: Image | None = None
+    due = 0.0
+    with media.read_frames(video) as frames:
+        for count, frame in enumerate(frames):
+            first = frame.image if first is None else first
+            if count >= SEARCHED_FRAMES and frame.time < due:
+                continue
+            if faces := face.detect_faces(frame.image):
+                return frame.image, faces
+            due = frame.time + max(SEARCH_SECONDS, SEARCH_SHARE * frame.time)
+    assert first is not None
+    return first, []
+
+
+def _cropped(image: Image, faces: Sequence[Face], side: int) -> tuple[Image, list[Face], composite.Box]:
+    """Crop the square around the faces, or around the largest alone if they are too far apart.
+
+    Returns:
+        The crop, `side` pixels a side; the faces in it; and its box in the picture.
+    """
+    box, shape = (0, 0, 0, 0), (side, side)
+    for group in (faces, faces[:1]):
+        box = composite.crop_box(np.concatenate([f.landmarks for f in group]), image.shape)
+        scale = side / (box[2] - box[0])
+        moved = [composite.move_face(f, box[:2], (scale, scale)) for f in faces]
+        inside = [f for f in moved if face.shows_both_eyes(f, shape)]
+        if len(inside) >= len(group):
+            break
+    return composite.cut(image, box, side), inside, box
+
+
+def _scaled(image: Image, faces: Sequence[Face], longest: int) -> tuple[Image, list[Face]]:
+    """The picture and its faces, scaled down to a longest side where they are larger."""
+    height, width = image.shape[:2]
+    size = (width, height)
+    if max(size) > longest:
+        size = composite.fit_longest(size, longest)
+    scale = (size[0] / width, size[1] / height)
+    return composite.resize(image, size), [composite.move_face(f, (0, 0), scale) for f in faces]
+
+
+def person_around(image: Image, portrayed: Face) -> FloatArray:
+    """Segment the person around a face, at higher resolution than `person_mask` of the whole picture.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        portrayed: The face.
+
+    Returns:
+        (H, W) float32, 0 to 1; 0 farther than PERSON_REACH face heights away.
+    """
+    low, high = bounds(portrayed.landmarks)
+    reach = PERSON_REACH * float(max(high - low))
+    left, top = (np.maximum((low + high) / 2 - reach, 0)).astype(int)
+    right, bottom = (int(v) for v in (low + high) / 2 + reach)
+    mask = np.zeros(image.shape[:2], np.float32)
+    mask[top:bottom, left:right] = face.person_mask(image[top:bottom, left:right])
+    return mask
+
+
+def tracked_portraits(
+    path: Path, first: PortraitSource, times: Sequence[float]
+) -> Generator[tuple[Portrait, bool], None, None]:
+    """Track a video portrait, and take the frame nearest to each moment of the output.
+
+    A frame without a complete face keeps the face seen last, for HELD_SECONDS at most.
+
+    Args:
+        path: Of the video.
+        first: Its first frame that shows a face, as `load_portraits` returns it.
+        times: Moments of the output in seconds from the video's first frame, increasing.
+
+    Yields:
+        A portrait for each moment, the last frame's where the video has ended, and whether its face is known.
+    """
+    last, box, seen = first.portraits[0], first.box, -math.inf
+    size = (first.image.shape[1], first.image.shape[0])
+    scale = (size[0] / (box[2] - box[0]), size[1] / (box[3] - box[1]))
+    shown: Frame | None = None
+    with closing(tracked_frames(path)) as frames:
+        for frame, tracked in nearest_in_time(frames, times):
+            if frame is not shown:
+                image = composite.resize(frame.image[box[1] : box[3], box[0] : box[2]], size)
+                current, person = last.face, last.person
+                if tracked is not None:
+                    moved = composite.move_face(tracked, box[:2], scale)
+                    if face.shows_both_eyes(moved, image.shape):
+                        current, person, seen = moved, person_around(image, moved), frame.time
+                last = Portrait(image, current, last.name, last.sha256, person, last.others, filmed=True)
+                shown = frame
+            yield last, frame.time - seen <= HELD_SECONDS
+
+
+def nearest_in_time(
+    frames: Iterator[tuple[Frame, Face | None]], times: Sequence[float]
+) -> Iterator[tuple[Frame, Face | None]]:
+    """The frame nearest to each of some increasing moments in seconds; the last one where the frames have ended."""
+    current, following = next(frames), next(frames, None)
+    for time in times:
+        while following is not None and following[0].time - time <= time - current[0].time:
+            current, following = following, next(frames, None)
+        yield current

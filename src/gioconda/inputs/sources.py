@@ -1,0 +1,80 @@
+"""Loaded inputs: a motion or a portrait, each with its entry in the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from gioconda import composite, media
+from gioconda.provenance import Ingredient
+from gioconda.types import Image, Motion, Portrait, Progress
+
+
+@dataclass(frozen=True)
+class MotionSource:
+    """A loaded motion.
+
+    Attributes:
+        motion: The motion.
+        driver: The video that it was tracked in, or None.
+        ingredient: Its entry in the manifest.
+        sound: The file of the voice that it speaks with, or None.
+        warnings: Sentences for the user.
+        speaks: Whether it was made from a voice, so that silence shuts the mouth.
+        networks: File name and SHA-256 of each network that turned the voice into motion.
+    """
+
+    motion: Motion
+    driver: Path | None
+    ingredient: Ingredient
+    sound: Path | None = None
+    warnings: tuple[str, ...] = ()
+    speaks: bool = False
+    networks: tuple[tuple[str, str], ...] = ()
+
+    def sound_file(self) -> Path | None:
+        """The file whose sound belongs to the motion: that of the voice, or a driver with sound; or None."""
+        if self.driver is None:
+            return self.sound
+        return self.driver if media.probe(self.driver).has_audio else None
+
+
+@dataclass(frozen=True)
+class PortraitSource:
+    """A loaded portrait.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB, at output size.
+        portraits: One for each face to animate, all with the same image.
+        ingredient: Its entry in the manifest.
+        box: The part of the source's picture that `image` shows, in pixels of the source.
+        video: The video that it comes from, or None for a still picture.
+        photos: Entries in the manifest of further photos of the person.
+    """
+
+    image: Image
+    portraits: tuple[Portrait, ...]
+    ingredient: Ingredient
+    box: composite.Box
+    video: Path | None = None
+    photos: tuple[Ingredient, ...] = ()
+
+
+Loader: TypeAlias = Callable[[Progress], MotionSource]
+"""Loads a motion when it is called, and reports its progress."""
+
+
+def video_ingredient(path: Path, role: str, digest: str) -> Ingredient:
+    """A video's entry in the manifest, with its first frame as thumbnail.
+
+    Args:
+        path: Of the video.
+        role: "portrait" or "motion".
+        digest: SHA-256 of the file in hex.
+    """
+    with media.read_frames(path) as frames:
+        first = next(iter(frames), None)
+    thumbnail = None if first is None else media.thumbnail(first.image)
+    return Ingredient(path.name, digest, role, media.mime_of(path), thumbnail)

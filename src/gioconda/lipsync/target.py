@@ -1,0 +1,166 @@
+"""The target video: its tracked faces, and its frames in the order in which they are shown."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gioconda import media
+from gioconda.errors import NoFaceError
+from gioconda.lipsync import retime
+from gioconda.lipsync.layout import FaceLayout, layout_faces, to_plane
+from gioconda.lipsync.points import POINTS
+from gioconda.motion import smooth
+from gioconda.motion.pose import fit_poses
+from gioconda.runtime.prefetch import run_ahead
+from gioconda.tracking import tracked_frames
+from gioconda.types import Face, FloatArray, Image, Progress
+
+IntArray = npt.NDArray[np.intp]
+
+# Frames (sigma) over which the new mouth fades out where the face is lost.
+CONFIDENCE_SIGMA = 1.5
+# Frames that a replay holds at least: two neighbours and the one just read.
+HELD_LEAST = 3
+
+
+def track_target(
+    path: Path, head: FloatArray, most: int, progress: Progress
+) -> tuple[FaceLayout, FloatArray, Face, list[float]]:
+    """Track the face of a video.
+
+    Args:
+        path: The video.
+        head: (478, 3), the person's own head in the canonical frame.
+        most: The number of frames to track, at most.
+        progress: Called with stage, frames done and frames in total.
+
+    Returns:
+        The layout of N faces, bridged where a frame shows none; the confidence (N,) float32, 0 to 1, that a frame shows
+        the face; the first face; and the frames' times in seconds.
+
+    Raises:
+        NoFaceError: No frame shows a face.
+    """
+    pixels: list[FloatArray] = []
+    poses: list[tuple[FloatArray, ...]] = []
+    tracked: list[bool] = []
+    times: list[float] = []
+    first: Face | None = None
+    with closing(tracked_frames(path)) as frames:
+        for frame, face in islice(frames, most):
+            times.append(frame.time)
+            tracked.append(face is not None)
+            if face is not None:
+                first = first or face
+                pixels.append(face.landmarks[POINTS, :2])
+                rotation, scale, origin = fit_poses(face.landmarks[None], head)
+                poses.append((rotation[0], scale[:1], origin[0, :2]))
+            progress("track", len(times), max(most, len(times)))
+    if first is None:
+        raise NoFaceError(f"{path}: no frame shows a human face that can be tracked; use another video.")
+    layout, confidence = _bridged_layout(pixels, poses, np.array(tracked), head)
+    return layout, confidence, first, times
+
+
+def _bridged_layout(
+    pixels: list[FloatArray],
+    poses: list[tuple[FloatArray, ...]],
+    tracked: npt.NDArray[np.bool_],
+    head: FloatArray,
+) -> tuple[FaceLayout, FloatArray]:
+    """The layout of all N frames, those without a face filled from their neighbours, and the confidence (N,)."""
+    columns = []
+    for values in (pixels, *zip(*poses, strict=True)):
+        stacked = np.stack(values)
+        column = np.zeros((len(tracked), *stacked.shape[1:]), np.float32)
+        column[tracked] = stacked
+        columns.append(column)
+    points, rotation, scale, origin = smooth.bridge(tracked.astype(np.float32), *columns)
+    layout = layout_faces(points, (rotation, scale[:, 0], origin), head)
+    return layout, smooth.gaussian(tracked.astype(np.float32), CONFIDENCE_SIGMA)
+
+
+class Target:
+    """The target's faces in the order in which they are shown: half-way between two where a frame is shown twice.
+
+    Attributes:
+        first: (T,), the target's frame at each output frame.
+        second: (T,), the next frame where the first is shown for the second time, else the first.
+        repeated: (T,) bool, whether an output frame repeats the one before.
+    """
+
+    def __init__(self, layout: FaceLayout, positions: IntArray, tail: int) -> None:
+        """Order a layout of N faces.
+
+        Args:
+            layout: The target's faces.
+            positions: (T,), positions along the target, of `retime`.
+            tail: The number of last frames over which a short target plays back and forth.
+        """
+        self.repeated = np.r_[False, positions[1:] == positions[:-1]]
+        self.first = retime.to_and_fro(positions, len(layout.scale), tail)
+        second = retime.to_and_fro(positions + 1, len(layout.scale), tail)
+        self.second = np.where(self.repeated, second, self.first)
+        self._layout = layout
+
+    def mean(self, name: str, moments: slice | IntArray) -> FloatArray:
+        """A field of the layout at t output frames, (t, ...) float32: the mean of first and second frame."""
+        values = getattr(self._layout, name)
+        return np.asarray((values[self.first[moments]] + values[self.second[moments]]) / 2, np.float32)
+
+    def mouth_points(self, points: FloatArray, moments: slice | IntArray) -> FloatArray:
+        """Project points (t, P, 3) of the canonical frame to the face's plane at t output frames, (t, P, 2)."""
+        names = ("matrix", "rotation", "scale", "origin")
+        return project_to_plane(points, *(self.mean(name, moments) for name in names))
+
+
+def project_to_plane(
+    points: FloatArray, matrix: FloatArray, rotation: FloatArray, scale: FloatArray, origin: FloatArray
+) -> FloatArray:
+    """Project points of the head to the face's plane, as t frames show them.
+
+    Args:
+        points: (t or 1, P, 3), canonical frame.
+        matrix: (t, 2, 3), of a `FaceLayout`, as the next three.
+        rotation: (t, 3, 3).
+        scale: (t,), pixels an inter-ocular unit.
+        origin: (t, 2), pixels.
+
+    Returns:
+        (t, P, 2) float32, in inter-ocular units of the plane.
+    """
+    pixels = scale[:, None, None] * (points @ rotation.transpose(0, 2, 1))[..., :2]
+    return to_plane(matrix, pixels + origin[:, None])
+
+
+class Replay:
+    """Frames of a video by number: forward as the decoder gives them, and back as far as some are held."""
+
+    def __init__(self, path: Path, held: int, length: int) -> None:
+        """Open a video of `length` frames, of which the last `held` that were read stay in memory."""
+        self._frames = run_ahead(media.read_frames(path))
+        self._held: deque[Image] = deque(maxlen=max(held, HELD_LEAST))
+        self._last, self._length = -1, length
+
+    def __enter__(self) -> Replay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._frames.close()
+
+    def __getitem__(self, index: int) -> Image:
+        """Frame `index`, (H, W, 3) uint8; the last one where the video gives fewer frames than before."""
+        while self._last < index:
+            frame = next(self._frames, None)
+            if frame is None:
+                break
+            self._held.append(frame.image)
+            self._last += 1
+        back = min(max(self._last - index, 0), len(self._held) - 1)
+        return self._held[-1 - back]

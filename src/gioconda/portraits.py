@@ -1,0 +1,357 @@
+"""Render an animated portrait, from a still picture or a video: portrait x motion -> engine -> composite."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gioconda import composite, media
+from gioconda.engines import Engine
+from gioconda.errors import GiocondaError
+from gioconda.inputs.motion import load_motion
+from gioconda.inputs.portrait import CROP_SIDE, load_portraits, tracked_portraits
+from gioconda.inputs.sources import Loader, MotionSource, PortraitSource
+from gioconda.motion.moments import picture_points
+from gioconda.motion.retarget import RetargetedMotion, Style
+from gioconda.provenance import Ingredient, job_payload
+from gioconda.render import Clock, Rendered
+from gioconda.runtime.blas import hold_blas
+from gioconda.runtime.prefetch import run_ahead, shared
+from gioconda.types import (
+    Face,
+    FloatArray,
+    Image,
+    Motion,
+    Mouth,
+    Patch,
+    PathLike,
+    Portrait,
+    Progress,
+    TargetPose,
+)
+
+UNFITTED = "the few-shot networks are not fitted to this person; fit them with gioconda adapt for a likeness"
+# Seconds of the driver that are searched for its face at rest, which is decoded a second time.
+REST_SECONDS = 4.0
+
+
+@dataclass(frozen=True)
+class PortraitRenderer:
+    """A renderer of a portrait and a motion, both loaded and checked.
+
+    Attributes:
+        portrait_source: The portrait.
+        motion_source: The motion.
+        opened_engine: The engine that renders.
+        style: How the motion is applied.
+        crop: The box to crop after rendering, where the pose is the driver's own; or None.
+        size: (width, height) of the pictures in pixels.
+        label: Whether to write a visible label.
+        payload: The watermark's.
+        clock: Records the seconds of each stage.
+        sound: The file whose sound the video gets, or None.
+        action: "edited" for a video portrait and for a still result, else "created".
+        notes: Sentences for the user about the portrait.
+    """
+
+    portrait_source: PortraitSource
+    motion_source: MotionSource
+    opened_engine: Engine
+    style: Style
+    crop: composite.Box | None
+    size: tuple[int, int]
+    label: bool
+    payload: int
+    clock: Clock
+    sound: Path | None = None
+    action: str = "created"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def engine(self) -> str:
+        """The engine's name."""
+        return self.opened_engine.name
+
+    @property
+    def times(self) -> npt.NDArray[np.float64]:
+        """Times of the frames, (T,) float64, seconds."""
+        return self.motion_source.motion.times
+
+    @property
+    def inputs(self) -> tuple[Ingredient, ...]:
+        """The manifest's entries of portrait, further photos and motion."""
+        portrait = self.portrait_source
+        return (portrait.ingredient, *portrait.photos, self.motion_source.ingredient)
+
+    @property
+    def networks(self) -> tuple[tuple[str, str], ...]:
+        """File name and SHA-256 of the engine's networks, and of the one that turned a voice into motion."""
+        return (*self.opened_engine.networks, *self.motion_source.networks)
+
+    @property
+    def bridged(self) -> int:
+        """Number of the driver's frames without a face."""
+        return self.motion_source.motion.bridged
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences for the user about a job that nevertheless succeeds."""
+        portraits = self.portrait_source.portraits
+        unfitted = self.engine == "fewshot" and any(portrait.fitted is None for portrait in portraits)
+        return (*self.motion_source.warnings, *self.notes, *([UNFITTED] if unfitted else []))
+
+    def moments(self) -> Generator[Rendered, None, None]:
+        """Render the frames of the motion in order, composed into the picture."""
+        # A thread renders ahead, while earlier frames are composed and encoded.
+        with closing(run_ahead(_rendered(self), depth=2)) as ahead:
+            for picture, patches, faces in ahead:
+                since = time.perf_counter()
+                image = composite.compose(picture, patches)
+                if self.crop is not None:
+                    image = composite.cut(image, self.crop, self.size[0])
+                self.clock.add("composite", since)
+                labelled = faces if self.label else ()
+                yield Rendered(image, [_as_cropped(face, self) for face in labelled], patches[0].time)
+
+
+def plan(
+    portrait: PathLike | Portrait | Image,
+    motion: PathLike | Motion | Loader,
+    engine: Engine,
+    style: Style,
+    face: int | str,
+    crop: bool,
+    size: int | None,
+    label: bool,
+    progress: Progress,
+    *,
+    photos: Sequence[PathLike | Image] = (),
+) -> PortraitRenderer:
+    """Load a portrait and a motion.
+
+    With the driver's own pose, the face may move anywhere in the picture: then the crop follows after rendering.
+    Arguments and errors are those of `load_portraits` (`face` is its `chosen`) and `load_motion`; `label` requests a
+    visible label.
+    """
+    hold_blas()
+    clock = Clock()
+    late_crop = crop and style.absolute
+    portrait_source, motion_source = _load_both(
+        partial(
+            load_portraits,
+            portrait,
+            chosen=face,
+            crop=crop and not late_crop,
+            size=None if late_crop else size,
+            photos=photos,
+        ),
+        partial(load_motion, motion),
+        progress,
+        clock,
+    )
+    image = portrait_source.image
+    box = composite.crop_box(portrait_source.portraits[0].face.landmarks, image.shape) if late_crop else None
+    settings = f"{style} {label} {image.shape} {box} {[photo.sha256 for photo in portrait_source.photos]}"
+    digests = (portrait_source.ingredient.sha256, motion_source.ingredient.sha256)
+    return PortraitRenderer(
+        portrait_source=portrait_source,
+        motion_source=motion_source,
+        opened_engine=engine,
+        style=style,
+        crop=box,
+        size=(size or CROP_SIDE,) * 2 if box else (image.shape[1], image.shape[0]),
+        label=label,
+        payload=job_payload(engine.name, *digests, settings),
+        clock=clock,
+        sound=motion_source.sound_file(),
+        action="created" if portrait_source.video is None else "edited",
+        notes=_notes(portrait_source.video, motion_source.motion),
+    )
+
+
+def _notes(video: Path | None, motion: Motion) -> tuple[str, ...]:
+    """What the user should know of a video portrait that is shorter than the motion."""
+    if video is None:
+        return ()
+    info, lasts = media.probe(video), float(motion.times[-1] - motion.times[0])
+    if info.seconds + 1 / info.fps >= lasts:
+        return ()
+    return (f"{video.name} ends after {info.seconds:.1f} s; its last frame is held until {lasts:.1f} s",)
+
+
+def plan_edit(
+    portrait: PathLike | Portrait | Image,
+    motion: Motion,
+    values: str,
+    engine: Engine,
+    *,
+    face: int,
+    crop: bool,
+    size: int | None,
+    label: bool,
+) -> PortraitRenderer:
+    """Load a picture to edit by slider values.
+
+    Args:
+        portrait: A path, a `Portrait`, or a picture (H, W, 3) uint8 RGB.
+        motion: Of `still_motion`.
+        values: The sliders' values as text; the manifest contains its hash.
+        engine: The engine that renders.
+        face: The face to edit, 0 for the largest.
+        crop: Whether to show the square around the face instead of the whole picture.
+        size: Side of the crop or longer side of the picture, in pixels; None for the default.
+        label: Whether to write a visible label.
+
+    Raises:
+        InputError, NoFaceError, LimitError: As `load_portraits`.
+    """
+    clock = Clock()
+    portrait_source = load_portraits(portrait, chosen=face, crop=crop, size=size)
+    digest = hashlib.sha256(values.encode()).hexdigest()
+    ingredient = Ingredient("sliders", digest, "motion", "application/x-sliders")
+    image_size = (portrait_source.image.shape[1], portrait_source.image.shape[0])
+    return PortraitRenderer(
+        portrait_source=portrait_source,
+        motion_source=MotionSource(motion, None, ingredient),
+        opened_engine=engine,
+        style=Style(),
+        crop=None,
+        size=image_size,
+        label=label,
+        payload=job_payload(engine.name, portrait_source.ingredient.sha256, digest, str(image_size)),
+        clock=clock,
+        action="edited",
+    )
+
+
+def _load_both(
+    portraits: Callable[[], PortraitSource],
+    motion: Callable[[Progress], MotionSource],
+    progress: Progress,
+    clock: Clock,
+) -> tuple[PortraitSource, MotionSource]:
+    """Load portrait and motion concurrently; an unusable portrait ends the tracking early."""
+    with ThreadPoolExecutor(1, "gioconda-portrait") as pool:
+        future = pool.submit(portraits)
+
+        def progress_unless_failed(stage: str, done: int, total: int) -> None:
+            """Report progress, or raise the portrait's error."""
+            if future.done():
+                future.result()
+            progress(stage, done, total)
+
+        try:
+            motion_source = motion(progress_unless_failed)
+        except GiocondaError:
+            # If both are unusable, the portrait's error comes first, as it does on the command line.
+            future.result()
+            raise
+        since = clock.add("track", clock.start)
+        portrait_source = future.result()
+    clock.add("portrait", since)
+    return portrait_source, motion_source
+
+
+def _as_cropped(face: Face, job: PortraitRenderer) -> FloatArray:
+    """A face's landmarks (478, 3) in pixels of the job's crop."""
+    if job.crop is None:
+        return face.landmarks
+    left, top, right, _ = job.crop
+    scale = job.size[0] / (right - left)
+    return composite.move_face(face, (left, top), (scale, scale)).landmarks
+
+
+def _rendered(job: PortraitRenderer) -> Generator[tuple[Image, list[Patch], list[Face]], None, None]:
+    """Render all frames: the picture, the patches that move in it, and its faces."""
+    source, engine = job.portrait_source, job.opened_engine
+    if source.video is not None:
+        yield from _rendered_video(job, source.video)
+        return
+    since = time.perf_counter()
+    retargeted = [_retargeted(job, portrait) for portrait in source.portraits]
+    prepared = [engine.prepare(portrait) for portrait in source.portraits]
+    faces = [portrait.face for portrait in source.portraits]
+    since = job.clock.add("prepare", since)
+    with ExitStack() as stack:
+        mouths = stack.enter_context(closing(_mouths(job.motion_source, retargeted[0])))
+        streams = [
+            stack.enter_context(closing(engine.render(identity, _targets(motion, own_mouths), ahead=True)))
+            for identity, motion, own_mouths in zip(
+                prepared, retargeted, shared(mouths, len(prepared)), strict=True
+            )
+        ]
+        for patches in zip(*streams, strict=True):
+            job.clock.add("render", since)
+            yield source.image, list(patches), faces
+            since = time.perf_counter()
+
+
+def _retargeted(job: PortraitRenderer, portrait: Portrait) -> RetargetedMotion:
+    """The job's motion on a portrait."""
+    source = job.motion_source
+    return RetargetedMotion(source.motion, portrait, job.style, shut=source.speaks)
+
+
+def _targets(retargeted: RetargetedMotion, mouths: Iterable[Mouth | None]) -> Iterator[TargetPose]:
+    """A portrait's target poses, one for each frame of the motion."""
+    for i, mouth in zip(range(len(retargeted)), mouths, strict=False):
+        yield retargeted.target(i, mouth)
+
+
+def _rendered_video(
+    job: PortraitRenderer, video: Path
+) -> Generator[tuple[Image, list[Patch], list[Face]], None, None]:
+    """As `_rendered`, for a video portrait, each of whose frames is a portrait of its own."""
+    engine, source = job.opened_engine, job.portrait_source
+    retargeted = _retargeted(job, source.portraits[0])
+    with (
+        closing(_mouths(job.motion_source, retargeted)) as mouths,
+        closing(tracked_portraits(video, source, (job.times - job.times[0]).tolist())) as portraits,
+    ):
+        for i, mouth, (portrait, known) in zip(range(len(retargeted)), mouths, portraits, strict=False):
+            since = time.perf_counter()
+            if not known:
+                yield portrait.image, [_unchanged(portrait.image, float(job.times[i]))], []
+                continue
+            target = retargeted.onto(portrait, i, mouth)
+            patch = next(iter(engine.render(engine.prepare(portrait), (target,))))
+            job.clock.add("render", since)
+            yield portrait.image, [patch], [portrait.face]
+
+
+def _unchanged(image: Image, time: float) -> Patch:
+    """A patch that changes nothing, for a frame without a face."""
+    return Patch(image[:1, :1], (0, 0), time, np.zeros((1, 1), np.float32))
+
+
+def _mouths(source: MotionSource, retargeted: RetargetedMotion) -> Generator[Mouth | None, None, None]:
+    """The driver's mouth in each frame, None without a tracked driver; never ends.
+
+    When a damaged driver is decoded again, it may have fewer frames: the length of the motion decides.
+    """
+    motion = source.motion
+    if source.driver is not None:
+        rest = _at_rest(source.driver, motion, retargeted.rest_frame(REST_SECONDS))
+        with closing(run_ahead(media.read_frames(source.driver))) as frames:
+            for i, frame in enumerate(frames):
+                tracked = motion.confidence[min(i, len(motion) - 1)] > 0
+                yield Mouth(frame.image, picture_points(motion, i), rest) if tracked else None
+    while True:
+        yield None
+
+
+def _at_rest(driver: Path, motion: Motion, index: int) -> Mouth | None:
+    """The driver's face in frame `index`; None if decoding ends before it."""
+    with closing(run_ahead(media.read_frames(driver))) as frames:
+        frame = next(islice(frames, index, None), None)
+    return None if frame is None else Mouth(frame.image, picture_points(motion, index))

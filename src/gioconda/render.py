@@ -1,0 +1,139 @@
+"""The protocol of all renderers. The module `output` adds marks, encodes, writes and signs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from gioconda.provenance import Ingredient
+from gioconda.types import FloatArray, Image
+
+
+@dataclass
+class Clock:
+    """A clock that adds up the time of each stage.
+
+    Attributes:
+        start: Value of `time.perf_counter` at the start.
+        stages: Seconds by stage.
+    """
+
+    start: float = field(default_factory=time.perf_counter)
+    stages: dict[str, float] = field(default_factory=dict)
+
+    def add(self, stage: str, since: float) -> float:
+        """Add the time since `since` (`time.perf_counter`) to a stage, and return the time now."""
+        now = time.perf_counter()
+        self.stages[stage] = self.stages.get(stage, 0.0) + now - since
+        return now
+
+
+@dataclass(frozen=True, eq=False)
+class Rendered:
+    """A finished frame without marks.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        faces: Landmarks (N, 2 or 3) of each face in pixels; a visible label keeps clear of them.
+        time: Seconds from the first frame.
+    """
+
+    image: Image
+    faces: Sequence[FloatArray]
+    time: float
+
+
+class Renderer(Protocol):
+    """A loaded and checked job, which renders frames and provides what the manifest records of them."""
+
+    @property
+    def engine(self) -> str:
+        """The engine's name."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the pictures in pixels."""
+
+    @property
+    def times(self) -> npt.NDArray[np.float64]:
+        """Times of the frames, (T,) float64, seconds, increasing."""
+
+    @property
+    def sound(self) -> Path | None:
+        """The file whose sound the video gets, or None."""
+
+    @property
+    def inputs(self) -> tuple[Ingredient, ...]:
+        """The manifest's entries of the inputs."""
+
+    @property
+    def action(self) -> str:
+        """The manifest's action: "created" or "edited"."""
+
+    @property
+    def payload(self) -> int:
+        """The watermark's payload, of `job_payload`."""
+
+    @property
+    def label(self) -> bool:
+        """Whether to write a visible label."""
+
+    @property
+    def networks(self) -> tuple[tuple[str, str], ...]:
+        """File name and SHA-256 of each network that runs, except the face tracker's."""
+
+    @property
+    def bridged(self) -> int:
+        """Number of frames without a face, which are interpolated from their neighbours."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences for the user."""
+
+    @property
+    def clock(self) -> Clock:
+        """Records the seconds of each stage."""
+
+    def moments(self) -> Generator[Rendered, None, None]:
+        """Render the frames in order, each when it is requested."""
+
+
+@dataclass(frozen=True, eq=False)
+class Still:
+    """A renderer of a single finished picture; its other attributes are those of every renderer.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+    """
+
+    image: Image
+    engine: str
+    inputs: tuple[Ingredient, ...]
+    payload: int
+    action: str = "created"
+    sound: None = None
+    label: bool = False
+    networks: tuple[tuple[str, str], ...] = ()
+    bridged: int = 0
+    warnings: tuple[str, ...] = ()
+    clock: Clock = field(default_factory=Clock)
+
+    @property
+    def times(self) -> npt.NDArray[np.float64]:
+        """The time of the only frame, (1,) float64: 0 seconds."""
+        return np.zeros(1)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the picture in pixels."""
+        return (self.image.shape[1], self.image.shape[0])
+
+    def moments(self) -> Generator[Rendered, None, None]:
+        """The finished picture."""
+        yield Rendered(self.image, (), 0.0)

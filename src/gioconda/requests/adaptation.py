@@ -1,0 +1,93 @@
+"""The request to prepare for one person: `Adapt`, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from gioconda.errors import InputError
+from gioconda.registry import EngineEntry, adapters
+from gioconda.requests.fields import OptionError, Place, check_options, option, options_of
+from gioconda.requests.kinds import RIGHTS, SEEDS
+from gioconda.requests.values import Choice, LocalFile, Media, Whole
+
+if TYPE_CHECKING:
+    from gioconda.types import PathLike, Progress
+
+SOURCES = 256
+"""Photos and videos of a person, at most."""
+_FITTED = ("frames", "steps", "features", "weights", "seed")
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """The file of a person.
+
+    Attributes:
+        path: Where it lies.
+        summary: What it holds, for people.
+        left_out: Why a source was left out, a line each.
+    """
+
+    path: Path
+    summary: str
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Adapt:
+    """Prepare for one person: fit the few-shot networks to photos, or collect the mouths of videos.
+
+    Args:
+        sources: Paths of photos and videos of one person; for speech, of videos or of folders of videos.
+        out: The file to write (.safetensors).
+        progress: Is called with (stage, done, total); whatever it raises ends the work.
+    """
+
+    kind: ClassVar[str] = "adapt"
+
+    sources: Sequence[PathLike] = option(
+        Media("source", "Photos or videos of one person.", most=SOURCES),
+        "Photos, videos, or folders of videos, of one person.",
+    )
+    out: PathLike | None = None
+    _: KW_ONLY
+    purpose: str = option(
+        Choice(tuple(adapters())),
+        "Photos that move (fewshot), or a video whose person says other words (speech).",
+        default="fewshot",
+        flag="for",
+    )
+    frames: int = option(Whole(1, 256), "How many frames of each video are used.", default=8)
+    steps: int = option(
+        Whole(0, 2000), "How many steps of fitting; 0 chooses by the number of photos.", default=0
+    )
+    features: PathLike | None = option(
+        LocalFile(), "SqueezeNet 1.1's file, for a perceptual loss.", default=None, places=Place.LOCAL
+    )
+    weights: PathLike | None = option(
+        LocalFile(), "Another exported fewshot.safetensors.", default=None, places=Place.LOCAL
+    )
+    seed: int = option(Whole(0, SEEDS - 1), "Seed of the fitting.", default=0)
+    rights: str | None = option(
+        RIGHTS, "What entitles you to this likeness; recorded in the file.", default=None
+    )
+    progress: Progress | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if not self.sources:
+            raise InputError("give at least one photo or video of the person")
+        if self.entry.purpose == "speech":
+            for one in options_of(self):
+                if one.name in _FITTED and getattr(self, one.name) != one.default:
+                    raise OptionError(
+                        one, "does not apply to speech: mouths are collected, not fitted; leave it out"
+                    )
+
+    @property
+    def entry(self) -> EngineEntry:
+        """The engine that the person is prepared for."""
+        return adapters()[self.purpose]

@@ -1,0 +1,1 @@
+"""Foundations of the other modules: networks, weights, threads."""

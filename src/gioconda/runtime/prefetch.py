@@ -1,0 +1,96 @@
+"""Run iterators in threads, a few items ahead of their consumer, so that stages overlap on several cores."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+from collections.abc import Generator, Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# Seconds after which a thread that waits for room checks whether the consumer has stopped.
+CHECK_SECONDS = 0.1
+
+
+def run_ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
+    """Iterate in a thread of its own.
+
+    An error of `items` is raised at the item where it occurred. When the consumer stops early, the thread ends at its
+    next item. Finally, `items` is closed if it has a method `close`.
+
+    Args:
+        items: To iterate over.
+        depth: Number of items that may wait for the consumer.
+
+    Yields:
+        The same items in the same order.
+    """
+    ready: queue.Queue[tuple[bool, object]] = queue.Queue(depth)
+    stop = threading.Event()
+    thread = threading.Thread(target=_produce, args=(items, ready, stop), name="gioconda-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            more, item = ready.get()
+            if not more:
+                if isinstance(item, BaseException):
+                    raise item
+                return
+            yield item  # type: ignore[misc]
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _produce(items: Iterable[T], ready: queue.Queue[tuple[bool, object]], stop: threading.Event) -> None:
+    """Put (True, item) for each item, then (False, the error that ended them or None)."""
+    try:
+        for item in items:
+            if not _offer(ready, (True, item), stop):
+                return
+        _offer(ready, (False, None), stop)
+    # The consumer's thread raises it.
+    except BaseException as error:
+        _offer(ready, (False, error), stop)
+    finally:
+        close = getattr(items, "close", None)
+        if close is not None:
+            close()
+
+
+def _offer(ready: queue.Queue[tuple[bool, object]], item: tuple[bool, object], stop: threading.Event) -> bool:
+    """Put an item as soon as there is room; False once the consumer has stopped."""
+    while not stop.is_set():
+        try:
+            ready.put(item, timeout=CHECK_SECONDS)
+            return True
+        except queue.Full:
+            continue
+    return False
+
+
+def shared(items: Iterable[T], count: int) -> list[Iterator[T]]:
+    """Iterate over the same items in several threads.
+
+    Args:
+        items: To iterate over. Memory holds the items that the slowest iterator has not yet taken.
+        count: Number of iterators.
+
+    Returns:
+        The iterators, one for each thread.
+    """
+    lock = threading.Lock()
+
+    def locked(branch: Iterator[T]) -> Iterator[T]:
+        """The items of a branch of `tee`, which is not thread-safe by itself."""
+        while True:
+            with lock:
+                try:
+                    item = next(branch)
+                except StopIteration:
+                    return
+            yield item
+
+    return [locked(branch) for branch in itertools.tee(items, count)]

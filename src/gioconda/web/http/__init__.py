@@ -1,0 +1,1 @@
+"""The HTTP API: routes, uploads, answers to errors, the reference."""

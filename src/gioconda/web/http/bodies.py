@@ -1,0 +1,134 @@
+"""The parts of the OpenAPI document that FastAPI cannot derive: uploads, files in answers, streams."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from fastapi import FastAPI
+from pydantic import BaseModel, Field
+
+from gioconda.errors import LimitError
+from gioconda.requests import KINDS, SOURCES, options_of
+from gioconda.web import files
+from gioconda.web.requests import EXAMPLES, JOB
+from gioconda.web.settings import ServerSettings
+
+_REFERENCE = "#/components/schemas/{model}"
+_FILE = {"type": "string", "format": "binary"}
+
+
+def _option_parts() -> dict[str, Any]:
+    """The files of the requests in `gioconda.requests`, with the kinds that take them."""
+    media = [
+        (kind, files)
+        for kind, request in KINDS.items()
+        for option in options_of(request)
+        if (files := option.media)
+    ]
+    parts: dict[str, Any] = {}
+    for _, files in media:
+        kinds = ", ".join(dict.fromkeys(kind for kind, other in media if other.role == files.role))
+        description = f"{kinds}: {files.help[0].lower()}{files.help[1:]}"
+        several = {"type": "array", "items": _FILE, "maxItems": files.most}
+        parts[files.role] = {**(_FILE if files.most == 1 else several), "description": description}
+    return parts
+
+
+_PARTS: dict[str, Any] = {
+    **_option_parts(),
+    "source": {
+        "type": "array",
+        "items": _FILE,
+        "maxItems": SOURCES,
+        "description": "adapt: photos or videos of one person.",
+    },
+    "file": {**_FILE, "description": "verify: the file to check."},
+    "sidecar": {**_FILE, "description": "verify: the manifest of the file, if it is a file of its own."},
+}
+assert set(_PARTS) == set(files.ROLES)
+
+EXTRA: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["job"],
+                    "additionalProperties": False,
+                    "properties": {"job": {"$ref": _REFERENCE.format(model="JobRequest")}, **_PARTS},
+                },
+                "encoding": {"job": {"contentType": "application/json"}},
+            }
+        },
+    }
+}
+
+_MEDIA = ("video/mp4", "video/webm", "image/gif", "image/png", "image/jpeg", "image/webp")
+_WHOLE = {"schema": _FILE}
+_TEXT = {"text/plain": {"schema": {"type": "string"}}}
+_PROBLEM = {"application/json": {"schema": {"$ref": _REFERENCE.format(model="Problem")}}}
+
+
+def _file(media: tuple[str, ...]) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's entries for an answer that is a file of one of these MIME types."""
+    content = dict.fromkeys(media, _WHOLE)
+    return {
+        200: {"description": "The file.", "content": content},
+        206: {"description": "A range of it.", "content": {**content, "multipart/byteranges": _WHOLE}},
+        400: {"description": "The range or the request is malformed.", "content": {**_TEXT, **_PROBLEM}},
+        416: {"description": "The range is outside the file.", "content": _TEXT},
+    }
+
+
+RESULT = _file(_MEDIA)
+for _status in (200, 206):
+    RESULT[_status]["content"]["application/json"] = {"schema": {} if _status == 206 else {"type": "object"}}
+SIDECAR = _file(("application/c2pa",))
+_EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"const": "state"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": _REFERENCE.format(model="JobState")},
+        },
+    },
+}
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The stream.", "content": {"text/event-stream": {"itemSchema": _EVENT}}}
+}
+
+
+class Health(BaseModel):
+    """The health of the server."""
+
+    status: Literal["ok"]
+    version: str
+    waiting: int = Field(ge=0, description="Jobs in the queue.")
+    running: int = Field(ge=0, description="Jobs that are running.")
+
+
+def too_large(settings: ServerSettings) -> LimitError:
+    """Return the error for a request whose declared length exceeds the limit."""
+    return LimitError(files.too_large(settings.upload_bytes))
+
+
+def complete(app: FastAPI) -> None:
+    """Add the kinds of jobs to the app's OpenAPI document; FastAPI does not see them, since the body is streamed."""
+    derive = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = derive()
+        schemas = document["components"]["schemas"]
+        if "JobRequest" not in schemas:
+            job_schema = JOB.json_schema(ref_template=_REFERENCE)
+            schemas |= job_schema.pop("$defs")
+            for kind, example in EXAMPLES.items():
+                schemas[f"{kind.capitalize()}Request"]["examples"] = [example]
+            schemas["JobRequest"] = job_schema
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,1 @@
+"""The queue of jobs: its database and the worker processes."""

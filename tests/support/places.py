@@ -1,0 +1,7 @@
+"""Where the repository and the media beside it lie."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared" / "data"
+SUPPORT = Path(__file__).parent

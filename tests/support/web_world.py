@@ -1,0 +1,81 @@
+"""What the tests of the server share: tiny files, tiny jobs, a server of their own with a worker or without."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+
+import cv2
+
+from corpus import seeds
+from gioconda.motion import store
+from gioconda.web.queue.jobs import JobQueue
+from gioconda.web.requests import JOB
+from gioconda.web.settings import ServerSettings
+
+RIGHTS = "A public-domain portrait."
+ANIMATE = {"kind": "animate", "rights": RIGHTS, "crop": True, "size": 64, "refine": False}
+EDIT = {"kind": "edit", "rights": RIGHTS, "yaw": 8, "crop": True, "size": 64, "refine": False}
+LONG = {**ANIMATE, "template": "idle", "size": 512}
+
+
+def small_portrait(image, folder):
+    """The astronaut's head, 256x256."""
+    path = folder / "astronaut secret name.png"
+    assert cv2.imwrite(str(path), image[0:256, 96:352, ::-1])
+    return path
+
+
+def short_motion(folder, frames=10):
+    """A saved motion."""
+    path = folder / "motion.npz"
+    store.save(seeds.short_motion(frames), path)
+    return path
+
+
+def settings(folder, **changes):
+    """Of a server for tests."""
+    return ServerSettings(**{"data": folder, "workers": 1, "nice": 0, "reserve_bytes": 0, **changes})
+
+
+@contextmanager
+def queue_of(folder, **changes):
+    """An open queue."""
+    queue = JobQueue(settings(folder, **changes))
+    try:
+        yield queue
+    finally:
+        queue.close()
+
+
+def request(**fields):
+    """A request, from the fields of its JSON."""
+    return JOB.validate_python(fields)
+
+
+def wait_for(condition, seconds=30.0):
+    """The first true value of `condition()`."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := condition():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it did not happen in time")
+
+
+def rendering(queue, job):
+    """Wait until a job has made a frame."""
+    wait_for(lambda: (p := queue.state(job).progress) is not None and p.stage == "render" and p.done > 0)
+
+
+def files_below(folder):
+    """Names of all files and folders of jobs."""
+    found = (path for part in ("jobs", "incoming") for path in (folder / part).rglob("*"))
+    return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def serve_command(folder, *options):
+    """`gioconda serve` on a free port, its data in `folder`/data."""
+    words = [sys.executable, "-m", "gioconda", "serve", "--port", "0"]
+    return [*words, "--data", str(folder / "data"), *options]

@@ -1,0 +1,238 @@
+"""Sliders and keyframes: the picture and the files do what they say; both quick tabs in a real Chromium."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+import gioconda
+from gioconda.cli import run
+from gioconda.motion import store
+from gioconda.motion.pose import euler_from_rotation
+from gioconda.types import ARKIT_INDEX
+from gioconda.web.live import sessions
+from live_world import RIGHTS, openings, picture_of
+from live_world import serving as answering
+from page_world import RIGHT, as_camera, browser, serving, visits
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
+
+TURNED = {"time": 1.0, "yaw": 18.0, "coefficients": {"jawOpen": 0.6}}
+CALM = {"time": 2.0}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    with answering(tmp_path_factory.mktemp("edit")) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def name(client, astronaut):
+    return client.live.open("edit", astronaut, RIGHTS)[0]
+
+
+def looked(client, name, **look):
+    answer = client.post(f"/v1/live/{name}/look", json=look)
+    assert answer.status_code == 200, answer.text
+    return picture_of(answer.content)
+
+
+@pytest.mark.slow
+def test_the_picture_follows_sliders_whatever_was_shown_before(client, name):
+    rest = looked(client, name)
+    values = (0.0, 0.3, 0.6, 0.9)
+    shown = [looked(client, name, coefficients={"jawOpen": value}) for value in values]
+    assert (np.diff(openings(shown)) > 0.01).all()
+    looked(client, name, yaw=25, roll=10, gaze_x=-1)
+    assert np.array_equal(looked(client, name), rest)
+    assert rest.shape == (512, 512, 3)
+
+
+@pytest.mark.slow
+def test_keyframes_are_played_as_they_are_saved(client, name, astronaut, tmp_path):
+    keys = [CALM, TURNED]  # in any order
+    shown = [
+        picture_of(client.post(f"/v1/live/{name}/play", json={"keys": keys, "at": at}).content)
+        for at in (0.0, 1.0, 2.0)
+    ]
+    assert int(np.argmax(openings(shown))) == 1
+    answer = client.post("/v1/live/motion", json={"keys": keys})
+    assert answer.headers["content-disposition"].startswith("attachment")
+    path, film = tmp_path / "keyframes.npz", tmp_path / "film.mp4"
+    path.write_bytes(answer.content)
+    motion = store.load(path)
+    yaw = euler_from_rotation(motion.rotation)[0]
+    assert (motion.times[-1], len(motion), int(np.argmax(yaw))) == (2.0, 51, 25)
+    assert yaw[[0, 25, 50]] == pytest.approx([0, 18, 0], abs=0.01)
+    assert motion.expression[25, ARKIT_INDEX["jawOpen"]] == pytest.approx(0.6)
+    options = ["--motion", str(path), "-o", str(film), "--crop", "--size", "256"]
+    assert run(["animate", str(astronaut), *options]) == 0
+    film_openings = openings([frame.image for frame in _frames(film)])
+    assert abs(int(np.argmax(film_openings)) - 25) <= 3
+
+
+def _frames(path):
+    from gioconda import media
+
+    with media.read_frames(path) as frames:
+        return list(frames)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("look", "no JSON"),
+        ("look", "[1]"),
+        ("look", '{"yaw": 1e9}'),
+        ("look", '{"yaw": NaN}'),
+        ("look", '{"yaw": "x", "portrait": "/etc/passwd"}'),
+        ("look", '{"coefficients": {"jawOpen": 2}}'),
+        ("look", '{"coefficients": {"__class__": 0.5}}'),
+        ("look", " " * 300_000),
+        ("play", '{"keys": [], "at": 0}'),
+        ("play", json.dumps({"keys": [TURNED] * 101, "at": 0})),
+        ("play", json.dumps({"keys": [TURNED, TURNED], "at": 0})),
+        ("play", json.dumps({"keys": [{**TURNED, "time": 0}], "at": 0})),
+    ],
+)
+def test_what_is_no_look_is_refused_in_a_sentence(client, name, path, body):
+    answer = client.post(f"/v1/live/{name}/{path}", content=body)
+    assert answer.status_code in (400, 413, 422), answer.text
+    assert answer.json()["error"]
+    assert client.live.get(name).alive
+
+
+def test_keyframes_too_late_or_none_make_no_file(client):
+    for keys in ([], [{"time": 1e4}], [{"time": 1.0}, {"time": 1.01}], [{"coefficients": {}}]):
+        answer = client.post("/v1/live/motion", json={"keys": keys})
+        assert answer.status_code in (400, 422)
+        assert answer.json()["error"]
+
+
+@pytest.mark.slow
+def test_the_longest_unused_portrait_makes_room(client, name, astronaut, monkeypatch):
+    """The last one that looks at the shared session: it is gone then."""
+    monkeypatch.setitem(sessions.MOST, "edit", 1)
+    second, _ = client.live.open("edit", astronaut, RIGHTS)
+    assert client.post(f"/v1/live/{name}/look", json={}).status_code == 404
+    assert looked(client, second).size
+    client.live.close(second)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("quick")
+
+
+@pytest.fixture(scope="module")
+def chrome(talking_astronaut, folder):
+    with browser(as_camera(talking_astronaut, folder / "camera.y4m")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def address(chrome, folder):
+    with serving(folder) as served:
+        yield served
+
+
+@pytest.fixture
+def visit(chrome, address):
+    with visits(chrome, address) as opened:
+        yield opened
+
+
+def begun(visitor, tab):
+    """The stage of a tab, with the example portrait on it."""
+    page = visitor.page
+    page.locator(f"#{tab}-example").click()
+    page.locator(f"#{tab}-portrait img").wait_for()
+    page.locator("#edit-open" if tab == "edit" else "#live-start").click()
+    stage = page.locator(f"#{tab}-stage")
+    stage.locator("canvas").wait_for()
+    return stage
+
+
+def canvas_of(stage):
+    """What the canvas shows, RGB."""
+    data = stage.locator("canvas").evaluate("canvas => canvas.toDataURL('image/png').split(',')[1]")
+    import base64
+
+    image = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def until_drawn(stage, action):
+    """Do something, and wait for a picture that was asked for after that began."""
+    stage.page.evaluate(
+        """() => { window.next = new Promise((done) => {
+          const since = performance.now();
+          document.addEventListener("drawn", function heard(event) {
+            if (event.detail.asked < since) return;
+            document.removeEventListener("drawn", heard);
+            done();
+          });
+        }); }"""
+    )
+    action()
+    stage.page.evaluate("window.next.then(() => true)")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+def test_edit_with_the_keyboard_alone_and_what_is_saved(visit, folder, width, dark):
+    visitor = visit(width=width, dark=dark)
+    visitor.tab("Edit").page.locator("#edit-open").click()
+    visitor.page.locator("#edit-open-said").get_by_text("First declare").wait_for()
+    stage = begun(visitor.declare(), "edit")
+    slider = stage.get_by_label("Open", exact=True)
+    until_drawn(stage, lambda: slider.press("ArrowRight"))
+    calm = canvas_of(stage)
+    until_drawn(stage, lambda: slider.press("End"))
+    wide = canvas_of(stage)
+    assert np.diff(openings([calm, wide]))[0] > 0.1
+    assert slider.get_attribute("aria-valuetext") == "100 percent"
+    until_drawn(stage, lambda: stage.get_by_role("button", name="Smile").press("Enter"))
+    stage.get_by_text("All 52 ARKit names").press("Enter")
+    assert float(stage.get_by_label("mouthSmileLeft").input_value()) == 0.8
+    assert float(stage.get_by_label("Smile", exact=True).input_value()) == 0.8
+    stage.get_by_role("button", name="Add this look").press("Enter")
+    until_drawn(stage, lambda: stage.get_by_role("button", name="Reset").press("Enter"))
+    stage.get_by_role("button", name="Add this look").press("Enter")
+    assert stage.get_by_role("row").count() == 3
+    assert visitor.findings() == []
+    assert not visitor.overflows()
+    if width == 1280:
+        until_drawn(stage, lambda: stage.get_by_role("button", name="Play").press("Enter"))
+        stage.get_by_text("Played.").wait_for()
+        with visitor.page.expect_download() as waiting:
+            stage.get_by_role("button", name="Save as a motion file").press("Enter")
+        assert len(store.load(waiting.value.path().rename(folder / "saved.npz"))) == 51
+        stage.get_by_role("button", name="Show the keyframe at 1 seconds").press("Enter")
+        visitor.page.locator("#edit-extent").get_by_label("The face").check()
+        visitor.page.wait_for_timeout(300)
+        verdict = gioconda.verify(visitor.start("edit").download("edit", folder))
+        assert verdict.status == "ours"
+        assert verdict.manifest["rights"] == RIGHT
+
+
+@pytest.mark.slow
+def test_the_webcam_drives_the_portrait_until_it_is_stopped(visit):
+    visitor = visit(width=390)
+    stage = begun(visitor.declare().tab("Live"), "live")
+    stage.get_by_text("frames a second").wait_for()
+    stage.get_by_role("button", name="Take my face at rest").press("Enter")
+    first = canvas_of(stage)
+    visitor.page.wait_for_timeout(600)
+    assert np.abs(canvas_of(stage).astype(int) - first).mean() > 0.1, "nothing moves"
+    assert visitor.findings() == []
+    assert not visitor.overflows()
+    stage.get_by_role("button", name="Stop").press("Enter")
+    stage.get_by_text("Stopped").wait_for()
+    stopped = canvas_of(stage)
+    visitor.page.wait_for_timeout(300)
+    assert np.array_equal(canvas_of(stage), stopped)
