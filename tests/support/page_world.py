@@ -58,6 +58,7 @@ def serving(folder, *options, **environment):
         try:
             until = time.monotonic() + 240
             while not log.read_text().startswith("serving http") and time.monotonic() < until:
+                assert process.poll() is None, log.read_text()
                 time.sleep(0.1)
             yield log.read_text().split()[1]
         finally:
@@ -134,6 +135,12 @@ class Visitor:
         """Ask for a film that takes its time."""
         self._options(tab)
         self.page.locator(f"#{tab}-size").get_by_label("1080").check()
+        return self
+
+    def steps(self, count):
+        """Fit an identity in so many steps."""
+        self.page.get_by_role("button", name="Options").locator("visible=true").click()
+        self.page.get_by_label("Steps of fitting").fill(count)
         return self
 
     def _options(self, tab):

@@ -92,6 +92,11 @@ def test_animate_from_upload_to_signed_file(server, inputs, tmp_path):
     path = tmp_path / "result.mp4"
     path.write_bytes(result.content)
     assert gioconda.verify(path).status == "ours"
+    head = server.head(f"/v1/jobs/{job}/result")
+    assert (head.headers["content-length"], head.content) == (str(len(result.content)), b"")
+    sidecar = server.get(f"/v1/jobs/{job}/sidecar")
+    assert sidecar.status_code == 404
+    assert "no sidecar" in sidecar.json()["error"]
     part = server.get(f"/v1/jobs/{job}/result", headers={"Range": "bytes=0-9"})
     assert (part.status_code, part.content) == (206, result.content[:10])
     verify = post(server, {"kind": "verify"}, file=result.content).json()["id"]
@@ -172,8 +177,9 @@ def test_a_full_queue_is_told_with_a_time(idle, inputs):
         ({**ANIMATE, "engine": "http://127.0.0.1:1/"}, {"portrait": b"P"}, 422),
         (ANIMATE, {"portrait": b"P"}, 422),  # no motion
         (EDIT, {}, 422),
-        ("{", {"portrait": b"P"}, 422),
-        ('{"kind":"edit","rights":"\\ud800abc"}', {"portrait": b"P"}, 422),
+        ("{", {"portrait": b"P"}, 400),
+        ('{"kind":"edit","rights":"\\ud800abc"}', {"portrait": b"P"}, 400),
+        ("[]", {"portrait": b"P"}, 422),
         (EDIT, {"portrait": b""}, 415),
         (EDIT, {"portrait": b"#EXTM3U\nhttp://127.0.0.1:9/a.ts\n"}, 415),
         (EDIT, {"portrait": b"ffconcat version 1.0\nfile /etc/passwd\n"}, 415),
@@ -202,6 +208,26 @@ def test_what_does_not_hold_is_refused_and_leaves_nothing(idle, inputs, job, fil
     assert files_below(idle.folder) == []
 
 
+@pytest.mark.parametrize(
+    ("job", "told"),
+    [
+        ("{", "not valid JSON"),
+        ({"rights": "mine"}, "the kinds are animate, speak, edit, verify, adapt"),
+        (
+            {**EDIT, "turn": 3},
+            "job.turn: a job of kind 'edit' has no such field; its fields are format, yaw,",
+        ),
+        ({**EDIT, "yaw": 1000, "crop": 1}, "job.yaw: must be at most 90; job.crop: must be true or false"),
+        ({**ANIMATE, "face": "both"}, "job.face: must be a whole number or 'all'"),
+        ({"kind": "edit"}, "job.rights: is required"),
+    ],
+)
+def test_a_refused_request_says_what_each_field_must_be(idle, inputs, job, told):
+    said = post(idle, job, portrait=inputs[0]).json()["error"]
+    assert told in said
+    assert "Input" not in said
+
+
 def test_bodies_that_are_cut_short_or_damaged(idle, inputs):
     for content, kind in (
         (
@@ -222,6 +248,44 @@ def test_bodies_that_are_cut_short_or_damaged(idle, inputs):
     answer = idle.post("/v1/jobs", content=cut, headers={"Content-Type": "multipart/form-data; boundary=b"})
     assert answer.status_code == 400, answer.text  # a file without its end is no file
     assert files_below(idle.folder) == []
+
+
+def test_head_is_answered_as_get_without_a_body(idle, inputs):
+    job = post(idle, EDIT, portrait=inputs[0]).json()["id"]
+    for address in (
+        "/docs",
+        "/openapi.json",
+        "/healthz",
+        "/metrics",
+        f"/v1/jobs/{job}",
+        "/v1/jobs/" + NOBODY,
+    ):
+        asked, got = idle.head(address), idle.get(address)
+        assert asked.status_code == got.status_code, address
+        assert asked.headers["content-type"] == got.headers["content-type"]
+        assert not asked.content
+    since = time.monotonic()
+    assert idle.head(f"/v1/jobs/{job}/events").headers["content-type"].startswith("text/event-stream")
+    assert time.monotonic() - since < 5.0  # the job never ends
+    assert idle.head("/v1/jobs").status_code == 405
+
+
+def test_a_proxy_may_serve_it_under_a_prefix(tmp_path, inputs):
+    fixed = build_app(settings(tmp_path / "fixed", workers=0, root_path="/gio", token=TOKEN))
+    told = build_app(settings(tmp_path / "told", workers=0))
+    entitled = {"Authorization": f"Bearer {TOKEN}"}
+    for app, headers in ((fixed, entitled), (told, {"X-Forwarded-Prefix": "/gio/"})):
+        with TestClient(app, base_url=HERE, headers=headers, follow_redirects=False) as client:
+            for start in ("", "/gio"):
+                assert client.get(f"{start}/").headers["location"] == "/gio/docs"
+                assert "/v1/jobs" in client.get(f"{start}/docs").text
+                assert client.get(f"{start}/v1/jobs/{NOBODY}").status_code == 404
+            assert post(client, EDIT, portrait=inputs[0]).headers["location"].startswith("/gio/v1/jobs/")
+    with TestClient(fixed, base_url=HERE) as client:
+        assert client.get("/gio/healthz").status_code == 503
+        assert client.get("/gio/metrics").status_code == 401
+    with TestClient(told, base_url=HERE, headers={"X-Forwarded-Prefix": "//evil.example"}) as client:
+        assert "evil" not in client.get("/", follow_redirects=False).headers["location"]
 
 
 def test_hosts_origins_and_headers(idle):
@@ -275,6 +339,7 @@ def test_the_token(tmp_path, inputs):
                 answer = client.get(address, headers=headers)
                 assert answer.status_code == 401, given
                 assert answer.headers["www-authenticate"]
+                assert ("wrong" if given else "required") in answer.json()["error"]
         assert client.post("/v1/jobs").status_code == 401
         assert client.get("/healthz").status_code == 503
         client.headers["Authorization"] = f"Bearer {TOKEN}"

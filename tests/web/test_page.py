@@ -172,7 +172,7 @@ def test_adapt_gives_the_mouths_of_a_video(visit, driver, folder):
 @pytest.mark.slow
 def test_adapt_makes_of_a_photo_an_identity_which_animate_plays(visit, astronaut, folder):
     visitor = visit().declare().tab("Adapt")
-    visitor.upload("adapt-sources", astronaut).start("adapt")
+    visitor.steps("3").upload("adapt-sources", astronaut).start("adapt")
     identity = visitor.download("adapt", folder)
     assert identity.suffix == ".safetensors"
     visitor.tab("Animate")

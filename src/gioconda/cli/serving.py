@@ -41,6 +41,13 @@ AllowHostOption = Annotated[
         show_default=False,
     ),
 ]
+RootPathOption = Annotated[
+    str,
+    typer.Option(
+        help="Prefix under which a proxy serves this, such as /gio; by default that of the header X-Forwarded-Prefix.",
+        show_default=False,
+    ),
+]
 QueueOption = Annotated[int, typer.Option(min=1, max=10_000, help="Jobs that may wait.")]
 KeepOption = Annotated[float, typer.Option(min=0.01, max=24 * 365, help="Hours until results are deleted.")]
 UploadOption = Annotated[
@@ -69,6 +76,7 @@ def serve(
     token_file: TokenFileOption = None,
     no_token: NoTokenOption = False,
     allow_host: AllowHostOption = None,
+    root_path: RootPathOption = "",
     queue: QueueOption = 64,
     keep: KeepOption = 24.0,
     upload: UploadOption = 512,
@@ -84,8 +92,14 @@ def serve(
         raise InputError(f"serve needs {', '.join(missing)}; run: pip install 'gioconda[web]'")
     from gioconda.provenance.certificate import signing_identity
     from gioconda.web import serve as server
+    from gioconda.web.http.prefix import valid_prefix
     from gioconda.web.settings import ServerSettings
 
+    prefix = valid_prefix(root_path)
+    if prefix is None:
+        raise InputError(
+            f"--root-path {root_path} is not a prefix such as /gio; give one of letters and digits"
+        )
     # A wrong key fails here, not in the first job.
     signing_identity(key, certificate)
     token = server.read_token(token_file)
@@ -101,6 +115,7 @@ def serve(
         queue=queue,
         token=token,
         hosts=tuple(allow_host or ()),
+        root_path=prefix,
         keep_seconds=keep * 3600,
         upload_bytes=upload * 2**20,
         memory_bytes=memory * 2**20,

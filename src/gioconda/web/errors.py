@@ -12,6 +12,13 @@ class UnknownJobError(InputError):
         super().__init__("this job does not exist or has expired")
 
 
+class NoSidecarError(InputError):
+    """The job's result has no sidecar."""
+
+    def __init__(self) -> None:
+        super().__init__("this result has no sidecar: what it records about its making is in the file itself")
+
+
 class QueueFullError(LimitError):
     """The queue, or another bounded place, is full.
 

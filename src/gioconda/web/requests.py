@@ -220,7 +220,9 @@ class AdaptingRequest(DerivedRequest):
 VerifyRequest = _model(requests.Verify, VerifyingRequest)
 AdaptRequest = _model(requests.Adapt, AdaptingRequest)
 
-_ALL: Any = reduce(or_, (*MAKING.values(), VerifyRequest, AdaptRequest))
+MODELS: Mapping[str, type[JobRequest]] = {**MAKING, "verify": VerifyRequest, "adapt": AdaptRequest}
+"""The models of all requests, by kind."""
+_ALL: Any = reduce(or_, MODELS.values())
 JOB: TypeAdapter[JobRequest] = TypeAdapter(Annotated[_ALL, Field(discriminator="kind")])
 """Reads a request of any kind from JSON; the field `kind` decides which."""
 

@@ -17,6 +17,7 @@ class ServerSettings:
         workers: Worker processes; each runs one job at a time.
         queue: Jobs that may wait; further ones are refused.
         token: What clients must send; None admits everyone.
+        root_path: The prefix under which a proxy serves the app, such as /gio; "" for the header X-Forwarded-Prefix.
         hosts: Further names under which clients reach the server.
         upload_bytes: What all files of one request may have.
         upload_seconds: What one upload may take.
@@ -41,6 +42,7 @@ class ServerSettings:
     workers: int = 1
     queue: int = 64
     token: str | None = None
+    root_path: str = ""
     hosts: tuple[str, ...] = ()
     upload_bytes: int = 512 * 2**20
     upload_seconds: float = 600.0

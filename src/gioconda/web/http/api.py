@@ -17,9 +17,18 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import gioconda
-from gioconda.web.errors import ClosingError, MalformedError, QueueFullError, UnfitFileError, UnknownJobError
+from gioconda.web.errors import (
+    ClosingError,
+    MalformedError,
+    NoSidecarError,
+    QueueFullError,
+    UnfitFileError,
+    UnknownJobError,
+)
 from gioconda.web.http import bodies, reference, uploads
 from gioconda.web.http.guard import NO_CONTENT, Guard
+from gioconda.web.http.head import HeadAnswers
+from gioconda.web.http.prefix import Prefixed
 from gioconda.web.http.problems import add_handlers, documented
 from gioconda.web.queue.jobs import JobQueue
 from gioconda.web.queue.state import JobState
@@ -84,7 +93,9 @@ def build_app(
         app.add_api_route("/", _to_reference, include_in_schema=False)
     else:
         mount(app, jobs)
+    app.add_middleware(HeadAnswers)
     app.add_middleware(Guard, settings=settings, metrics=metrics)
+    app.add_middleware(Prefixed, root_path=settings.root_path)
     bodies.complete(app)
     return app
 
@@ -166,7 +177,7 @@ async def make_job(request: Request, response: Response, queue: Queue) -> JobSta
     async with gate:
         await asyncio.to_thread(queue.check_room)
         job = await _receive_job(request, queue, boundary)
-    response.headers["Location"] = f"/v1/jobs/{job}"
+    response.headers["Location"] = f"{request.scope['root_path']}/v1/jobs/{job}"
     return await asyncio.to_thread(queue.state, job)
 
 
@@ -224,7 +235,7 @@ def get_sidecar(job: JobId, queue: Queue) -> FileResponse:
     """Download the manifest of a result whose format cannot hold it; keep it beside the result."""
     path = queue.sidecar_path(job)
     if path is None:
-        raise UnknownJobError
+        raise NoSidecarError
     return _download(path, job, "application/c2pa")
 
 
@@ -303,6 +314,6 @@ def docs(request: Request) -> HTMLResponse:
     return HTMLResponse(html, headers={"Content-Security-Policy": reference.POLICY})
 
 
-def _to_reference() -> RedirectResponse:
+def _to_reference(request: Request) -> RedirectResponse:
     """Redirect to the reference."""
-    return RedirectResponse("/docs", status_code=307)
+    return RedirectResponse(f"{request.scope['root_path']}/docs", status_code=307)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gioconda.web.http.prefix import route_path
 from gioconda.web.settings import ServerSettings
 from gioconda.web.telemetry import Metrics
 
@@ -61,7 +62,7 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers, path = Headers(scope=scope), route_path(scope)
         client_id = headers.get("x-request-id", "")
         request_id = client_id if _REQUEST_ID.fullmatch(client_id) else secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
@@ -78,16 +79,14 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _add_headers(MutableHeaders(scope=message), scope["path"], request_id)
+                _add_headers(MutableHeaders(scope=message), path, request_id)
             await send(message)
 
         try:
             if refusal is None:
                 await self._app(scope, receive, send_with_headers)
             else:
-                await _refuse(
-                    send_with_headers, *refusal, request_id, browser=not scope["path"].startswith("/v1/")
-                )
+                await _refuse(send_with_headers, *refusal, request_id, browser=not path.startswith("/v1/"))
         except Exception:
             LOG.exception("a bug in gioconda", extra={"request_id": request_id})
             # The answer has begun, and its status is sent.
@@ -106,9 +105,12 @@ class Guard:
             )
         if scope.get("method") not in _SAFE and _foreign(headers):
             return 403, "this server refuses requests from pages of other sites"
-        guarded = self._token is not None and scope["path"] not in OPEN_PATHS
-        if guarded and not self._has_token(headers.get("authorization", "")):
+        guarded = self._token is not None and route_path(scope) not in OPEN_PATHS
+        sent = headers.get("authorization", "")
+        if guarded and not sent:
             return 401, "a token is required; send the header Authorization: Bearer TOKEN"
+        if guarded and not self._has_token(sent):
+            return 401, "the token is wrong; send the server's own in the header Authorization: Bearer TOKEN"
         return None
 
     def _is_own_host(self, host: str) -> bool:

@@ -17,6 +17,7 @@ from gioconda.errors import GiocondaError, InputError, LimitError, OutputError
 from gioconda.web.errors import (
     ClosingError,
     MalformedError,
+    NoSidecarError,
     NotDoneError,
     QueueFullError,
     UnfitFileError,
@@ -30,6 +31,7 @@ _MESSAGE_CHARACTERS = 300
 # The first class that matches decides.
 _STATUS: tuple[tuple[type[GiocondaError], int], ...] = (
     (UnknownJobError, 404),
+    (NoSidecarError, 404),
     (NotDoneError, 409),
     (QueueFullError, 429),
     (UnfitFileError, 415),
@@ -44,7 +46,7 @@ _MEANINGS = {
     400: "The request is malformed, or its Host header names another server.",
     401: "The bearer token is missing or wrong.",
     403: "The request comes from a page of another site.",
-    404: "The job does not exist or has expired.",
+    404: "The job, or the file that is asked for, does not exist or has expired.",
     405: "This address does not accept the method.",
     408: "The upload took too long.",
     409: "The job has no result: it has not ended, has failed or was cancelled.",

@@ -12,26 +12,23 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
-from gioconda.errors import InputError, LimitError
+from gioconda.errors import LimitError
 from gioconda.requests import SOURCES
 from gioconda.web.errors import MalformedError
 from gioconda.web.files import HEAD, ROLES, own_name, too_large
 from gioconda.web.requests import JOB, JobRequest
+from gioconda.web.validation import FIELD, refusal
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-# The field with the job's JSON, and the bytes that it may have.
-FIELD = "job"
+# Bytes that the field with the job's JSON may have.
 FIELD_BYTES = 256 * 2**10
 # Most files of one body; no kind of job takes more.
 _FILES = SOURCES
 # Most bytes of one header of a part, and most headers of a part.
 _HEADER_BYTES = 8 * 2**10
 _PART_HEADERS = 16
-# Most problems and characters in the message about a request that is not valid.
-_SHOWN_PROBLEMS = 4
-_MESSAGE_CHARACTERS = 600
 
 
 class Intake:
@@ -107,7 +104,7 @@ class Intake:
         try:
             request = JOB.validate_json(bytes(self._field))
         except ValidationError as error:
-            raise InputError(validation_message(error)) from None
+            raise refusal(error) from None
         request.check_files(self.counts)
         return request
 
@@ -227,10 +224,3 @@ async def _receive(stream: AsyncIterator[bytes], intake: Intake, idle_seconds: f
             await run_in_threadpool(intake.write, piece)
     finally:
         intake.close()
-
-
-def validation_message(error: ValidationError) -> str:
-    """Say which fields of a request are not valid and why, without the values that were sent."""
-    problems = error.errors(include_url=False, include_context=False, include_input=False)[:_SHOWN_PROBLEMS]
-    sentences = (f"{'.'.join(map(str, (FIELD, *problem['loc'])))}: {problem['msg']}" for problem in problems)
-    return "; ".join(sentences)[:_MESSAGE_CHARACTERS]

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gioconda.web.errors import QueueFullError
 from gioconda.web.http import bodies
+from gioconda.web.http.prefix import route_path
 from gioconda.web.page.streams import Streams
 from gioconda.web.queue.jobs import JobQueue
 
@@ -48,7 +49,7 @@ class Page(Mount):
         allowed = (
             _READ if scope["method"] in ("GET", "HEAD") else _SENT if scope["method"] == "POST" else None
         )
-        if allowed is None or not allowed.fullmatch(scope["path"]):
+        if allowed is None or not allowed.fullmatch(route_path(scope)):
             return Match.NONE, {}
         return super().matches(scope)
 
@@ -62,7 +63,7 @@ class _Bounded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on to Gradio; raises what the server tells as a problem."""
-        path, settings = scope["path"], self._queue.settings
+        path, settings = route_path(scope), self._queue.settings
         if scope["method"] != "POST":
             if path.startswith(_FILE) and not self._uploaded(path[len(_FILE) :]):
                 raise HTTPException(404, "no such file, or it has expired")

@@ -13,7 +13,7 @@ from gradio.components import Component
 
 from gioconda.assets import asset_path
 from gioconda.media import VIDEO_SUFFIXES
-from gioconda.requests import Request, option_of
+from gioconda.requests import Adapt, Request, option_of
 from gioconda.requests.values import Choice, Number, Whole
 
 C = TypeVar("C", bound=Component)
@@ -104,7 +104,7 @@ def words_of(kind: type[Request], name: str) -> list[str]:
     return list(value.words)
 
 
-def bounds_of(kind: type[Request], name: str) -> tuple[float, float]:
+def bounds_of(kind: type[Request | Adapt], name: str) -> tuple[float, float]:
     """The least and the largest number that an option of a request may be."""
     value = option_of(kind, name).value
     assert isinstance(value, (Number, Whole))

@@ -15,12 +15,12 @@ from pydantic import ValidationError
 
 from gioconda.errors import GiocondaError, InputError
 from gioconda.web.errors import ClosingError
-from gioconda.web.http.uploads import validation_message
 from gioconda.web.page import telling
 from gioconda.web.page.context import Context
 from gioconda.web.queue.jobs import JobQueue
 from gioconda.web.queue.state import JobState
 from gioconda.web.requests import JOB, JobRequest
+from gioconda.web.validation import refusal
 
 LOG = logging.getLogger("gioconda.web")
 LOOK_SECONDS = 0.25  # between looks at a running job
@@ -138,4 +138,4 @@ def _request(
     try:
         return JOB.validate_python(fields), given
     except ValidationError as error:
-        raise InputError(validation_message(error)) from None
+        raise refusal(error) from None

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gioconda.web.http.prefix import route_path
 from gioconda.web.queue.jobs import JobQueue
 
 _API = "/gradio_api/"
@@ -33,7 +34,7 @@ class Streams:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
-        path = scope["path"].rstrip("/")
+        path = route_path(scope).rstrip("/")
         if path == STREAM or path.startswith(HEARTBEAT):
             await self._follow(scope, receive, send)
         elif path == JOIN:
