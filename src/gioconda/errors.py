@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 # Words in the messages of libraries that ran out of memory, in lower case.
 OUT_OF_MEMORY = (
     "cannot allocate memory",
@@ -33,6 +35,18 @@ class InputError(GiocondaError, ValueError):
 
 class MissingFileError(InputError, FileNotFoundError):
     """A path that does not exist."""
+
+
+def missing_file(path: Path) -> MissingFileError:
+    """Return the error for a path that does not exist; it says so where the path is an address of the web."""
+    # A path holds one slash where an address has two.
+    scheme, colon, rest = str(path).partition(":/")
+    if colon and len(scheme) > 1 and scheme.isalnum():
+        address = f"{scheme}://{rest.lstrip('/')}"
+        return MissingFileError(
+            f"{address} is an address, and gioconda downloads nothing; save the file, and give its path"
+        )
+    return MissingFileError(f"{path} does not exist; check the spelling of the path")
 
 
 class LimitError(InputError):

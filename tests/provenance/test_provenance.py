@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from PIL import Image as Picture
 
 from gioconda.errors import InputError, MissingFileError, OutputError
-from gioconda.provenance import Claim, Ingredient, sidecar_path, sign, verify
+from gioconda.provenance import Claim, Ingredient, explain, sidecar_path, sign, verify
 from gioconda.provenance.certificate import IDENTITY_NAME, signing_identity
 from gioconda.provenance.credentials import read_credentials
 from marks_world import PAYLOAD, marked_fixture, pictures, plain_fixture, recode  # noqa: F401
@@ -138,10 +138,25 @@ def test_re_encoded_is_altered(tmp_path, ours):
     assert verdict.watermark["engine"] == "warp"
 
 
-def test_webm_without_its_sidecar_is_altered(tmp_path, marked):
+def test_of_a_webm_without_its_sidecar_nobody_can_tell_whether_it_was_changed(tmp_path, marked):
     path = signed(tmp_path / "out.webm", marked)
     sidecar_path(path).unlink()
-    assert verify(path, pictures).status == "altered"
+    verdict = verify(path, pictures)
+    assert (verdict.status, verdict.exit_code) == ("unsigned", 11)
+    assert "sidecar is missing" in " ".join(verdict.reasons)
+    assert "cannot be told" in explain(verdict)
+
+
+def test_a_renamed_webm_finds_its_sidecar_by_its_hash(tmp_path, marked):
+    path = signed(tmp_path / "out.webm", marked)
+    other = signed(tmp_path / "b.webm", marked[::-1])
+    sidecar_path(path).rename(tmp_path / "of-out.c2pa")
+    assert verify(path, pictures).status == "ours"
+    # The sidecar of another film has the name that this film takes.
+    other.unlink()
+    assert verify(path.rename(tmp_path / "b.webm"), pictures).status == "ours"
+    (tmp_path / "of-out.c2pa").unlink()
+    assert verify(tmp_path / "b.webm", pictures).status == "invalid"
 
 
 def test_changed_bytes_are_invalid(ours):

@@ -24,7 +24,12 @@ from gioconda.cli import (  # noqa: F401  (their commands join the others)
     training,
 )
 from gioconda.cli.commands import app
+from gioconda.cli.examples import epilog
+from gioconda.cli.hints import correction
 from gioconda.errors import GiocondaError
+
+for _command in app.registered_commands:
+    _command.epilog = epilog(str(_command.name or getattr(_command.callback, "__name__", "")))
 
 __all__ = ["app", "main", "run"]
 
@@ -48,7 +53,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except GiocondaError as error:
         return _print_error(str(error), error.exit_code, error)
     except typer.TyperException as error:
-        return _print_error(_usage_message(error), _USAGE, error)
+        typed = sys.argv[1:] if arguments is None else arguments
+        return _print_error(_usage_message(error, typed), _USAGE, error)
     except (KeyboardInterrupt, typer.Abort):
         code = _STOPPED
     # Any other error is a bug in gioconda.
@@ -86,12 +92,13 @@ def _print_error(message: str, code: int, error: BaseException | None = None) ->
     return code
 
 
-def _usage_message(error: typer.TyperException) -> str:
-    """Say what is wrong with the options, and which command explains them."""
+def _usage_message(error: typer.TyperException, typed: Sequence[str]) -> str:
+    """Say what is wrong with the options, what to type instead, and which command explains them."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "gioconda"
     problem = error.format_message().replace("Value error, ", "")
-    return f"{problem}\nSee '{command} --help'."
+    lines = [problem, correction(context, typed), f"See '{command} --help'."]
+    return "\n".join(filter(None, lines))
 
 
 def _first_line(error: Exception) -> str:

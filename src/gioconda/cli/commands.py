@@ -23,6 +23,7 @@ app = typer.Typer(
     help="Brings a portrait to life: one photo and a motion give a video that says it is synthetic.",
     invoke_without_command=True,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -104,8 +105,8 @@ def verify(
 ) -> None:
     """Check whether a file was made by gioconda.
 
-    Exit code 0: made by gioconda and unchanged. 10: made by gioconda and changed since. 3: no mark found.
-    4: the manifest is not valid. 2: the file cannot be read.
+    Exit code 0: made by gioconda and unchanged. 10: made by gioconda and changed since. 11: made by gioconda, and
+    its sidecar is missing. 3: no mark found. 4: the manifest is not valid. 2: the file cannot be read.
     """
     from gioconda import pipeline
     from gioconda.provenance import explain
@@ -151,6 +152,7 @@ def demo(
 _VERDICTS = {
     "ours": "made by gioconda, unchanged since",
     "altered": "made by gioconda, changed since",
+    "unsigned": "made by gioconda; its sidecar is missing, so whether it was changed cannot be told",
     "unmarked": "no mark of gioconda found",
     "invalid": "its manifest is not valid",
     "unreadable": "it cannot be read",

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from gioconda.errors import InputError, LimitError, MissingFileError, OutputError
+from gioconda.errors import InputError, LimitError, OutputError, missing_file
 from gioconda.limits import LIMITS
 from gioconda.media import owners
 
@@ -48,7 +48,7 @@ def check_input(path: PathLike) -> Path:
         with file.open("rb"):
             pass
     except (FileNotFoundError, NotADirectoryError):
-        raise MissingFileError(f"{file} does not exist; check the spelling of the path") from None
+        raise missing_file(file) from None
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise

@@ -4,9 +4,10 @@ They make it possible to recognise a file, as written or mildly changed, as made
 from removing or copying the marks, since the source is open. A self-made certificate does not identify its maker.
 """
 
-from gioconda.provenance.credentials import Claim, Ingredient, sidecar_path, sign
+from gioconda.provenance.credentials import Claim, Ingredient, sign
 from gioconda.provenance.explain import explain
 from gioconda.provenance.payload import WatermarkReading, describe_payload, job_payload
+from gioconda.provenance.sidecar import sidecar_path
 from gioconda.provenance.verdict import Verdict, verify
 from gioconda.provenance.watermark import Watermarker, read_watermark
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from gioconda.errors import InputError, MissingFileError, OutputError
+from gioconda.errors import InputError, OutputError, missing_file
 
 IDENTITY_NAME = "signing-identity.pem"
 _CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
@@ -74,7 +74,7 @@ def _read_pem(path: Path) -> bytes:
             raise InputError(f"{path} is too large for a PEM file; give a key or certificate in PEM form")
         return path.read_bytes()
     except FileNotFoundError:
-        raise MissingFileError(f"{path} does not exist; check the spelling of the path") from None
+        raise missing_file(path) from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions") from None
 

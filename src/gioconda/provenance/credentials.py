@@ -18,6 +18,7 @@ import c2pa
 
 from gioconda.errors import InputError, OutputError
 from gioconda.provenance.certificate import SigningIdentity, signing_identity
+from gioconda.provenance.sidecar import find_sidecar
 
 GENERATOR = "Gioconda"
 JOB_LABEL = "org.gioconda.job"
@@ -39,8 +40,6 @@ _SETTINGS = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
     "builder": {"thumbnail": {"enabled": False}},
 }
-# Most bytes of a sidecar.
-_SIDECAR_BYTES = 16 << 20
 # Bytes by which a container is recognised, and that are searched for a manifest at a time.
 _HEAD_BYTES = 32
 _PIECE_BYTES = 1 << 20
@@ -113,11 +112,6 @@ class Credentials:
     ours_before: bool
     summary: dict[str, Any] | None
     failures: tuple[str, ...]
-
-
-def sidecar_path(target: Path) -> Path:
-    """Return the path of the manifest of a file whose container cannot hold it: the same name, ending in .c2pa."""
-    return target.with_suffix(".c2pa")
 
 
 def sign(
@@ -281,8 +275,8 @@ def read_credentials(path: Path) -> Credentials | None:
             with c2pa.Context.from_dict(_SETTINGS) as context:
                 if mime is not None:
                     reader = c2pa.Reader(mime, stream, context=context)
-                elif (sidecar := sidecar_path(path)).is_file() and sidecar.stat().st_size <= _SIDECAR_BYTES:
-                    reader = c2pa.Reader(_SIDECAR, stream, sidecar.read_bytes(), context=context)
+                elif (manifest := find_sidecar(path, stream)) is not None:
+                    reader = c2pa.Reader(_SIDECAR, stream, manifest, context=context)
                 else:
                     return None
                 with reader:

@@ -19,6 +19,11 @@ _MEANINGS = {
         "The file has been changed since: saved again, cut, resized or sent through a service.",
         "Nobody can tell what else was changed, or who changed it.",
     ),
+    "unsigned": (
+        "This was made with Gioconda: the person in it did not move or speak like this.",
+        "Whether it has been changed since cannot be told: its signed manifest, a .c2pa file of its own, is missing.",
+        "Put that file into the same folder and check again.",
+    ),
     "invalid": (
         "This file has Content Credentials that are not valid.",
         "The file was changed after it was signed, or they belong to another file.",
@@ -84,5 +89,5 @@ def _making(manifest: dict[str, Any]) -> str:
     sentence = f"It was {how}{' on ' + when if when else ''} by engine {manifest['engine']}"
     sentence += f" from {', '.join(inputs)}." if inputs else "."
     if manifest.get("rights"):
-        return f"{sentence} Its maker declared this right to use the likeness: {manifest['rights']}."
+        return f"{sentence} Its maker declared this right to use the likeness: {str(manifest['rights']).rstrip('. ')}."
     return f"{sentence} Its maker declared no right to use the likeness."

@@ -11,13 +11,15 @@ from typing import Any
 from gioconda.errors import GiocondaError
 from gioconda.provenance.credentials import Credentials, read_credentials
 from gioconda.provenance.payload import WatermarkReading, describe_payload
+from gioconda.provenance.sidecar import lacks_sidecar
 from gioconda.provenance.watermark import read_watermark
 from gioconda.types import Image
 
 # Version of the verdict's JSON.
 SCHEMA = 1
+_UNSIGNED = "its sidecar is missing, so whether it was changed cannot be told: put the .c2pa file beside it"
 _PAYLOAD = re.compile("[0-9a-f]{8}")
-EXIT_CODES = {"ours": 0, "unreadable": 2, "unmarked": 3, "invalid": 4, "altered": 10}
+EXIT_CODES = {"ours": 0, "unreadable": 2, "unmarked": 3, "invalid": 4, "altered": 10, "unsigned": 11}
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,9 @@ class Verdict:
 
     Attributes:
         path: The file.
-        status: "ours" (made by Gioconda, unchanged since), "altered" (made by Gioconda, changed since), "unmarked" (no
-            mark of Gioconda), "invalid" (a manifest that is not valid) or "unreadable".
+        status: "ours" (made by Gioconda, unchanged since), "altered" (made by Gioconda, changed since), "unsigned"
+            (made by Gioconda; its manifest, a file of its own, is missing), "unmarked" (no mark of Gioconda), "invalid"
+            (a manifest that is not valid) or "unreadable".
         manifest: The manifest's summary as JSON-ready values, or None.
         watermark: The watermark's payload in hex, its fields, score and frames used, or None.
         reasons: Sentences for people.
@@ -43,7 +46,7 @@ class Verdict:
 
     @property
     def exit_code(self) -> int:
-        """The exit code: 0 ours, 2 unreadable, 3 unmarked, 4 invalid, 10 altered."""
+        """The exit code: 0 ours, 2 unreadable, 3 unmarked, 4 invalid, 10 altered, 11 unsigned."""
         return EXIT_CODES[self.status]
 
     def to_json(self) -> dict[str, Any]:
@@ -71,6 +74,8 @@ def verify(path: Path, frames: Callable[[Path], Iterator[Image]]) -> Verdict:
     reading = read_watermark(pictures).naming(_named(credentials))
     watermark = _watermark(reading)
     status, reasons = _judge(credentials, reading, pictures)
+    if status == "altered" and credentials is None and lacks_sidecar(path):
+        status, reasons = "unsigned", [*reasons, _UNSIGNED]
     manifest = credentials.summary if credentials else None
     return Verdict(str(path), status, manifest, watermark, reasons, _survived(credentials, reading))
 

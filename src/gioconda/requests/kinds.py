@@ -214,7 +214,14 @@ class Speak(_Filmed):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.audio is None) == (self.text is None):
-            raise InputError("give either a sound to speak (audio) or a text to say (text)")
+            raise InputError(
+                f"give either a sound to speak (audio) or a text to say (text){self._misplaced()}"
+            )
+
+    def _misplaced(self) -> str:
+        """A hint for a text in the place of the output; "" for other mistakes."""
+        spoken = self.audio is None and isinstance(self.out, str) and " " in self.out.strip()
+        return f"; {self.out!r} is in the place of the output: write text={self.out!r}" if spoken else ""
 
 
 @dataclass(frozen=True)

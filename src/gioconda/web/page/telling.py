@@ -16,6 +16,7 @@ _STAGES = {
     "adapt": "Fitting the networks",
     "render": "Drawing",
 }
+_STILLS = ("image/png", "image/jpeg", "image/webp")
 _UNITS = {"photos": "photos", "adapt": "steps"}
 
 
@@ -98,11 +99,12 @@ def _downloads(state: JobState, address: str, made: Output) -> str:
 
 def _marks(made: Output) -> str:
     where = "in a file beside it: keep the two together" if made.sidecar else "inside the file"
+    still = made.media_type in _STILLS
+    if not still and not made.media_type.startswith(("video/", "image/")):
+        return ""
     return (
-        f'<p class="marks">Signed as synthetic: Content Credentials {where}, '
-        "and a watermark in every frame that is meant to outlive re-encoding.</p>"
-        if made.media_type.startswith(("video/", "image/"))
-        else ""
+        f'<p class="marks">Signed as synthetic: Content Credentials {where}, and a watermark in '
+        f"{'the picture' if still else 'every frame'} that is meant to outlive re-encoding.</p>"
     )
 
 

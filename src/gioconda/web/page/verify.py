@@ -19,6 +19,7 @@ from gioconda.web.queue.state import JobState
 _HEADLINES = {
     "ours": ("good", "Made with Gioconda, and not changed since"),
     "altered": ("warned", "Made with Gioconda, and changed since"),
+    "unsigned": ("warned", "Made with Gioconda; its manifest is missing"),
     "invalid": ("bad", "Credentials that do not hold"),
     "unmarked": ("open", "No mark of Gioconda found"),
     "unreadable": ("open", "This file cannot be read"),
