@@ -20,7 +20,7 @@ from gioconda.errors import GiocondaError
 from gioconda.lipsync.build import load_database
 
 MOST = 60  # frames or blocks that are read of a file which claims to hold more
-FINE = {0, 2, 3, 4, 5, 6, 10}  # exit codes that tell what is the matter
+FINE = {0, 2, 3, 4, 5, 6, 10, 11}  # exit codes that tell what is the matter
 
 
 class BadEndError(Exception):
@@ -128,6 +128,14 @@ def signed(path: Path, _: Path) -> None:
     gioconda.verify(path)
 
 
+def sidecar(path: Path, good: Path) -> None:
+    import gioconda
+
+    film = path.with_suffix(".webm")
+    shutil.copyfile(good / "signed.webm", film)
+    gioconda.verify(film)
+
+
 READERS = {
     "image": image,
     "video": video,
@@ -140,6 +148,7 @@ READERS = {
     "key": key,
     "preset": preset,
     "signed": signed,
+    "sidecar": sidecar,
 }
 _TINY = ["--crop", "--size", "64"]
 

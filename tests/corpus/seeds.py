@@ -15,6 +15,7 @@ import av
 import numpy as np
 from PIL import Image as Picture
 from PIL import ImageCms
+from scipy.io import wavfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
@@ -84,6 +85,44 @@ def _clip(**options):
         write_clip(path, wandering(), **options)
 
     return write
+
+
+def _seen_through(path):
+    """A film whose left half is transparent."""
+    clear = [np.dstack([image, np.full(image.shape[:2], 255, np.uint8)]) for image in wandering()]
+    for image in clear:
+        image[:, : SIDE // 2, 3] = 0
+    write_clip(path, clear, codec="libvpx-vp9", pix_fmt="yuva420p")
+
+
+def _bright(path):
+    """A film of 10 bits whose header says PQ and BT.2020."""
+    options = {"x265-params": "log-level=none:transfer=smpte2084:colorprim=bt2020:colormatrix=bt2020nc"}
+    write_clip(path, wandering(), codec="libx265", pix_fmt="yuv420p10le", options=options)
+
+
+def _combed(path):
+    """A film of fields, flagged as such."""
+    write_clip(path, wandering(), codec="mpeg2video", options={"flags": "+ilme+ildct", "top": "1"})
+
+
+def _two_tracks(path):
+    """A film with a silent first track of sound, as recording programs write it."""
+    write_clip(path, wandering(), codec="libvpx", sound=(np.zeros_like(tone()), tone()), sound_codec="flac")
+
+
+def _opposed(path):
+    """Two channels that cancel each other, with samples that are no numbers."""
+    samples = np.stack([tone(), -tone()], 1)
+    samples[500:520] = np.nan
+    wavfile.write(path, RATE, samples)
+
+
+def _spreadsheet(path):
+    """A recording as a spreadsheet saves it: semicolons, decimal commas, UTF-16."""
+    _livelink(path)
+    cells = path.read_text(encoding="utf-8").replace(".", "\t").replace(",", ";").replace("\t", ",")
+    path.write_text(cells, encoding="utf-16")
 
 
 def _sound(codec, form=None):
@@ -243,8 +282,13 @@ SEEDS: dict[str, tuple[str, Maker]] = {
     "mpeg4.avi": ("video", _clip(codec="mpeg4", sound=tone(), sound_codec="libmp3lame")),
     "vp8.mkv": ("video", _clip(codec="libvpx", sound=tone(), sound_codec="flac")),
     "mpeg2.ts": ("video", _clip(codec="mpeg2video", sound=tone(), sound_codec="mp2")),
+    "clear.webm": ("video", _seen_through),
+    "bright.mp4": ("video", _bright),
+    "combed.ts": ("video", _combed),
+    "tracks.mkv": ("video", _two_tracks),
     "loop.gif": ("video", _moving()),
     "tone.wav": ("sound", _sound("pcm_s16le")),
+    "opposed.wav": ("sound", _opposed),
     "tone.mp3": ("sound", _sound("libmp3lame")),
     "tone.m4a": ("sound", _sound("aac")),
     "tone.flac": ("sound", _sound("flac", "s16")),
@@ -253,6 +297,7 @@ SEEDS: dict[str, tuple[str, Maker]] = {
     "short.npz": ("motion", _motion),
     "residual.npz": ("motion", _residual),
     "take.csv": ("motion", _livelink),
+    "sheet.csv": ("motion", _spreadsheet),
     "person.safetensors": ("identity", _identity),
     "mouths.safetensors": ("bank", _bank),
     "weights.safetensors": ("weights", _weights),
@@ -265,6 +310,8 @@ SEEDS: dict[str, tuple[str, Maker]] = {
     "signed.webp": ("signed", _signed),
     "signed.mp4": ("signed", _signed),
     "signed.gif": ("signed", _signed),
+    "signed.webm": ("signed", _signed),
+    "signed.c2pa": ("sidecar", lambda path: None),
 }
 """File name -> (kind, what writes it)."""
 

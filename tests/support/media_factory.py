@@ -59,7 +59,7 @@ def write_clip(
     sound_start=0.0,
     metadata=None,
 ):
-    """Write pictures (30 of `bar`) to `path`; `pts` count in `time_base`. `sound` is (n,) float at 48 kHz."""
+    """Write pictures (30 of `bar`) to `path`; `pts` count in `time_base`. `sound` is (n,) float at 48 kHz, or a tuple of tracks."""
     images = images if images is not None else [bar(i) for i in range(30)]
     pts = list(range(len(images))) if pts is None else pts
     with av.open(str(path), "w", container_options=container_options or {}) as out:
@@ -70,9 +70,8 @@ def write_clip(
         stream.codec_context.time_base = time_base
         if aspect:
             stream.codec_context.sample_aspect_ratio = aspect
-        track = None
-        if sound is not None:
-            track = out.add_stream(sound_codec, rate=48000, layout="mono")
+        sounds = sound if isinstance(sound, tuple) else () if sound is None else (sound,)
+        tracks = [out.add_stream(sound_codec, rate=48000, layout="mono") for _ in sounds]
         packets = []
         for number, image in zip(pts, images, strict=True):
             form = "rgba" if image.shape[2] == 4 else "rgb24"
@@ -80,8 +79,8 @@ def write_clip(
             frame.pts, frame.time_base = number, time_base
             packets += stream.encode(frame)
         packets += stream.encode(None)
-        if track is not None:
-            packets += _sound_packets(track, sound, sound_start)
+        for track, samples in zip(tracks, sounds, strict=True):
+            packets += _sound_packets(track, samples, sound_start)
         for packet in sorted(packets, key=lambda p: float(p.dts * p.time_base)):
             out.mux(packet)
     return Path(path)
