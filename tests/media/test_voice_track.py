@@ -66,12 +66,12 @@ def test_a_voice_that_begins_late_is_found(tmp_path):
     assert voice_track(path).index == 1
 
 
-def test_samples_that_are_no_numbers_are_silent(tmp_path):
+def test_samples_that_are_no_sound_are_silent(tmp_path):
     sound = voice()[None].copy()
-    sound[0, [1000, 2000, 3000]] = [np.nan, np.inf, -np.inf]
+    sound[0, [1000, 2000, 3000, 4000]] = [np.nan, np.inf, -np.inf, 3e38]
     got, _ = heard(recording(tmp_path / "float.mka", sound))
     assert len(got) == sound.shape[1]
-    clean = np.nan_to_num(sound[0], posinf=0, neginf=0)
+    clean = np.where(np.abs(sound[0]) < 1e3, sound[0], 0)
     np.testing.assert_allclose(got, clean, atol=1e-3)
 
 

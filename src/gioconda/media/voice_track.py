@@ -21,6 +21,8 @@ from gioconda.types import FloatArray
 SILENT = 1e-3
 # share of a channel's loudness below which the mean of all channels has lost the voice: they cancel each other
 CANCELLED = 0.35
+# size of a sample, 40 dB above full scale, beyond which it is damage and no sound
+LOUDEST_SAMPLE = 100.0
 # seconds of a track that are listened to, from its beginning
 LISTENED = 60.0
 _RATE = 8000  # Hz, enough to tell a voice from silence
@@ -107,17 +109,18 @@ def _pieces(file: Path, index: int) -> Generator[FloatArray, None, None]:
 
 
 def finite(frame: AudioFrame) -> AudioFrame:
-    """The frame with silence where a sample is no number: files of floating-point samples may hold NaN and Inf.
+    """The frame with silence where a sample is no sound: files of floating-point samples may hold NaN, Inf and 1e30.
 
     A resampler spreads them over their surroundings, and encoders end at the first.
     """
     if frame.format.name not in ("flt", "fltp", "dbl", "dblp"):
         return frame
     sound: Any = frame.to_ndarray()
-    if np.isfinite(sound).all():
+    sane = np.abs(sound) <= LOUDEST_SAMPLE
+    if sane.all():
         return frame
     clean = AudioFrame.from_ndarray(
-        np.nan_to_num(sound, posinf=0, neginf=0), format=frame.format.name, layout=frame.layout.name
+        np.where(sane, sound, 0).astype(sound.dtype), format=frame.format.name, layout=frame.layout.name
     )
     clean.sample_rate, clean.time_base, clean.pts = frame.sample_rate, frame.time_base, frame.pts
     return clean
