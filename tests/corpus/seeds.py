@@ -13,6 +13,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pillow_heif
 from PIL import Image as Picture
 from PIL import ImageCms
 from scipy.io import wavfile
@@ -85,6 +86,17 @@ def _clip(**options):
         write_clip(path, wandering(), **options)
 
     return write
+
+
+def _phone(path):
+    pillow_heif.from_pillow(Picture.fromarray(portrait())).save(path, quality=60)
+
+
+def _wide(path):
+    """A still of 10 bits whose header says PQ and BT.2020."""
+    pixels = portrait().astype(np.uint16) * 257
+    written = pillow_heif.from_bytes("RGB;16", (SIDE, SIDE), pixels.tobytes())
+    written.save(path, quality=60, color_primaries=9, transfer_characteristics=16, matrix_coefficients=9)
 
 
 def _seen_through(path):
@@ -274,6 +286,8 @@ SEEDS: dict[str, tuple[str, Maker]] = {
     "plain.bmp": ("image", _save()),
     "plain.ppm": ("image", _save()),
     "small.avif": ("image", _save(quality=50)),
+    "phone.heic": ("image", _phone),
+    "wide.heic": ("image", _wide),
     "small.jp2": ("image", _save(quality_mode="rates", quality_layers=[20])),
     "h264.mp4": ("video", _clip(sound=tone(), options={"crf": "30"})),
     "hevc.mp4": ("video", _clip(codec="libx265", options={"crf": "32", "x265-params": "log-level=none"})),

@@ -7,6 +7,7 @@ import time
 import cv2
 import numpy as np
 import PIL.Image
+import pillow_heif
 import pytest
 
 from gioconda import media
@@ -180,7 +181,18 @@ def test_a_file_without_permission(clip):
         media.probe(clip)
 
 
-def test_heic_is_named(tmp_path):
+def test_heic_of_a_phone_is_read_upright(tmp_path):
+    scene = corners()
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    written = pillow_heif.from_bytes("RGB", (scene.shape[1], scene.shape[0]), scene.tobytes())
+    written.save(tmp_path / "phone.heic", quality=95, exif=exif.tobytes())
+    image, _ = media.read_picture(tmp_path / "phone.heic")
+    assert not media.is_video(tmp_path / "phone.heic")
+    assert corner_names(image) == corner_names(np.rot90(scene, -1))
+
+
+def test_damaged_heic_is_named(tmp_path):
     (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(64))
     assert not media.is_video(tmp_path / "phone.heic")
     with pytest.raises(InputError, match="HEIC"):

@@ -59,7 +59,10 @@ def write_clip(
     sound_start=0.0,
     metadata=None,
 ):
-    """Write pictures (30 of `bar`) to `path`; `pts` count in `time_base`. `sound` is (n,) float at 48 kHz, or a tuple of tracks."""
+    """Write pictures (30 of `bar`) to `path`; `pts` count in `time_base`.
+
+    `sound` is (n,) float at 48 kHz, or a tuple of such tracks.
+    """
     images = images if images is not None else [bar(i) for i in range(30)]
     pts = list(range(len(images))) if pts is None else pts
     with av.open(str(path), "w", container_options=container_options or {}) as out:

@@ -19,6 +19,7 @@ _PACKAGES = (
     "numpy",
     "av",
     "pillow",
+    "pi-heif",
     "scipy",
     "onnxruntime",
     "espeakng-loader",

@@ -21,6 +21,7 @@ import PIL.ImageCms
 from gioconda.errors import InputError, LimitError
 from gioconda.limits import LIMITS
 from gioconda.media.files import PICTURE_SUFFIXES, PathLike, check_input, output_error, sha256_file
+from gioconda.media.wide_stills import is_heic, know_heic, wide_still
 from gioconda.types import Image
 
 # PIL also knows formats that call other programs or hold video; they are excluded.
@@ -39,7 +40,6 @@ _DEFAULT_MS = 100.0
 # zlib's level for PNG: higher ones take longer and save little. Quality of JPEG and WebP, of 100.
 _PNG_LEVEL = 4
 _QUALITY = 95
-_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 # Without a handler, Python would print PIL's warnings on the terminal.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -94,7 +94,9 @@ def read_picture(path: PathLike) -> tuple[Image, str]:
             with open_picture(file) as picture:
                 # Loading turns a TIFF, whose EXIF then asks for no turn.
                 picture.load()
-                image = turn(_rgb(picture), _orientation(picture))
+                image = wide_still(file, picture)
+                if image is None:
+                    image = turn(_rgb(picture), _orientation(picture))
     except InputError:
         raise
     # Decoders may raise anything on damaged bytes.
@@ -111,11 +113,14 @@ def open_picture(file: Path) -> PIL.Image.Image:
         LimitError: The picture has too many pixels.
     """
     with file.open("rb") as stream:
-        _check_webp(file, stream.read(_WEBP_HEADER_BYTES))
+        head = stream.read(_WEBP_HEADER_BYTES)
+    _check_webp(file, head)
+    # AVIF files may have a brand of HEIC.
+    formats = (*_FORMATS, know_heic()) if is_heic(head) else _FORMATS
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
-            picture = PIL.Image.open(file, formats=_FORMATS)
+            picture = PIL.Image.open(file, formats=formats)
     except PIL.Image.DecompressionBombError as error:
         number = re.search(r"\d+", str(error))
         raise _too_large(file, f"{int(number.group()):,} pixels" if number else "too many pixels") from None
@@ -148,9 +153,9 @@ def _not_a_picture(file: Path) -> str:
     """The message for a file that PIL cannot open."""
     with file.open("rb") as stream:
         head = stream.read(12)
-    if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
-        return f"{file} is a HEIC picture, which gioconda cannot read; save it as JPEG or PNG"
-    return f"{file} is not a picture that can be read; use PNG, JPEG, WebP, TIFF, BMP or AVIF"
+    if is_heic(head):
+        return f"{file} is a HEIC picture that is damaged, or of a kind that cannot be read; save it as JPEG or PNG"
+    return f"{file} is not a picture that can be read; use PNG, JPEG, WebP, TIFF, BMP, AVIF or HEIC"
 
 
 def _orientation(picture: PIL.Image.Image) -> Turn:

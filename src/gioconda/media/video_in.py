@@ -25,6 +25,7 @@ from gioconda.media.deinterlace import without_combs
 from gioconda.media.files import PathLike, check_input
 from gioconda.media.formats import DECODERS, DEMUXERS, decodable
 from gioconda.media.pictures import UPRIGHT, Turn, animation_frames, is_animation, open_picture, turn
+from gioconda.media.wide_stills import is_heic
 from gioconda.types import Frame, Image
 
 # PyAV before 19 refuses metadata that is not UTF-8 unless it may replace bytes; 19 has no such argument.
@@ -49,9 +50,8 @@ _PIXEL_RATIOS = (0.25, 4.0)
 # Height in pixels from which untagged video is BT.709, and FFmpeg's numbers for BT.709 and for untagged video.
 _HD_HEIGHT = 720
 _BT709, _UNTAGGED = 1, 2
-# Bytes by which a container is recognised, and brands of HEIC pictures.
+# Bytes by which a container is recognised.
 _HEAD_BYTES = 12
-_HEIC_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"hevc")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def is_video(path: PathLike) -> bool:
         return moves
     with file.open("rb") as stream:
         head = stream.read(_HEAD_BYTES)
-    if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
+    if is_heic(head):
         return False
     looks_like_video = head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide") or head[:4] in (
         b"\x1aE\xdf\xa3",
@@ -302,7 +302,7 @@ class VideoReader(Iterator[Frame]):
         """Decoded frames and their times, without damaged ones."""
         for frame in without_combs(self._decoded(container, stream), stream):
             try:
-                yield _picture(frame, stream), _seconds(frame, stream)
+                yield picture_of(frame, stream), _seconds(frame, stream)
             except LimitError:
                 if self.read == 0:
                     raise
@@ -408,8 +408,8 @@ def _seconds(frame: VideoFrame, stream: VideoStream) -> float | None:
     return float(frame.pts * base) if frame.pts is not None and base else None
 
 
-def _picture(frame: VideoFrame, stream: VideoStream) -> Image:
-    """Convert a decoded frame to (H, W, 3) uint8 RGB, upright, with square pixels.
+def picture_of(frame: VideoFrame, stream: VideoStream) -> Image:
+    """Convert a decoded frame of a stream to (H, W, 3) uint8 RGB, upright, with square pixels.
 
     It lies over white where it is transparent, and high dynamic range becomes BT.709.
     """

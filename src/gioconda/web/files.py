@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gioconda.errors import InputError, LimitError, OutputError
+from gioconda.media.wide_stills import HEIC_BRANDS
 from gioconda.registry import motions
 from gioconda.web.errors import UnfitFileError, UnknownJobError
 
@@ -62,7 +63,7 @@ _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     *((beginning, "motion", entry.suffix) for entry in motions().values() for beginning in entry.begins),
 )
 _RIFF = {b"WEBP": (_PICTURE, ".webp"), b"WAVE": (_SOUND, ".wav"), b"AVI ": (_MOVING, ".avi")}
-_STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
+_STILL_BRANDS = (b"avif", b"avis", *HEIC_BRANDS)
 
 
 def kind_of(head: bytes) -> tuple[str, str] | None:
