@@ -20,6 +20,7 @@ from gioconda.inputs.speech import speech_loader
 from gioconda.lipsync.plan import plan_lipsync
 from gioconda.lipsync.renderer import LipSyncRenderer
 from gioconda.motion.edit import still_motion
+from gioconda.motion.emotion import emotion_coefficients, parse_emotions
 from gioconda.motion.retarget import Style
 from gioconda.output import Output, Result, marked_frames
 from gioconda.portraits import PortraitRenderer, plan, plan_edit
@@ -39,7 +40,7 @@ from gioconda.requests import (
     part_of,
 )
 from gioconda.requests.functions import takes
-from gioconda.types import Frame, Image, Manner, Motion, PathLike, Portrait, Progress
+from gioconda.types import ARKIT_NAMES, Frame, Image, Manner, Motion, PathLike, Portrait, Progress
 
 __all__ = [
     "Result",
@@ -246,10 +247,13 @@ def _planned_film(
 def _planned_edit(request: Edit) -> PortraitRenderer:
     """The renderer of an edited picture."""
     sliders = (request.yaw, request.pitch, request.roll, request.gaze_x, request.gaze_y)
+    felt = emotion_coefficients(parse_emotions(request.emotion)).tolist()
+    emotion = {name: value for name, value in zip(ARKIT_NAMES, felt, strict=True) if value}
+    coefficients = {**emotion, **request.coefficients}
     return plan_edit(
         request.portrait,
-        still_motion(*sliders, request.coefficients),
-        repr((*sliders, request.coefficients)),
+        still_motion(*sliders, coefficients),
+        repr((*sliders, coefficients)),
         _opened(request, WARP),
         face=request.face,
         crop=request.crop,

@@ -194,16 +194,39 @@ def _match_lip_gap(coefficients: FloatArray, moved: FloatArray) -> FloatArray:
     Returns:
         (T, 52), a corrected copy.
     """
-    jaw, close = ARKIT_INDEX["jawOpen"], ARKIT_INDEX["mouthClose"]
-    gap_of_jaw, gap_of_close = (
-        float(_gap_change(load_basis().offsets[[index]])[0]) for index in (jaw, close)
-    )
     missing = _opened_gap_change(moved) - _opened_gap_change(offsets(coefficients))
-    matched = coefficients.copy()
-    matched[:, jaw] = np.clip(coefficients[:, jaw] + missing / gap_of_jaw, 0, 1)
-    missing -= (matched[:, jaw] - coefficients[:, jaw]) * gap_of_jaw
-    matched[:, close] = np.clip(coefficients[:, close] + np.minimum(missing, 0) / gap_of_close, 0, 1)
-    return matched
+    return part_lips(coefficients, missing)
+
+
+def part_lips(coefficients: FloatArray, missing: FloatArray) -> FloatArray:
+    """Change jawOpen, and mouthClose where the jaw is shut, so that the lips part farther.
+
+    Args:
+        coefficients: (T, 52), 0 to 1.
+        missing: (T,), by how much farther, inter-ocular units; negative brings the lips closer.
+
+    Returns:
+        (T, 52) float32, 0 to 1, a changed copy.
+    """
+    jaw, close = ARKIT_INDEX["jawOpen"], ARKIT_INDEX["mouthClose"]
+    gap_of_jaw, gap_of_close = (float(_gaps_of_coefficients()[index]) for index in (jaw, close))
+    changed = coefficients.copy()
+    changed[:, jaw] = np.clip(coefficients[:, jaw] + missing / gap_of_jaw, 0, 1)
+    missing = missing - (changed[:, jaw] - coefficients[:, jaw]) * gap_of_jaw
+    changed[:, close] = np.clip(coefficients[:, close] + np.minimum(missing, 0) / gap_of_close, 0, 1)
+    return changed
+
+
+def lips_gap(coefficients: FloatArray) -> FloatArray:
+    """By how much coefficients (T, 52) part the lips beyond rest, (T,) float32, inter-ocular units."""
+    gaps: FloatArray = coefficients @ _gaps_of_coefficients()
+    return gaps
+
+
+@lru_cache(maxsize=1)
+def _gaps_of_coefficients() -> FloatArray:
+    """By how much each coefficient parts the lips at 1, (52,) inter-ocular units."""
+    return _gap_change(load_basis().offsets)
 
 
 def _opened_gap_change(moved: FloatArray) -> FloatArray:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from gioconda.errors import InputError
 from gioconda.limits import LIMITS, SMALLEST_SIDE
+from gioconda.motion.emotion import EMOTIONS
 from gioconda.motion.retarget import REGIONS, STRENGTH
 from gioconda.motion.templates import TEMPLATES
 from gioconda.registry import describe_motions, engines, misfit
@@ -19,6 +20,7 @@ from gioconda.requests.fields import OptionError, Place, check_options, option, 
 from gioconda.requests.values import (
     Choice,
     Coefficients,
+    Emotions,
     FaceChoice,
     Flag,
     FlagOrFile,
@@ -89,6 +91,11 @@ class _Rendered(_Marked):
         Whole(SMALLEST_SIDE, LIMITS.output_side, "pixels"),
         "Side of the crop, or longer side of the picture, in pixels.",
         default=None,
+    )
+    emotion: str = option(
+        Emotions(),
+        f"An emotion, or several separated by commas, each with a strength: happy:0.7. One of {', '.join(EMOTIONS)}.",
+        default="",
     )
 
 
