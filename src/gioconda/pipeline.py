@@ -17,10 +17,9 @@ from gioconda.errors import GiocondaError, InputError
 from gioconda.inputs.motion import track_video
 from gioconda.inputs.sources import Loader
 from gioconda.inputs.speech import speech_loader
+from gioconda.inputs.still import load_edit
 from gioconda.lipsync.plan import plan_lipsync
 from gioconda.lipsync.renderer import LipSyncRenderer
-from gioconda.motion.edit import still_motion
-from gioconda.motion.emotion import emotion_coefficients, parse_emotions
 from gioconda.motion.retarget import Style
 from gioconda.output import Output, Result, marked_frames
 from gioconda.portraits import PortraitRenderer, plan, plan_edit
@@ -40,7 +39,7 @@ from gioconda.requests import (
     part_of,
 )
 from gioconda.requests.functions import takes
-from gioconda.types import ARKIT_NAMES, Frame, Image, Manner, Motion, PathLike, Portrait, Progress
+from gioconda.types import Frame, Image, Manner, Motion, PathLike, Portrait, Progress
 
 __all__ = [
     "Result",
@@ -71,9 +70,9 @@ def animate(request: Animate) -> Result:
     """Animate a portrait with a motion, and write a signed video.
 
     The portrait is the path of a picture, a video or an identity file of `adapt`, a `Portrait`, or a picture
-    (H, W, 3) uint8 RGB. The motion is the path of a video, a sound, a `.npz` or a Live Link Face `.csv`, the name of a
-    template, or a `Motion`. `progress` is called repeatedly with (stage, done, total); an exception that it raises ends
-    the work and leaves no file.
+    (H, W, 3) uint8 RGB. The motion is the path of a video, a picture, a sound, a `.npz` or a Live Link Face `.csv`, the
+    name of a template, or a `Motion`. `progress` is called repeatedly with (stage, done, total); an exception that it
+    raises ends the work and leaves no file.
 
     Raises:
         InputError: A file, or a combination of options, cannot be used.
@@ -247,14 +246,15 @@ def _planned_film(
 def _planned_edit(request: Edit) -> PortraitRenderer:
     """The renderer of an edited picture."""
     sliders = (request.yaw, request.pitch, request.roll, request.gaze_x, request.gaze_y)
-    felt = emotion_coefficients(parse_emotions(request.emotion)).tolist()
-    emotion = {name: value for name, value in zip(ARKIT_NAMES, felt, strict=True) if value}
-    coefficients = {**emotion, **request.coefficients}
+    source = load_edit(
+        sliders, request.coefficients, emotion=request.emotion, like=request.like, absolute=request.absolute
+    )
     return plan_edit(
         request.portrait,
-        still_motion(*sliders, coefficients),
-        repr((*sliders, coefficients)),
+        source,
+        repr((*sliders, request.coefficients, request.emotion)),
         _opened(request, WARP),
+        Style(absolute=request.absolute),
         face=request.face,
         crop=request.crop,
         size=request.size,

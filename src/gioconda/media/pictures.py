@@ -146,11 +146,16 @@ def _too_large(file: Path, size: str) -> LimitError:
 
 def _not_a_picture(file: Path) -> str:
     """The message for a file that PIL cannot open."""
-    with file.open("rb") as stream:
-        head = stream.read(12)
-    if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
+    if _is_heic(file):
         return f"{file} is a HEIC picture, which gioconda cannot read; save it as JPEG or PNG"
     return f"{file} is not a picture that can be read; use PNG, JPEG, WebP, TIFF, BMP or AVIF"
+
+
+def _is_heic(file: Path) -> bool:
+    """Whether a file is a HEIC picture, which PIL cannot open."""
+    with file.open("rb") as stream:
+        head = stream.read(12)
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS
 
 
 def _orientation(picture: PIL.Image.Image) -> Turn:
@@ -217,6 +222,12 @@ def is_animation(file: Path) -> bool | None:
     # Unknown or damaged; the function that reads the file says so.
     except Exception:
         return None
+
+
+def is_picture(path: PathLike) -> bool:
+    """Return whether a file is a picture, still or animated, also one that `read_picture` refuses; as `check_input`."""
+    file = check_input(path)
+    return is_animation(file) is not None or _is_heic(file)
 
 
 def animation_frames(file: Path) -> Iterator[tuple[Image, float]]:

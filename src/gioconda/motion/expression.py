@@ -17,6 +17,9 @@ from gioconda.types import ARKIT_INDEX, ARKIT_NAMES, LANDMARKS, FloatArray
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 Doubles: TypeAlias = npt.NDArray[np.float64]
+NormalEquations: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]
+"""Of a fit of the coefficients: matrix (52, 52), map from landmark offsets to its right side (1434, 52), and each
+coefficient's strength (52,)."""
 
 EYES = [
     *[33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246],
@@ -170,7 +173,27 @@ def least_squares(
     Returns:
         (T, 52) float32, 0 to 1.
     """
-    normal, project, strength = _normal_matrix(ridge)
+    return fit_coefficients(
+        _normal_equations(ridge), offsets, sparsity=sparsity, steps=steps, tolerance=tolerance
+    )
+
+
+def fit_coefficients(
+    equations: NormalEquations, offsets: Floats, *, sparsity: float, steps: int = 400, tolerance: float = 2e-5
+) -> FloatArray:
+    """Solve normal equations for each frame alone, with an L1 penalty and within bounds.
+
+    Args:
+        equations: Of `normal_equations`.
+        offsets: (T, 478, 3), canonical frame, inter-ocular units.
+        sparsity: As for `least_squares`.
+        steps: As for `least_squares`.
+        tolerance: As for `least_squares`.
+
+    Returns:
+        (T, 52) float32, 0 to 1.
+    """
+    normal, project, strength = equations
     penalty = (sparsity * np.sqrt(strength * strength.mean())).astype(np.float32)[:, None]
     for names, factor in SPARSITY_FACTORS.items():
         penalty[[ARKIT_INDEX[name] for name in names]] *= factor
@@ -286,23 +309,36 @@ def load_tracking_errors() -> FloatArray:
 
 
 @lru_cache(maxsize=4)
-def _normal_matrix(ridge: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """B'WB plus ridge (52, 52), WB (1434, 52) and each coefficient's strength (52,), for weights W, basis B.
+def _normal_equations(ridge: float) -> NormalEquations:
+    """The normal equations of `least_squares`."""
+    return normal_equations(load_tracking_errors(), ridge)
 
-    W weighs landmarks and gaps by the inverse of the tracker's error covariance.
+
+def normal_equations(errors: FloatArray, ridge: float, precision: Doubles | None = None) -> NormalEquations:
+    """B'WB plus ridge, WB, and each coefficient's strength, for weights W and the basis B.
+
+    W weighs landmarks and gaps by the inverse of a covariance: that of the tracker's noise, and of `errors`.
+
+    Args:
+        errors: (K, 478 * 3), changes of landmarks that are no expression, each as long as its standard deviation,
+            inter-ocular units.
+        ridge: As for `least_squares`.
+        precision: (52, 52), inverse of the coefficients' own covariance; None if unknown.
     """
     basis = load_basis().offsets.reshape(len(ARKIT_NAMES), -1).astype(np.float64)
     features = weighted_features(basis)
-    errors = weighted_features(load_tracking_errors().astype(np.float64)) / NOISE
+    scaled = weighted_features(errors.astype(np.float64)) / NOISE
     # The inverse of the errors' covariance, by Woodbury's identity.
-    shared = np.linalg.solve(np.eye(len(errors)) + errors @ errors.T, errors @ features.T)
-    whitened = features - shared.T @ errors
+    shared = np.linalg.solve(np.eye(len(scaled)) + scaled @ scaled.T, scaled @ features.T)
+    whitened = features - shared.T @ scaled
     plain = np.einsum("ij,ij->i", basis * _weights().ravel(), basis)
     strength = np.minimum(plain, np.einsum("ij,ij->i", whitened, features))
     mean = strength.mean()
     diagonal = np.full(len(basis), ridge * mean)
     diagonal[[ARKIT_INDEX[name] for name in NARROWERS]] += NARROWER_RIDGE * ridge * mean
     normal = whitened @ features.T + np.diag(diagonal)
+    if precision is not None:
+        normal += NOISE**2 * precision
     project = weighted_features(np.eye(LANDMARKS * 3)) @ whitened.T
     return (
         normal.astype(np.float32),
