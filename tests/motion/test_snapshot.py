@@ -16,6 +16,7 @@ from gioconda.motion.expression import load_basis, offsets, solve
 from gioconda.motion.pose import euler_from_rotation, fit_pose
 from gioconda.motion.snapshot import FILM_SECONDS, load_face_shapes, solve_alone
 from gioconda.types import ARKIT_INDEX, ARKIT_NAMES
+from media_factory import write_clip
 
 LOOKS = {
     "smile": {"mouthSmileLeft": 0.9, "mouthSmileRight": 0.9},
@@ -152,8 +153,15 @@ def test_a_film_of_a_picture_goes_into_its_expression_and_back(pictures, astrona
     assert np.abs(np.diff(blink)).max() < 0.12
     out = tmp_path / "out.gif"
     result = gioconda.animate(astronaut, pictures / "shut.png", out, crop=True, size=64)
-    assert any("shut.png is a picture: the film of 4 s" in warning for warning in result.warnings)
+    assert any("shut.png is a single picture: the film of 4 s" in warning for warning in result.warnings)
     assert out.stat().st_size > 0
+
+
+def test_a_video_of_one_frame_is_a_picture(pictures, tmp_path):
+    path = write_clip(tmp_path / "one.mp4", [read_picture(pictures / "shut.png")[0]])
+    source = load_motion(path, lambda *_: None)
+    assert source.motion.times[-1] == pytest.approx(FILM_SECONDS)
+    assert source.motion.expression[:, ARKIT_INDEX["eyeBlinkLeft"]].max() > 0.8
 
 
 def test_pictures_without_a_face_and_films_are_refused(pictures, astronaut_image, clip, tmp_path, capsys):

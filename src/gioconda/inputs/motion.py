@@ -69,6 +69,8 @@ def _load_file(path: Path, progress: Progress) -> MotionSource:
             )
         return load_film(path)
     motion = track_video(path, progress)
+    if len(motion) == 1:
+        return load_film(path)
     return MotionSource(motion, path, video_ingredient(path, "motion", digest))
 
 

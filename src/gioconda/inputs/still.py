@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,15 +18,15 @@ from gioconda.motion.snapshot import Snapshot, film_of, in_pose, snapshot_of
 from gioconda.provenance import Ingredient
 from gioconda.types import ARKIT_NAMES, FloatArray, Image, PathLike
 
+Loaded: TypeAlias = tuple[Snapshot, Ingredient, tuple[str, ...]]
+"""The expression and pose of a picture, its entry in the manifest, and sentences for the user."""
 
-def load_snapshot(source: PathLike | Image) -> tuple[Snapshot, Ingredient, tuple[str, ...]]:
+
+def load_snapshot(source: PathLike | Image) -> Loaded:
     """Read the expression of a picture's largest face.
 
     Args:
         source: The path of a picture, or a picture (H, W, 3) uint8 RGB.
-
-    Returns:
-        The expression and pose, the picture's entry in the manifest, and sentences for the user.
 
     Raises:
         InputError: The file is not a picture, or is damaged.
@@ -33,18 +34,29 @@ def load_snapshot(source: PathLike | Image) -> tuple[Snapshot, Ingredient, tuple
         LimitError: The picture is larger than the limits allow.
     """
     image, name, digest = read_still(source)
+    mime = "image/*" if isinstance(source, np.ndarray) else media.mime_of(Path(source))
+    return _snapshot(image, name, digest, mime)
+
+
+def _snapshot(image: Image, name: str, digest: str, mime: str) -> Loaded:
+    """The snapshot of a picture (H, W, 3) from a file; NoFaceError if it shows no face."""
     faces = face.detect_faces(image)
     chosen = face.choose_face(faces, 0, name)
-    mime = "image/*" if isinstance(source, np.ndarray) else media.mime_of(Path(source))
     ingredient = Ingredient(name, digest, "motion", mime, media.thumbnail(image))
     several = f"{name} shows {len(faces)} faces; the expression is that of the largest"
     size = (image.shape[1], image.shape[0])
     return snapshot_of(chosen, size, name), ingredient, (several,) if len(faces) > 1 else ()
 
 
-def load_film(path: PathLike) -> MotionSource:
-    """The motion of a picture's expression, which comes and goes; errors as of `load_snapshot`."""
-    snapshot, ingredient, notes = load_snapshot(path)
+def load_film(path: Path) -> MotionSource:
+    """The motion of an expression that comes and goes, from a picture or a video's only frame; as `load_snapshot`."""
+    if media.is_video(path):
+        with media.read_frames(path) as frames:
+            only = next(iter(frames))
+        loaded = _snapshot(only.image, path.name, media.sha256_file(path), media.mime_of(path))
+    else:
+        loaded = load_snapshot(path)
+    snapshot, ingredient, notes = loaded
     motion = film_of(snapshot)
     return MotionSource(motion, None, ingredient, warnings=(*motion.notes, *notes))
 

@@ -164,7 +164,7 @@ def film_of(snapshot: Snapshot) -> Motion:
         confidence=np.ones(count, np.float32),
         name=snapshot.name,
         notes=(
-            f"{snapshot.name} is a picture: the film of {FILM_SECONDS:g} s goes from rest into its expression and back",
+            f"{snapshot.name} is a single picture: the film of {FILM_SECONDS:g} s goes into its expression and back",
         ),
     )
     return in_pose(motion, snapshot)
