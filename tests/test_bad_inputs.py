@@ -178,7 +178,7 @@ BAD_MOTIONS = {
     "empty.mp4": (Path.touch, "is empty"),
     "note.mp4": (text, "note.mp4"),
     "playlist.m3u8": (lambda path: path.write_text("#EXTM3U\nfile:///etc/passwd\n"), "playlist.m3u8"),
-    "picture.png": (landscape, "is a picture; give a video"),
+    "picture.png": (landscape, "no human face found"),
     "nobody.mp4": (no_face, "no frame shows a human face"),
     "noise.npz": (lambda path: path.write_bytes(os.urandom(5000)), "noise.npz"),
     "damaged.npz": (damaged_npz, "damaged.npz"),

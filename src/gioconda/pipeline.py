@@ -17,9 +17,9 @@ from gioconda.errors import GiocondaError, InputError
 from gioconda.inputs.motion import track_video
 from gioconda.inputs.sources import Loader
 from gioconda.inputs.speech import speech_loader
+from gioconda.inputs.still import load_edit
 from gioconda.lipsync.plan import plan_lipsync
 from gioconda.lipsync.renderer import LipSyncRenderer
-from gioconda.motion.edit import still_motion
 from gioconda.motion.retarget import Style
 from gioconda.output import Output, Result, marked_frames
 from gioconda.portraits import PortraitRenderer, plan, plan_edit
@@ -70,9 +70,9 @@ def animate(request: Animate) -> Result:
     """Animate a portrait with a motion, and write a signed video.
 
     The portrait is the path of a picture, a video or an identity file of `adapt`, a `Portrait`, or a picture
-    (H, W, 3) uint8 RGB. The motion is the path of a video, a sound, a `.npz` or a Live Link Face `.csv`, the name of a
-    template, or a `Motion`. `progress` is called repeatedly with (stage, done, total); an exception that it raises ends
-    the work and leaves no file.
+    (H, W, 3) uint8 RGB. The motion is the path of a video, a picture, a sound, a `.npz` or a Live Link Face `.csv`, the
+    name of a template, or a `Motion`. `progress` is called repeatedly with (stage, done, total); an exception that it
+    raises ends the work and leaves no file.
 
     Raises:
         InputError: A file, or a combination of options, cannot be used.
@@ -246,11 +246,15 @@ def _planned_film(
 def _planned_edit(request: Edit) -> PortraitRenderer:
     """The renderer of an edited picture."""
     sliders = (request.yaw, request.pitch, request.roll, request.gaze_x, request.gaze_y)
+    source = load_edit(
+        sliders, request.coefficients, emotion=request.emotion, like=request.like, absolute=request.absolute
+    )
     return plan_edit(
         request.portrait,
-        still_motion(*sliders, request.coefficients),
-        repr((*sliders, request.coefficients)),
+        source,
+        repr((*sliders, request.coefficients, request.emotion)),
         _opened(request, WARP),
+        Style(absolute=request.absolute),
         face=request.face,
         crop=request.crop,
         size=request.size,

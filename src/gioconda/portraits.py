@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -191,22 +190,24 @@ def _notes(video: Path | None, motion: Motion) -> tuple[str, ...]:
 
 def plan_edit(
     portrait: PathLike | Portrait | Image,
-    motion: Motion,
-    values: str,
+    motion_source: MotionSource,
+    settings: str,
     engine: Engine,
+    style: Style,
     *,
     face: int,
     crop: bool,
     size: int | None,
     label: bool,
 ) -> PortraitRenderer:
-    """Load a picture to edit by slider values.
+    """Load a picture to edit.
 
     Args:
         portrait: A path, a `Portrait`, or a picture (H, W, 3) uint8 RGB.
-        motion: Of `still_motion`.
-        values: The sliders' values as text; the manifest contains its hash.
+        motion_source: Of `load_edit`.
+        settings: The sliders' values as text.
         engine: The engine that renders.
+        style: How the motion is applied.
         face: The face to edit, 0 for the largest.
         crop: Whether to show the square around the face instead of the whole picture.
         size: Side of the crop or longer side of the picture, in pixels; None for the default.
@@ -217,18 +218,17 @@ def plan_edit(
     """
     clock = Clock()
     portrait_source = load_portraits(portrait, chosen=face, crop=crop, size=size)
-    digest = hashlib.sha256(values.encode()).hexdigest()
-    ingredient = Ingredient("sliders", digest, "motion", "application/x-sliders")
+    digests = (portrait_source.ingredient.sha256, motion_source.ingredient.sha256)
     image_size = (portrait_source.image.shape[1], portrait_source.image.shape[0])
     return PortraitRenderer(
         portrait_source=portrait_source,
-        motion_source=MotionSource(motion, None, ingredient),
+        motion_source=motion_source,
         opened_engine=engine,
-        style=Style(),
+        style=style,
         crop=None,
         size=image_size,
         label=label,
-        payload=job_payload(engine.name, portrait_source.ingredient.sha256, digest, str(image_size)),
+        payload=job_payload(engine.name, *digests, f"{settings} {image_size}"),
         clock=clock,
         action="edited",
     )

@@ -111,7 +111,7 @@ def _named(name: str) -> Callable[..., Any]:
 
 
 # Options of the engines that animate a portrait.
-_PORTRAIT = ("face", "crop", "size", "absolute", "region")
+_PORTRAIT = ("face", "crop", "size", "absolute", "region", "emotion")
 OWN = (
     EngineEntry("warp", "gioconda.engines.warp:open_engine", ("refine",), (*_PORTRAIT, "photos"), 1),
     EngineEntry(

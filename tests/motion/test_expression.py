@@ -109,7 +109,7 @@ def test_solver_agrees_with_scipy():
     truth = rng.random((20, 52)) * (rng.random((20, 52)) < 0.4)
     given = (offsets(truth) + rng.normal(0, 0.005, (20, 478, 3))).astype(np.float32)
     got = expression.least_squares(given, steps=2000, tolerance=1e-6, sparsity=0)
-    normal, project, _ = expression._normal_matrix(2e-3)
+    normal, project, _ = expression._normal_equations(2e-3)
     lower = np.linalg.cholesky(normal.astype(np.float64))
     for frame, row in zip(given, got, strict=True):
         right = np.linalg.solve(lower, (frame.ravel() @ project).astype(np.float64))

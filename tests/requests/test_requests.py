@@ -28,6 +28,7 @@ ASKED = {
         "crop": True,
         "size": 256,
         "audio": False,
+        "emotion": "sad:0.4",
         "label": True,
     },
     "speak": {
@@ -36,6 +37,7 @@ ASKED = {
         "language": "fr",
         "seed": 7,
         "refine": False,
+        "emotion": "happy:0.7, surprised",
         "face": 2,
     },
     "edit": {"yaw": -4.5, "gaze_x": 0.25, "coefficients": {"jawOpen": 0.4, "browInnerUp": 1.0}, "size": 64},
@@ -129,6 +131,7 @@ def test_python_sees_every_option_as_an_argument(kind):
         (lambda: Speak("a.png"), "give either a sound"),
         (lambda: Speak("a.png", text="Hello", voice="../f2"), "voice '../f2' holds characters"),
         (lambda: Speak("a.png", text="Hello", seed=-1), "seed -1 is outside"),
+        (lambda: Edit("a.png", emotion="glad"), "emotion 'glad' is not known; choose one of happy, sad"),
         (lambda: Edit("a.png", yaw=91), "yaw 91 is outside -90 to 90 degrees"),
         (lambda: Edit("a.png", coefficients={"jawOpn": 1}), "did you mean jawOpen"),
         (lambda: Edit("a.png", coefficients={"jawOpen": 2}), "coefficients jawOpen 2 is outside 0 to 1"),

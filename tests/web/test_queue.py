@@ -341,7 +341,7 @@ def test_a_playlist_past_the_check_of_kinds_opens_no_file_and_no_address(tmp_pat
         address = f"http://127.0.0.1:{asked.getsockname()[1]}/a.ts"
         for named in ("secret.mp4", address):
             Path("motion.mp4").write_text(f"ffconcat version 1.0\nfile '{named}'\n")
-            with pytest.raises(InputError, match="is a picture; give a video"):
+            with pytest.raises(InputError, match="is neither a video nor a picture"):
                 perform(request(**ANIMATE), lambda *_: None)
         with pytest.raises(TimeoutError):
             asked.accept()

@@ -1,4 +1,4 @@
-"""Load a motion: from a video, a voice, a saved motion, a recording or a template."""
+"""Load a motion: from a video, a picture, a voice, a saved motion, a recording or a template."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from gioconda import media
 from gioconda.errors import InputError, MissingFileError, NoFaceError
 from gioconda.inputs.sources import Loader, MotionSource, video_ingredient
 from gioconda.inputs.speech import load_speech
+from gioconda.inputs.still import load_film
 from gioconda.motion.from_faces import faces_to_motion
 from gioconda.provenance import Ingredient
 from gioconda.registry import describe_motions, motions
@@ -21,13 +22,14 @@ def load_motion(source: PathLike | Motion | Loader, progress: Progress) -> Motio
     """Load a motion.
 
     Args:
-        source: The path of a video, a sound or a motion file; the name of a template; a `Motion`; or a loader.
+        source: The path of a video, a picture, a sound or a motion file; the name of a template; a `Motion`; or a
+            loader.
         progress: Called with (stage, frames done, frames in all) during tracking.
 
     Raises:
         MissingFileError: There is neither such a file nor such a template.
         InputError: The file cannot be used.
-        NoFaceError: The video shows no face.
+        NoFaceError: The video or picture shows no face.
         LimitError: The file is larger or longer than the limits allow.
         WeightsError: A network is missing or damaged.
     """
@@ -51,7 +53,7 @@ def load_motion(source: PathLike | Motion | Loader, progress: Progress) -> Motio
 
 
 def _load_file(path: Path, progress: Progress) -> MotionSource:
-    """The motion of a video, a sound or a motion file; errors as of `load_motion`."""
+    """The motion of a video, a picture, a sound or a motion file; errors as of `load_motion`."""
     entry = motions().get(path.suffix.lower())
     if entry is None and media.is_sound(path):
         return load_speech(path, progress)
@@ -61,10 +63,14 @@ def _load_file(path: Path, progress: Progress) -> MotionSource:
         ingredient = Ingredient(path.name, digest, "motion", entry.mime)
         return MotionSource(motion, None, ingredient, warnings=motion.notes)
     if not media.is_video(path):
-        raise InputError(
-            f"{path} is a picture; give a video, a sound, {describe_motions()} or a template as motion"
-        )
+        if not media.is_picture(path):
+            raise InputError(
+                f"{path} is neither a video nor a picture; give one, a sound, {describe_motions()} or a template"
+            )
+        return load_film(path)
     motion = track_video(path, progress)
+    if len(motion) == 1:
+        return load_film(path)
     return MotionSource(motion, path, video_ingredient(path, "motion", digest))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
@@ -15,6 +14,7 @@ import numpy as np
 from gioconda import composite, face, media
 from gioconda.engines.fewshot import identity
 from gioconda.errors import InputError, LimitError, NoFaceError
+from gioconda.inputs.pictures import read_still
 from gioconda.inputs.sources import PortraitSource
 from gioconda.landmarks import bounds
 from gioconda.limits import LIMITS, SMALLEST_SIDE
@@ -102,7 +102,7 @@ def _with_faces(
             raise InputError(f"{video}: only the largest face of a video can be animated; leave out --face")
         image, faces = _first_face(video)
         return image, faces, video.name, media.sha256_file(video)
-    image, name, digest = _read_still(source)
+    image, name, digest = read_still(source)
     return image, face.detect_faces(image), name, digest
 
 
@@ -123,7 +123,7 @@ def _adapted(source: PathLike, side: int) -> Portrait:
 
 def _photo(source: PathLike | Image) -> Portrait:
     """The portrait of a further photo's largest face."""
-    image, name, digest = _read_still(source)
+    image, name, digest = read_still(source)
     image, faces = _scaled(image, _chosen_faces(face.detect_faces(image), 0, name, image.shape), WHOLE_SIDE)
     return Portrait(image, faces[0], name, digest)
 
@@ -160,18 +160,6 @@ def _chosen_faces(faces: list[Face], chosen: int | str, name: str, shape: tuple[
             f"{name}: the picture's edge cuts through the face; use a picture that shows both eyes."
         )
     return faces
-
-
-def _read_still(source: PathLike | Image) -> tuple[Image, str, str]:
-    """Picture (H, W, 3) uint8 RGB, name, and SHA-256 in hex."""
-    if isinstance(source, np.ndarray):
-        if source.ndim != 3 or source.shape[2] != 3 or source.dtype != np.uint8 or not source.size:
-            raise InputError(
-                f"a portrait array must be (H, W, 3) uint8 RGB, not {source.shape} {source.dtype}"
-            )
-        return source, "array", hashlib.sha256(np.ascontiguousarray(source).tobytes()).hexdigest()
-    image, digest = media.read_picture(source)
-    return image, Path(source).name, digest
 
 
 def _first_face(video: Path) -> tuple[Image, list[Face]]:

@@ -12,7 +12,7 @@ from gioconda.media.files import (
     write_whole,
 )
 from gioconda.media.formats import mime_of
-from gioconda.media.pictures import read_picture, write_picture
+from gioconda.media.pictures import is_picture, read_picture, write_picture
 from gioconda.media.sound_in import SoundReader, is_sound, probe_sound, read_sound, write_sound
 from gioconda.media.thumbnails import thumbnail
 from gioconda.media.video_in import VideoInfo, VideoReader, is_video, probe, read_frames
@@ -27,6 +27,7 @@ __all__ = [
     "VideoWriter",
     "check_input",
     "check_output",
+    "is_picture",
     "is_sound",
     "is_video",
     "mime_of",

@@ -29,8 +29,8 @@ PIL.Image.init()
 _KNOWN = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
 _FORMATS = tuple(name for name in _KNOWN if name in PIL.Image.OPEN)
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
-# Bytes of a WebP's header up to the size of its canvas.
-_WEBP_HEADER_BYTES = 30
+# Bytes that tell the format of a file, and of a WebP the size of its canvas.
+_HEADER_BYTES = 30
 # Levels of 16 bits in one of 8 bits, and the highest level of 16 bits.
 _LEVELS_16_TO_8 = 257.0
 _MOST_16_BITS = 65535.0
@@ -113,7 +113,7 @@ def open_picture(file: Path) -> PIL.Image.Image:
         LimitError: The picture has too many pixels.
     """
     with file.open("rb") as stream:
-        head = stream.read(_WEBP_HEADER_BYTES)
+        head = stream.read(_HEADER_BYTES)
     _check_webp(file, head)
     # AVIF files may have a brand of HEIC.
     formats = (*_FORMATS, know_heic()) if is_heic(head) else _FORMATS
@@ -136,7 +136,7 @@ def open_picture(file: Path) -> PIL.Image.Image:
 
 def _check_webp(file: Path, head: bytes) -> None:
     """Raise LimitError for a WebP canvas that is too large; PIL allocates it while opening the file."""
-    if head[:4] != b"RIFF" or head[8:16] != b"WEBPVP8X" or len(head) < _WEBP_HEADER_BYTES:
+    if head[:4] != b"RIFF" or head[8:16] != b"WEBPVP8X" or len(head) < _HEADER_BYTES:
         return
     width = int.from_bytes(head[24:27], "little") + 1
     height = int.from_bytes(head[27:30], "little") + 1
@@ -151,11 +151,15 @@ def _too_large(file: Path, size: str) -> LimitError:
 
 def _not_a_picture(file: Path) -> str:
     """The message for a file that PIL cannot open."""
-    with file.open("rb") as stream:
-        head = stream.read(12)
-    if is_heic(head):
+    if _begins_like_heic(file):
         return f"{file} is a HEIC picture that is damaged, or of a kind that cannot be read; save it as JPEG or PNG"
     return f"{file} is not a picture that can be read; use PNG, JPEG, WebP, TIFF, BMP, AVIF or HEIC"
+
+
+def _begins_like_heic(file: Path) -> bool:
+    """Whether a file begins like a HEIC picture, damaged or not."""
+    with file.open("rb") as stream:
+        return is_heic(stream.read(_HEADER_BYTES))
 
 
 def _orientation(picture: PIL.Image.Image) -> Turn:
@@ -222,6 +226,12 @@ def is_animation(file: Path) -> bool | None:
     # Unknown or damaged; the function that reads the file says so.
     except Exception:
         return None
+
+
+def is_picture(path: PathLike) -> bool:
+    """Return whether a file is a picture, still or animated, also one that `read_picture` refuses; as `check_input`."""
+    file = check_input(path)
+    return is_animation(file) is not None or _begins_like_heic(file)
 
 
 def animation_frames(file: Path) -> Iterator[tuple[Image, float]]:

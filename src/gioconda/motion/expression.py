@@ -17,6 +17,9 @@ from gioconda.types import ARKIT_INDEX, ARKIT_NAMES, LANDMARKS, FloatArray
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 Doubles: TypeAlias = npt.NDArray[np.float64]
+NormalEquations: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]
+"""Of a fit of the coefficients: matrix (52, 52), map from landmark offsets to its right side (1434, 52), and each
+coefficient's strength (52,)."""
 
 EYES = [
     *[33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246],
@@ -170,7 +173,27 @@ def least_squares(
     Returns:
         (T, 52) float32, 0 to 1.
     """
-    normal, project, strength = _normal_matrix(ridge)
+    return fit_coefficients(
+        _normal_equations(ridge), offsets, sparsity=sparsity, steps=steps, tolerance=tolerance
+    )
+
+
+def fit_coefficients(
+    equations: NormalEquations, offsets: Floats, *, sparsity: float, steps: int = 400, tolerance: float = 2e-5
+) -> FloatArray:
+    """Solve normal equations for each frame alone, with an L1 penalty and within bounds.
+
+    Args:
+        equations: Of `normal_equations`.
+        offsets: (T, 478, 3), canonical frame, inter-ocular units.
+        sparsity: As for `least_squares`.
+        steps: As for `least_squares`.
+        tolerance: As for `least_squares`.
+
+    Returns:
+        (T, 52) float32, 0 to 1.
+    """
+    normal, project, strength = equations
     penalty = (sparsity * np.sqrt(strength * strength.mean())).astype(np.float32)[:, None]
     for names, factor in SPARSITY_FACTORS.items():
         penalty[[ARKIT_INDEX[name] for name in names]] *= factor
@@ -194,16 +217,39 @@ def _match_lip_gap(coefficients: FloatArray, moved: FloatArray) -> FloatArray:
     Returns:
         (T, 52), a corrected copy.
     """
-    jaw, close = ARKIT_INDEX["jawOpen"], ARKIT_INDEX["mouthClose"]
-    gap_of_jaw, gap_of_close = (
-        float(_gap_change(load_basis().offsets[[index]])[0]) for index in (jaw, close)
-    )
     missing = _opened_gap_change(moved) - _opened_gap_change(offsets(coefficients))
-    matched = coefficients.copy()
-    matched[:, jaw] = np.clip(coefficients[:, jaw] + missing / gap_of_jaw, 0, 1)
-    missing -= (matched[:, jaw] - coefficients[:, jaw]) * gap_of_jaw
-    matched[:, close] = np.clip(coefficients[:, close] + np.minimum(missing, 0) / gap_of_close, 0, 1)
-    return matched
+    return part_lips(coefficients, missing)
+
+
+def part_lips(coefficients: FloatArray, missing: FloatArray) -> FloatArray:
+    """Change jawOpen, and mouthClose where the jaw is shut, so that the lips part farther.
+
+    Args:
+        coefficients: (T, 52), 0 to 1.
+        missing: (T,), by how much farther, inter-ocular units; negative brings the lips closer.
+
+    Returns:
+        (T, 52) float32, 0 to 1, a changed copy.
+    """
+    jaw, close = ARKIT_INDEX["jawOpen"], ARKIT_INDEX["mouthClose"]
+    gap_of_jaw, gap_of_close = (float(_gaps_of_coefficients()[index]) for index in (jaw, close))
+    changed = coefficients.copy()
+    changed[:, jaw] = np.clip(coefficients[:, jaw] + missing / gap_of_jaw, 0, 1)
+    missing = missing - (changed[:, jaw] - coefficients[:, jaw]) * gap_of_jaw
+    changed[:, close] = np.clip(coefficients[:, close] + np.minimum(missing, 0) / gap_of_close, 0, 1)
+    return changed
+
+
+def lips_gap(coefficients: FloatArray) -> FloatArray:
+    """By how much coefficients (T, 52) part the lips beyond rest, (T,) float32, inter-ocular units."""
+    gaps: FloatArray = coefficients @ _gaps_of_coefficients()
+    return gaps
+
+
+@lru_cache(maxsize=1)
+def _gaps_of_coefficients() -> FloatArray:
+    """By how much each coefficient parts the lips at 1, (52,) inter-ocular units."""
+    return _gap_change(load_basis().offsets)
 
 
 def _opened_gap_change(moved: FloatArray) -> FloatArray:
@@ -263,23 +309,36 @@ def load_tracking_errors() -> FloatArray:
 
 
 @lru_cache(maxsize=4)
-def _normal_matrix(ridge: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """B'WB plus ridge (52, 52), WB (1434, 52) and each coefficient's strength (52,), for weights W, basis B.
+def _normal_equations(ridge: float) -> NormalEquations:
+    """The normal equations of `least_squares`."""
+    return normal_equations(load_tracking_errors(), ridge)
 
-    W weighs landmarks and gaps by the inverse of the tracker's error covariance.
+
+def normal_equations(errors: FloatArray, ridge: float, precision: Doubles | None = None) -> NormalEquations:
+    """B'WB plus ridge, WB, and each coefficient's strength, for weights W and the basis B.
+
+    W weighs landmarks and gaps by the inverse of a covariance: that of the tracker's noise, and of `errors`.
+
+    Args:
+        errors: (K, 478 * 3), changes of landmarks that are no expression, each as long as its standard deviation,
+            inter-ocular units.
+        ridge: As for `least_squares`.
+        precision: (52, 52), inverse of the coefficients' own covariance; None if unknown.
     """
     basis = load_basis().offsets.reshape(len(ARKIT_NAMES), -1).astype(np.float64)
     features = weighted_features(basis)
-    errors = weighted_features(load_tracking_errors().astype(np.float64)) / NOISE
+    scaled = weighted_features(errors.astype(np.float64)) / NOISE
     # The inverse of the errors' covariance, by Woodbury's identity.
-    shared = np.linalg.solve(np.eye(len(errors)) + errors @ errors.T, errors @ features.T)
-    whitened = features - shared.T @ errors
+    shared = np.linalg.solve(np.eye(len(scaled)) + scaled @ scaled.T, scaled @ features.T)
+    whitened = features - shared.T @ scaled
     plain = np.einsum("ij,ij->i", basis * _weights().ravel(), basis)
     strength = np.minimum(plain, np.einsum("ij,ij->i", whitened, features))
     mean = strength.mean()
     diagonal = np.full(len(basis), ridge * mean)
     diagonal[[ARKIT_INDEX[name] for name in NARROWERS]] += NARROWER_RIDGE * ridge * mean
     normal = whitened @ features.T + np.diag(diagonal)
+    if precision is not None:
+        normal += NOISE**2 * precision
     project = weighted_features(np.eye(LANDMARKS * 3)) @ whitened.T
     return (
         normal.astype(np.float32),

@@ -9,6 +9,7 @@ import numpy as np
 
 from gioconda.errors import InputError
 from gioconda.motion import gaze
+from gioconda.motion.emotion import parse_emotions, with_emotions
 from gioconda.motion.expression import load_basis
 from gioconda.motion.framing import Expressions, Framing, fit_frame
 from gioconda.motion.lips import LOWER_INNER, UPPER_INNER
@@ -73,16 +74,19 @@ class Style:
         absolute: Whether the portrait takes over the driver's pose and expression themselves, not their changes.
         region: One of REGIONS, the part of the motion that is applied.
         strength: Factor on the motion, within STRENGTH.
+        emotion: Emotions that are added to the motion, as of `parse_emotions`.
 
     Raises:
-        InputError: The region is unknown, or the strength is out of range.
+        InputError: The region or an emotion is unknown, or a strength is out of range.
     """
 
     absolute: bool = False
     region: str = "all"
     strength: float = 1.0
+    emotion: str = ""
 
     def __post_init__(self) -> None:
+        parse_emotions(self.emotion)
         if self.region not in REGIONS:
             raise InputError(f"unknown region {self.region!r}; use one of {', '.join(REGIONS)}")
         low, high = STRENGTH
@@ -246,6 +250,8 @@ class RetargetedMotion:
 
     def __init__(self, motion: Motion, portrait: Portrait, style: Style, *, shut: bool = False) -> None:
         """Calibrate the driver and fit the portrait; `shut` is that of `Retargeter`."""
+        if emotions := parse_emotions(style.emotion):
+            motion = with_emotions(motion, emotions)
         self._motion, self._style, self._shut = motion, style, shut
         self._calibration = calibrate(motion)
         self._expressions = Expressions(motion, self._calibration.neutral) if style.absolute else None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from gioconda.errors import InputError
 from gioconda.limits import LIMITS, SMALLEST_SIDE
+from gioconda.motion.emotion import EMOTIONS
 from gioconda.motion.retarget import REGIONS, STRENGTH
 from gioconda.motion.templates import TEMPLATES
 from gioconda.registry import describe_motions, engines, misfit
@@ -19,6 +20,7 @@ from gioconda.requests.fields import OptionError, Place, check_options, option, 
 from gioconda.requests.values import (
     Choice,
     Coefficients,
+    Emotions,
     FaceChoice,
     Flag,
     FlagOrFile,
@@ -47,6 +49,7 @@ _VOICE = Text(0, 24, r"[A-Za-z0-9]*")
 _LANGUAGE = Text(2, 24, r"[A-Za-z]+(-[A-Za-z0-9]+)*")
 
 _PORTRAIT = "A picture or video of the face, or an identity file of `adapt`."
+_MOTION = f"A video, a picture of an expression, a sound to speak, {describe_motions()}"
 _FACE_HELP = "Which face moves: 0 for the largest, 1 for the next, and so on"
 
 
@@ -89,6 +92,11 @@ class _Rendered(_Marked):
         Whole(SMALLEST_SIDE, LIMITS.output_side, "pixels"),
         "Side of the crop, or longer side of the picture, in pixels.",
         default=None,
+    )
+    emotion: str = option(
+        Emotions(),
+        f"An emotion, or several separated by commas, each with a strength: happy:0.7. One of {', '.join(EMOTIONS)}.",
+        default="",
     )
 
 
@@ -149,11 +157,11 @@ class Animate(_Filmed):
     motion: PathLike | Motion | Loader = option(
         Media(
             "motion",
-            f"A video, a sound to speak, {describe_motions()}.",
+            f"{_MOTION}.",
             word="template",
             words=TEMPLATES,
         ),
-        f"A video, a sound to speak, {describe_motions()}, or a template: {', '.join(TEMPLATES)}.",
+        f"{_MOTION}, or a template: {', '.join(TEMPLATES)}.",
     )
     out: PathLike | None = None
     _: KW_ONLY
@@ -249,7 +257,18 @@ class Edit(_Rendered):
     coefficients: Mapping[str, float] = option(
         Coefficients(), "An ARKit coefficient, 0 to 1; may be repeated.", factory=dict, flag="set"
     )
+    like: PathLike | Image | None = option(
+        Media("like", "A picture whose expression the portrait takes over."),
+        "A picture whose expression the portrait takes over.",
+        default=None,
+    )
+    absolute: bool = option(Flag(), "Take over the pose of the head in the picture like, too.", default=False)
     face: int = option(FaceChoice(every=False), f"{_FACE_HELP}.", default=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.absolute and self.like is None:
+            raise InputError("absolute takes the pose of a picture; give that picture as like")
 
 
 def check_engine(request: Animate | Speak, engine: str) -> None:

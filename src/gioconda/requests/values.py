@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Protocol
 
 from gioconda.errors import InputError
 from gioconda.limits import LIMITS
+from gioconda.motion.emotion import EMOTIONS, parse_emotions
 from gioconda.types import ARKIT_INDEX
 
 SEVERAL = "|"
@@ -181,6 +182,20 @@ class Text:
             raise InputError(f"has {len(value):,} characters; give {self.least} to {self.most:,}")
         if self.pattern and not re.fullmatch(self.pattern, value):
             raise InputError(f"{value!r} holds characters that it may not have")
+
+
+@dataclass(frozen=True)
+class Emotions(Text):
+    """Emotions by name, each with a strength after a colon if it is not 1, separated by commas."""
+
+    most: int = 200
+    pattern: str = rf"(\s*({'|'.join(EMOTIONS)})\s*(:[0-9.\s]+)?(,|$))*"
+
+    def check(self, value: Any) -> None:
+        """InputError unless `value` is a text of known emotions with strengths from 0 to 1."""
+        if not isinstance(value, str):
+            raise InputError(f"{value!r} is not a text such as happy:0.7")
+        parse_emotions(value)
 
 
 @dataclass(frozen=True)

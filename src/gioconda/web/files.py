@@ -33,6 +33,7 @@ _ACCEPTED: dict[str, tuple[str, ...]] = {
     # Some pictures are animations.
     "motion": (_PICTURE, _MOVING, _SOUND, "motion"),
     "audio": (_SOUND, _MOVING),
+    "like": (_PICTURE,),
     "bank": ("identity",),
     "source": (_PICTURE, _MOVING),
     "file": (_PICTURE, _MOVING),

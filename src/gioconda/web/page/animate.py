@@ -14,7 +14,7 @@ from gioconda.web.page.context import Context
 from gioconda.web.page.parts import QUIET, FilmOptions, bounds_of, files, one, portrait, video, words_of
 from gioconda.web.page.runs import Ask, Panel
 
-_TEMPLATE, _VIDEO, _FILE = "A template", "A video or a recording", "A voice or a saved motion"
+_TEMPLATE, _VIDEO, _FILE = "A template", "A video or a recording", "A picture, a voice or a saved motion"
 _ENGINES = (("Warp: the picture itself moves", "warp"), ("Few-shot: a network draws the head", "fewshot"))
 
 
@@ -65,9 +65,9 @@ def _motion() -> tuple[gr.Radio, list[Any]]:
     template = gr.Radio(list(TEMPLATES), value="smile", label="Template", elem_id="animate-template")
     film = video("Video of a face, or record yourself", "animate-video", visible=False)
     saved = files(
-        f"A sound to speak, {describe_motions()}",
+        f"A picture of an expression, a sound to speak, {describe_motions()}",
         "animate-file",
-        types=["audio", *motions()],
+        types=["image", "audio", *motions()],
         visible=False,
     )
     ways = {_TEMPLATE: template, _VIDEO: film, _FILE: saved}
@@ -97,7 +97,9 @@ def _ask(
     given = film if kind == _VIDEO else saved
     if kind != _TEMPLATE and not given:
         raise InputError(
-            "choose a video, or record yourself" if kind == _VIDEO else "choose a sound or a motion"
+            "choose a video, or record yourself"
+            if kind == _VIDEO
+            else "choose a picture, a sound or a motion"
         )
     fields = {
         "kind": "animate",
