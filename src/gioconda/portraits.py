@@ -20,7 +20,7 @@ from gioconda.engines import Engine
 from gioconda.errors import GiocondaError
 from gioconda.inputs.motion import load_motion
 from gioconda.inputs.portrait import CROP_SIDE, load_portraits, tracked_portraits
-from gioconda.inputs.sources import Loader, MotionSource, PortraitSource
+from gioconda.inputs.sources import Loader, MotionSource, PortraitSource, late_face_note
 from gioconda.motion.moments import picture_points
 from gioconda.motion.retarget import RetargetedMotion, Style
 from gioconda.provenance import Ingredient, job_payload
@@ -175,18 +175,23 @@ def plan(
         clock=clock,
         sound=motion_source.sound_file(),
         action="created" if portrait_source.video is None else "edited",
-        notes=_notes(portrait_source.video, motion_source.motion),
+        notes=_notes(portrait_source, motion_source.motion),
     )
 
 
-def _notes(video: Path | None, motion: Motion) -> tuple[str, ...]:
-    """What the user should know of a video portrait that is shorter than the motion."""
+def _notes(source: PortraitSource, motion: Motion) -> tuple[str, ...]:
+    """What the user should know of a video portrait whose face comes late, or that is shorter than the motion."""
+    video = source.video
     if video is None:
         return ()
     info, lasts = media.probe(video), float(motion.times[-1] - motion.times[0])
+    late = late_face_note(video, source.seen, lasts)
     if info.seconds + 1 / info.fps >= lasts:
-        return ()
-    return (f"{video.name} ends after {info.seconds:.1f} s; its last frame is held until {lasts:.1f} s",)
+        return late
+    return (
+        *late,
+        f"{video.name} ends after {info.seconds:.1f} s; its last frame is held until {lasts:.1f} s",
+    )
 
 
 def plan_edit(
