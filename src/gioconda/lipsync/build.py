@@ -18,6 +18,7 @@ from gioconda.lipsync.points import POINTS
 from gioconda.motion.neutral import most_neutral
 from gioconda.motion.pose import fit_poses
 from gioconda.requests import Adapt, Adapted
+from gioconda.runtime.text import readable
 from gioconda.tracking import tracked_frames
 from gioconda.types import Face, FloatArray, Frame, Image, PathLike, Progress
 
@@ -77,7 +78,7 @@ def build_database(sources: Sequence[PathLike], progress: Progress) -> MouthData
                 builder.add(number, start, frames, faces)
                 done += len(frames)
                 progress("mouths", done, max(total, done))
-        names.append({"name": path.name, "sha256": media.sha256_file(path)})
+        names.append({"name": readable(path.name), "sha256": media.sha256_file(path)})
     about = {"engine": "lipsync", "sources": names, "frames": done}
     return builder.finished(about, paths[0])
 
