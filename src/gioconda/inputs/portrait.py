@@ -17,15 +17,11 @@ from gioconda.engines.fewshot import identity
 from gioconda.errors import InputError, LimitError, NoFaceError
 from gioconda.inputs.sources import PortraitSource
 from gioconda.landmarks import bounds
-from gioconda.limits import LIMITS, SMALLEST_SIDE
+from gioconda.limits import CROP_SIDE, LIMITS, SMALLEST_SIDE, WHOLE_SIDE
 from gioconda.provenance import Ingredient
 from gioconda.tracking import tracked_frames
 from gioconda.types import Face, FloatArray, Frame, Image, PathLike, Portrait
 
-# Pixels; longest side of a whole picture, unless the user chooses another.
-WHOLE_SIDE = 1280
-# Pixels; side of a crop, unless the user chooses another.
-CROP_SIDE = 512
 # A video portrait is searched for a face to its end: its first frames, then one after each SEARCH_SECONDS, or, later
 # on, after this share of the time so far.
 SEARCHED_FRAMES, SEARCH_SECONDS, SEARCH_SHARE = 5, 0.2, 0.02
