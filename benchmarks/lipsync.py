@@ -37,7 +37,6 @@ from gioconda.lipsync.database import MouthDatabase
 from gioconda.lipsync.plan import plan_lipsync
 from gioconda.lipsync.points import LIP_PAIRS, LIP_ROWS
 from gioconda.lipsync.renderer import LipSyncRenderer, replaced_frames, target_images
-from gioconda.lipsync.target import Target
 from gioconda.training import metrics
 from gioconda.types import Motion
 
@@ -75,8 +74,7 @@ def words(clip: Clip, voice: bool, folder: Path) -> Motion:
 def make(clip: Clip, motion: Motion, bank: Path, folder: Path, *, retimed: bool) -> Made:
     """Revoice a clip twice: as users do, into a signed file, and frame by frame before the marks."""
     job = plan_lipsync(clip.path, motion, bank, False, lambda *_: None, retimed=retimed)
-    target = Target(job.layout, job.positions, job.tail)
-    with closing(target_images(job, target)) as frames:
+    with closing(target_images(job.video, job.target)) as frames:
         taken = list(frames)
     with closing(replaced_frames(job)) as made:
         rendered = [frame.image for frame in made]
@@ -122,7 +120,7 @@ def changed_share(made: Made) -> float:
 def seam(made: Made) -> float:
     """Gradient along the mask's edge, of the frames made over those taken; 1 where no seam stands out."""
     ours, theirs = 0.0, 0.0
-    target = Target(made.job.layout, made.job.positions, made.job.tail)
+    target = made.job.target
     for t, (taken, rendered) in enumerate(zip(made.taken, made.made, strict=True)):
         some = slice(t, t + 1)
         matrix, seen = target.mean("matrix", some)[0], target.mean("points", some)[0]
@@ -184,7 +182,7 @@ def opening(images: list[np.ndarray]) -> np.ndarray:
 def other_words(clip: Clip, motion: Motion, spoken: np.ndarray, bank: Path, folder: Path) -> dict[str, float]:
     """Figures of a clip with the words of another."""
     made = make(clip, motion, bank, folder, retimed=True)
-    target = Target(made.job.layout, made.job.positions, made.job.tail)
+    target = made.job.target
     whole = slice(0, len(made.taken))
     matrices, seen = target.mean("matrix", whole), target.mean("points", whole)
     wanted = target.mouth_points(made.job.mouth_points, whole)

@@ -386,8 +386,9 @@ def animated(path, images):
     first.save(path, save_all=True, append_images=rest, duration=50)
 
 
+# How many frames come of a driver. A single one is a picture: a film of 4 s goes into its expression and back.
 ODD_DRIVERS = {
-    "one.mp4": (one_frame, 1),
+    "one.mp4": (one_frame, 101),
     "ten_bits.mp4": (ten_bits, 12),
     "odd.mkv": (odd_sized, 12),
     "turned.mov": (on_its_side, 12),
@@ -406,7 +407,7 @@ def test_odd_drivers_work(capfd, astronaut, face_images, tmp_path, name):
     line = ["animate", astronaut, "--motion", tmp_path / name, "-o", out, *SMALL]
     assert run([str(word) for word in line]) == 0, capfd.readouterr().err
     said = capfd.readouterr()
-    assert said.err == ""
+    assert said.err == "" or "is a single picture" in said.err
     assert f": {count} frame" in said.out
     assert "bridged" not in said.out
     assert len(list(media.read_frames(out))) == count

@@ -9,7 +9,7 @@ import pytest
 import gioconda
 from gioconda import composite, face, media, output
 from gioconda.errors import InputError, NoFaceError, OutputError, WeightsError
-from gioconda.inputs.portrait import WHOLE_SIDE
+from gioconda.limits import WHOLE_SIDE
 from gioconda.motion.templates import template
 from gioconda.provenance import read_watermark
 from gioconda.types import ARKIT_INDEX, Frame, Motion, Portrait

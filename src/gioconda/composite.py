@@ -57,14 +57,21 @@ def resize(image: Image, size: tuple[int, int]) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=interpolation), np.uint8)
 
 
+def enlarge(image: Image, size: tuple[int, int]) -> Image:
+    """Enlarge a picture to (width, height) pixels by Lanczos' filter, which keeps edges sharp; the same if it fits."""
+    if size == (image.shape[1], image.shape[0]):
+        return image
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LANCZOS4), np.uint8)
+
+
 def cut(image: Image, box: Box, side: int) -> Image:
     """Crop the square box of a picture and resize it to (side, side, 3)."""
     return resize(image[box[1] : box[3], box[0] : box[2]], (side, side))
 
 
 def fit_longest(size: tuple[int, int], longest: int) -> tuple[int, int]:
-    """Scale a size (w, h) down to a longest side, in pixels; both sides become even, as video codecs need."""
-    scale = min(1.0, longest / max(size))
+    """Scale a size (w, h) to a longest side, in pixels; both sides become even, as video codecs need."""
+    scale = longest / max(size)
     return (max(2, round(size[0] * scale / 2) * 2), max(2, round(size[1] * scale / 2) * 2))
 
 

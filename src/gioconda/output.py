@@ -146,7 +146,7 @@ class Output:
         finally:
             temp.unlink(missing_ok=True)
         seconds = time.perf_counter() - clock.start
-        return Result(self.path, 1, seconds, 0, renderer.size, clock.stages)
+        return Result(self.path, 1, seconds, 0, renderer.size, clock.stages, renderer.warnings)
 
     def _publish(self, temp: Path, renderer: Renderer) -> None:
         """Sign the finished file, and move it and its sidecar, if it has one, into place."""

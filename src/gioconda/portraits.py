@@ -18,8 +18,9 @@ from gioconda import composite, media
 from gioconda.engines import Engine
 from gioconda.errors import GiocondaError
 from gioconda.inputs.motion import load_motion
-from gioconda.inputs.portrait import CROP_SIDE, load_portraits, tracked_portraits
-from gioconda.inputs.sources import Loader, MotionSource, PortraitSource
+from gioconda.inputs.portrait import load_portraits, tracked_portraits
+from gioconda.inputs.sources import Loader, MotionSource, PortraitSource, late_face_note
+from gioconda.limits import CROP_SIDE
 from gioconda.motion.moments import picture_points
 from gioconda.motion.retarget import RetargetedMotion, Style
 from gioconda.provenance import Ingredient, job_payload
@@ -118,6 +119,7 @@ class PortraitRenderer:
                 image = composite.compose(picture, patches)
                 if self.crop is not None:
                     image = composite.cut(image, self.crop, self.size[0])
+                image = composite.enlarge(image, self.size)
                 self.clock.add("composite", since)
                 labelled = faces if self.label else ()
                 yield Rendered(image, [_as_cropped(face, self) for face in labelled], patches[0].time)
@@ -158,9 +160,9 @@ def plan(
         progress,
         clock,
     )
-    image = portrait_source.image
-    box = composite.crop_box(portrait_source.portraits[0].face.landmarks, image.shape) if late_crop else None
-    settings = f"{style} {label} {image.shape} {box} {[photo.sha256 for photo in portrait_source.photos]}"
+    box, output_size = _framed(portrait_source, size, late_crop=late_crop)
+    size_note = _size_note(portrait_source, box, output_size, crop=crop, chosen=size is not None)
+    settings = _settings(portrait_source, style, box, label=label)
     digests = (portrait_source.ingredient.sha256, motion_source.ingredient.sha256)
     return PortraitRenderer(
         portrait_source=portrait_source,
@@ -168,24 +170,73 @@ def plan(
         opened_engine=engine,
         style=style,
         crop=box,
-        size=(size or CROP_SIDE,) * 2 if box else (image.shape[1], image.shape[0]),
+        size=output_size,
         label=label,
         payload=job_payload(engine.name, *digests, settings),
         clock=clock,
         sound=motion_source.sound_file(),
         action="created" if portrait_source.video is None else "edited",
-        notes=_notes(portrait_source.video, motion_source.motion),
+        notes=(*size_note, *_length_notes(portrait_source, motion_source.motion)),
     )
 
 
-def _notes(video: Path | None, motion: Motion) -> tuple[str, ...]:
-    """What the user should know of a video portrait that is shorter than the motion."""
+def _settings(source: PortraitSource, style: Style, box: composite.Box | None, *, label: bool) -> str:
+    """The settings of a job as text, by which the watermark's payload tells jobs apart."""
+    return f"{style} {label} {source.image.shape} {box} {[photo.sha256 for photo in source.photos]}"
+
+
+def _framed(
+    source: PortraitSource, size: int | None, *, late_crop: bool
+) -> tuple[composite.Box | None, tuple[int, int]]:
+    """The box to crop after rendering, if `late_crop`, and (width, height) of the output; `size` is its longer side."""
+    if not late_crop:
+        return None, _output_size(source.image, size)
+    box = composite.crop_box(source.portraits[0].face.landmarks, source.image.shape)
+    return box, (size or CROP_SIDE,) * 2
+
+
+def _output_size(image: Image, size: int | None) -> tuple[int, int]:
+    """(width, height) of the output: the rendered picture's, or larger ones if `size`, the longer side, asks so."""
+    own = (image.shape[1], image.shape[0])
+    return own if size is None or size <= max(own) else composite.fit_longest(own, size)
+
+
+def _size_note(
+    source: PortraitSource, box: composite.Box | None, size: tuple[int, int], *, crop: bool, chosen: bool
+) -> tuple[str, ...]:
+    """A note where the output has more pixels than the picture, or fewer although nobody chose a size.
+
+    Args:
+        source: The portrait.
+        box: The part of the source's picture that the output shows; None for the part that was loaded.
+        size: (width, height) of the output.
+        crop: Whether the output is the square around the face.
+        chosen: Whether the user chose the size.
+    """
+    left, top, right, bottom = box or source.box
+    width, height = right - left, bottom - top
+    part = "the square around the face" if crop else "the picture"
+    has = f"{source.ingredient.name}: {part} has {width}x{height} pixels"
+    if chosen and max(size) > max(width, height):
+        return (f"{has} and is enlarged to {size[0]}x{size[1]}, which adds no detail",)
+    if not chosen and not crop and max(size) < max(width, height):
+        return (f"{has} and is reduced to {size[0]}x{size[1]}; choose another size with --size",)
+    return ()
+
+
+def _length_notes(source: PortraitSource, motion: Motion) -> tuple[str, ...]:
+    """What the user should know of a video portrait whose face comes late, or that is shorter than the motion."""
+    video = source.video
     if video is None:
         return ()
     info, lasts = media.probe(video), float(motion.times[-1] - motion.times[0])
+    late = late_face_note(video, source.seen, lasts)
     if info.seconds + 1 / info.fps >= lasts:
-        return ()
-    return (f"{video.name} ends after {info.seconds:.1f} s; its last frame is held until {lasts:.1f} s",)
+        return late
+    return (
+        *late,
+        f"{video.name} ends after {info.seconds:.1f} s; its last frame is held until {lasts:.1f} s",
+    )
 
 
 def plan_edit(
@@ -219,7 +270,7 @@ def plan_edit(
     clock = Clock()
     portrait_source = load_portraits(portrait, chosen=face, crop=crop, size=size)
     digests = (portrait_source.ingredient.sha256, motion_source.ingredient.sha256)
-    image_size = (portrait_source.image.shape[1], portrait_source.image.shape[0])
+    image_size = _output_size(portrait_source.image, size)
     return PortraitRenderer(
         portrait_source=portrait_source,
         motion_source=motion_source,
@@ -231,6 +282,7 @@ def plan_edit(
         payload=job_payload(engine.name, *digests, f"{settings} {image_size}"),
         clock=clock,
         action="edited",
+        notes=_size_note(portrait_source, None, image_size, crop=crop, chosen=size is not None),
     )
 
 
@@ -263,10 +315,8 @@ def _load_both(
 
 
 def _as_cropped(face: Face, job: PortraitRenderer) -> FloatArray:
-    """A face's landmarks (478, 3) in pixels of the job's crop."""
-    if job.crop is None:
-        return face.landmarks
-    left, top, right, _ = job.crop
+    """A face's landmarks (478, 3) in pixels of the job's output."""
+    left, top, right, _ = job.crop or (0, 0, job.portrait_source.image.shape[1], 0)
     scale = job.size[0] / (right - left)
     return composite.move_face(face, (left, top), (scale, scale)).landmarks
 

@@ -1,5 +1,7 @@
 """A video portrait and a driver of other rates: by time, to the video's end and beyond; faces that come late."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -86,7 +88,8 @@ def late(talking_astronaut, tmp_path_factory):
 def test_a_title_stays_as_it_is_and_the_face_after_it_is_found(late, tmp_path):
     assert load_portraits(late, chosen=0, crop=False, size=None).portraits
     out = tmp_path / "out.mp4"
-    gioconda.animate(late, "smile", out)
+    result = gioconda.animate(late, "smile", out)
+    assert any(re.search(r"face first appears at 2\.[0-2] s", note) for note in result.warnings)
     with media.read_frames(late) as before, media.read_frames(out) as after:
         pairs = list(zip(before, after, strict=False))
     changes = [np.abs(a.image.astype(int) - b.image).mean() for a, b in pairs]

@@ -13,6 +13,8 @@ from gioconda.lipsync.points import COUNT, LIP_PAIRS
 from gioconda.lipsync.retime import halfway
 from gioconda.motion.expression import load_basis
 
+DRIFT = 25  # positions by which retiming may leave the target's own pace
+
 
 def some_bank(count=6, width=100, seed=0):
     """A bank of noise that holds together, of a head that is one."""
@@ -62,9 +64,9 @@ def cost_of(way, moving, resting):
 def test_retiming_finds_the_cheapest_way(seed):
     rng = np.random.default_rng(seed)
     count = 7
-    moving = rng.exponential(1.5, count + retime.DRIFT + 2).astype(np.float32)
+    moving = rng.exponential(1.5, count + DRIFT + 2).astype(np.float32)
     resting = rng.uniform(0, 1, count).round().astype(np.float32)
-    got = retime.retime(moving, resting)
+    got = retime.retime(moving, resting, DRIFT)
     drift = max(count // 2, 1)
     ways = [
         np.cumsum([start, *steps]) for start in range(3) for steps in product((0, 1, 2), repeat=count - 1)
@@ -79,7 +81,7 @@ def test_the_head_rests_where_speech_does():
     moving[40:44] = 5  # a nod of the target
     resting = np.zeros(120, np.float32)
     resting[38:46] = 1
-    shown = moving[retime.retime(moving, resting)]
+    shown = moving[retime.retime(moving, resting, DRIFT)]
     assert shown[38:46].max() < 5
 
 

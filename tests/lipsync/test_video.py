@@ -15,7 +15,6 @@ from gioconda.lipsync import cache, plan
 from gioconda.lipsync.build import adapt_speech, build_database
 from gioconda.lipsync.plan import plan_lipsync
 from gioconda.lipsync.renderer import replaced_frames, target_images
-from gioconda.lipsync.target import Target
 from gioconda.training import metrics
 from gioconda.types import ARKIT_INDEX, ARKIT_NAMES, Motion
 from heads import lips_apart
@@ -63,7 +62,7 @@ def planned(video, motion, **more):
 
 def taken_and_made(job):
     """The target's frames in the order shown, and what became of them before the marks."""
-    with closing(target_images(job, Target(job.layout, job.positions, job.tail))) as frames:
+    with closing(target_images(job.video, job.target)) as frames:
         taken = list(frames)
     with closing(replaced_frames(job)) as frames:
         return taken, [frame.image for frame in frames]
@@ -146,13 +145,12 @@ def test_few_frames_are_held_while_a_video_goes_to_and_fro(talking_astronaut, mo
     size = 256 * 256 * 3
     monkeypatch.setattr(plan, "HELD_BYTES", 8 * size)
     job = planned(talking_astronaut, words(np.zeros(90)))
-    assert job.tail == 8
+    assert job.target.held == 8
     whole = frames_of(talking_astronaut)
-    with closing(target_images(job, Target(job.layout, job.positions, job.tail))) as frames:
+    with closing(target_images(job.video, job.target)) as frames:
         for t, image in enumerate(frames):
-            at = Target(job.layout, job.positions, job.tail)
-            if not at.repeated[t]:
-                assert (image == whole[at.first[t]]).all()
+            if not job.target.repeated[t]:
+                assert (image == whole[job.target.first[t]]).all()
 
 
 def test_a_bank_is_made_once(talking_astronaut, waves, revoiced, monkeypatch):

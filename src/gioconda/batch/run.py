@@ -18,6 +18,7 @@ from gioconda.batch.work import MACHINE_HINT, BatchTask, TaskResult, perform, ti
 from gioconda.cluster import Executor, WorkerLost
 from gioconda.errors import GiocondaError, InputError
 from gioconda.media import owners
+from gioconda.runtime.text import readable
 
 # The value of `ray` for plain processes.
 OFF = "off"
@@ -109,7 +110,8 @@ class Summary:
         """Write the summary as JSON; OutputError if that fails."""
         content = asdict(self) | {"version": gioconda.__version__, "frames": self.frames}
         content |= {"frames_per_second": round(self.rate, 3), "seconds": round(self.seconds, 3)}
-        media.write_whole(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+        text = readable(json.dumps(content, indent=1, ensure_ascii=False))
+        media.write_whole(path, f"{text}\n".encode())
 
 
 BatchProgress = Callable[[str, int, int, Summary], None]

@@ -6,6 +6,7 @@ For those who train: `prepare`, `train`, `export`, `evaluate`.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -70,6 +71,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def main() -> None:
     """Run the command line of this process and exit with its code."""
     signal.signal(signal.SIGTERM, _as_interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files may hold what the terminal cannot show.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     code = run()
     try:
         sys.stdout.flush()

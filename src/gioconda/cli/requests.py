@@ -175,8 +175,7 @@ def _help(option: Option) -> str:
 
 def print_video_result(result: Result) -> None:
     """Print the name, size and speed of a video that was written, and its warnings on standard error."""
-    for warning in result.warnings:
-        typer.echo(f"note: {warning}", err=True)
+    _print_notes(result)
     rate = result.frames / result.seconds if result.seconds > 0 else 0.0
     video = f"{result.path}: {plural(result.frames, 'frame')}, {result.size[0]}x{result.size[1]}"
     typer.echo(f"{video}, in {result.seconds:.1f} s ({rate:.1f} frames/s){bridged(result.bridged)}")
@@ -184,9 +183,14 @@ def print_video_result(result: Result) -> None:
 
 def print_picture_result(result: Result) -> None:
     """Print the name and size of a picture that was written, and its warnings on standard error."""
+    _print_notes(result)
+    typer.echo(f"{result.path}: {result.size[0]}x{result.size[1]} in {result.seconds:.1f} s")
+
+
+def _print_notes(result: Result) -> None:
+    """Print the warnings of a result on standard error."""
     for warning in result.warnings:
         typer.echo(f"note: {warning}", err=True)
-    typer.echo(f"{result.path}: {result.size[0]}x{result.size[1]} in {result.seconds:.1f} s")
 
 
 def bridged(count: int) -> str:

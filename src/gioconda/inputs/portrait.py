@@ -17,20 +17,18 @@ from gioconda.errors import InputError, LimitError, NoFaceError
 from gioconda.inputs.pictures import read_still
 from gioconda.inputs.sources import PortraitSource
 from gioconda.landmarks import bounds
-from gioconda.limits import LIMITS, SMALLEST_SIDE
+from gioconda.limits import CROP_SIDE, LIMITS, SMALLEST_SIDE, WHOLE_SIDE
 from gioconda.provenance import Ingredient
 from gioconda.tracking import tracked_frames
 from gioconda.types import Face, FloatArray, Frame, Image, PathLike, Portrait
 
-# Pixels; longest side of a whole picture, unless the user chooses another.
-WHOLE_SIDE = 1280
-# Pixels; side of a crop, unless the user chooses another.
-CROP_SIDE = 512
 # A video portrait is searched for a face to its end: its first frames, then one after each SEARCH_SECONDS, or, later
 # on, after this share of the time so far.
 SEARCHED_FRAMES, SEARCH_SECONDS, SEARCH_SHARE = 5, 0.2, 0.02
 # Seconds for which a video portrait keeps a face that its frames no longer show.
 HELD_SECONDS = 0.5
+# Seconds before its own time from which a frame may be shown, where the moments of the output fall between frames.
+EARLY_SECONDS = 0.05
 # Face heights around the face in which the person is segmented.
 PERSON_REACH = 2.2
 
@@ -62,7 +60,7 @@ def load_portraits(
         source, crop = _adapted(source, size or CROP_SIDE), False
     fitted = source.fitted if isinstance(source, Portrait) else None
     video = _video_of(source)
-    image, faces, name, digest = _with_faces(source, video, chosen)
+    image, faces, name, digest, seen = _with_faces(source, video, chosen)
     faces = _chosen_faces(faces, chosen, name, image.shape)
     box = (0, 0, image.shape[1], image.shape[0])
     if crop:
@@ -81,7 +79,7 @@ def load_portraits(
     mime = "image/*" if isinstance(source, (Portrait, np.ndarray)) else media.mime_of(Path(source))
     ingredient = Ingredient(name, digest, "portrait", mime, thumbnail)
     return PortraitSource(
-        image, portraits, ingredient, box, video, tuple(_photo_ingredient(photo) for photo in others)
+        image, portraits, ingredient, box, video, tuple(_photo_ingredient(photo) for photo in others), seen
     )
 
 
@@ -93,17 +91,20 @@ def _photo_ingredient(photo: Portrait) -> Ingredient:
 
 def _with_faces(
     source: PathLike | Portrait | Image, video: Path | None, chosen: int | str
-) -> tuple[Image, list[Face], str, str]:
-    """The picture of a source, its faces, its name, and the SHA-256 of its file in hex ("" without a file)."""
+) -> tuple[Image, list[Face], str, str, float]:
+    """The picture of a source, its faces, its name, the SHA-256 of its file, and the picture's time in a video.
+
+    The SHA-256 is in hex, "" without a file; the time is in seconds.
+    """
     if isinstance(source, Portrait):
-        return source.image, [source.face], source.name, source.sha256
+        return source.image, [source.face], source.name, source.sha256, 0.0
     if video is not None:
         if chosen != 0:
             raise InputError(f"{video}: only the largest face of a video can be animated; leave out --face")
-        image, faces = _first_face(video)
-        return image, faces, video.name, media.sha256_file(video)
+        first, faces = _first_face(video)
+        return first.image, faces, video.name, media.sha256_file(video), first.time
     image, name, digest = read_still(source)
-    return image, face.detect_faces(image), name, digest
+    return image, face.detect_faces(image), name, digest, 0.0
 
 
 def is_identity(source: PathLike | Portrait | Image) -> TypeGuard[PathLike]:
@@ -162,17 +163,17 @@ def _chosen_faces(faces: list[Face], chosen: int | str, name: str, shape: tuple[
     return faces
 
 
-def _first_face(video: Path) -> tuple[Image, list[Face]]:
+def _first_face(video: Path) -> tuple[Frame, list[Face]]:
     """The first of the searched frames that shows a face, and its faces; the first frame and none if none does."""
-    first: Image | None = None
+    first: Frame | None = None
     due = 0.0
     with media.read_frames(video) as frames:
         for count, frame in enumerate(frames):
-            first = frame.image if first is None else first
+            first = first or frame
             if count >= SEARCHED_FRAMES and frame.time < due:
                 continue
             if faces := face.detect_faces(frame.image):
-                return frame.image, faces
+                return frame, faces
             due = frame.time + max(SEARCH_SECONDS, SEARCH_SHARE * frame.time)
     assert first is not None
     return first, []
@@ -260,9 +261,14 @@ def tracked_portraits(
 def nearest_in_time(
     frames: Iterator[tuple[Frame, Face | None]], times: Sequence[float]
 ) -> Iterator[tuple[Frame, Face | None]]:
-    """The frame nearest to each of some increasing moments in seconds; the last one where the frames have ended."""
+    """The frame nearest to each of some increasing moments in seconds; the last one where the frames have ended.
+
+    Over a gap the frame before it stays, as in a player, until EARLY_SECONDS before the next.
+    """
     current, following = next(frames), next(frames, None)
     for time in times:
-        while following is not None and following[0].time - time <= time - current[0].time:
+        while following is not None:
+            if following[0].time - time > min(time - current[0].time, EARLY_SECONDS):
+                break
             current, following = following, next(frames, None)
         yield current

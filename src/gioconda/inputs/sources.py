@@ -11,6 +11,9 @@ from gioconda import composite, media
 from gioconda.provenance import Ingredient
 from gioconda.types import Image, Motion, Portrait, Progress
 
+# Seconds from which the first face of a video counts as late.
+LATE_SECONDS = 0.2
+
 
 @dataclass(frozen=True)
 class MotionSource:
@@ -52,6 +55,7 @@ class PortraitSource:
         box: The part of the source's picture that `image` shows, in pixels of the source.
         video: The video that it comes from, or None for a still picture.
         photos: Entries in the manifest of further photos of the person.
+        seen: Seconds at which a video first shows the face.
     """
 
     image: Image
@@ -60,10 +64,28 @@ class PortraitSource:
     box: composite.Box
     video: Path | None = None
     photos: tuple[Ingredient, ...] = ()
+    seen: float = 0.0
 
 
 Loader: TypeAlias = Callable[[Progress], MotionSource]
 """Loads a motion when it is called, and reports its progress."""
+
+
+def late_face_note(video: Path, seen: float, seconds: float) -> tuple[str, ...]:
+    """A note for the user where a video's face appears late, else none.
+
+    Args:
+        video: The file.
+        seen: When the face first appears, in seconds.
+        seconds: Duration of the output.
+    """
+    if seen < LATE_SECONDS:
+        return ()
+    if seen < seconds:
+        rest = "the frames before stay as they are"
+    else:
+        rest = f"the output of {seconds:.1f} s ends before; cut the video so that it begins later"
+    return (f"{video.name}: the face first appears at {seen:.1f} s; {rest}",)
 
 
 def video_ingredient(path: Path, role: str, digest: str) -> Ingredient:

@@ -18,8 +18,9 @@ from gioconda.lipsync.points import POINTS
 from gioconda.motion.neutral import most_neutral
 from gioconda.motion.pose import fit_poses
 from gioconda.requests import Adapt, Adapted
+from gioconda.runtime.text import readable
 from gioconda.tracking import tracked_frames
-from gioconda.types import Face, FloatArray, Image, PathLike, Progress
+from gioconda.types import Face, FloatArray, Frame, Image, PathLike, Progress
 
 # Bytes of the frames that are processed together, and how many frames these are at least and at most.
 PIECE_BYTES, PIECE = 96 * 2**20, (16, 256)
@@ -77,19 +78,19 @@ def build_database(sources: Sequence[PathLike], progress: Progress) -> MouthData
                 builder.add(number, start, frames, faces)
                 done += len(frames)
                 progress("mouths", done, max(total, done))
-        names.append({"name": path.name, "sha256": media.sha256_file(path)})
+        names.append({"name": readable(path.name), "sha256": media.sha256_file(path)})
     about = {"engine": "lipsync", "sources": names, "frames": done}
     return builder.finished(about, paths[0])
 
 
-def _tracked(path: Path) -> Generator[tuple[int, list[Image], list[Face | None]], None, None]:
+def _tracked(path: Path) -> Generator[tuple[int, list[Frame], list[Face | None]], None, None]:
     """Pieces of a video: the index of the first frame, the frames, and the tracked face of each."""
     info = media.probe(path)
     length = int(np.clip(PIECE_BYTES // (info.width * info.height * 3), *PIECE))
-    frames, faces, start = list[Image](), list[Face | None](), 0
+    frames, faces, start = list[Frame](), list[Face | None](), 0
     with closing(tracked_frames(path)) as tracked:
         for frame, face in tracked:
-            frames.append(frame.image)
+            frames.append(frame)
             faces.append(face)
             if len(frames) == length:
                 yield start, frames, faces
@@ -109,7 +110,7 @@ class _DatabaseBuilder:
         self._rests: list[FloatArray] = []
         self._small = False
 
-    def add(self, source: int, start: int, frames: Sequence[Image], faces: Sequence[Face | None]) -> None:
+    def add(self, source: int, start: int, frames: Sequence[Frame], faces: Sequence[Face | None]) -> None:
         """Add the mouths of consecutive frames of video number `source`, the first of which has index `start`."""
         tracked = np.flatnonzero([face is not None for face in faces])
         if not len(tracked):
@@ -118,16 +119,17 @@ class _DatabaseBuilder:
         if self._head is None:
             self._head = median_head(seen)
         rotation, scale, origin = fit_poses(seen, self._head)
-        layout = layout_faces(seen[:, POINTS, :2], (rotation, scale, origin[:, :2]), self._head)
+        times = np.array([frames[i].time for i in tracked.tolist()])
+        layout = layout_faces(seen[:, POINTS, :2], (rotation, scale, origin[:, :2]), self._head, times)
         if self._grid is None:
             self._grid = Grid.for_unit(float(np.median(scale)))
-        usable = _usable(seen, layout, frames[0].shape)
+        usable = _usable(seen, layout, frames[0].image.shape)
         self._small |= bool((layout.scale < LEAST_UNIT).any())
         if not usable.any():
             return
         sample = np.flatnonzero(usable)[:: max(1, int(usable.sum()) // PIECE_RESTS)]
         self._rests += [(seen[i] - origin[i]) @ rotation[i] / scale[i] for i in sample]
-        images = [frames[i] for i in tracked[usable]]
+        images = [frames[i].image for i in tracked[usable]]
         self._parts.append(self._cropped(source, start, images, layout, usable, tracked))
         if sum(map(len, self._parts)) > 2 * self._grid.capacity:
             self._thin()

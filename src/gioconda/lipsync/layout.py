@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from gioconda.lipsync.points import JAW, LIPS
 from gioconda.motion import smooth
@@ -77,7 +78,10 @@ def to_plane(matrix: FloatArray, pixels: FloatArray) -> FloatArray:
 
 
 def layout_faces(
-    pixels: FloatArray, pose: tuple[FloatArray, FloatArray, FloatArray], head: FloatArray
+    pixels: FloatArray,
+    pose: tuple[FloatArray, FloatArray, FloatArray],
+    head: FloatArray,
+    times: npt.NDArray[np.float64],
 ) -> FaceLayout:
     """Compute the layout of consecutive faces, smoothed over time.
 
@@ -85,12 +89,13 @@ def layout_faces(
         pixels: (N, P, 2), `POINTS` of each face in pixels.
         pose: Rotation (N, 3, 3), scale (N,) and origin (N, 2) of each head.
         head: (478, 3), the person's head at rest, canonical frame.
+        times: (N,), seconds, increasing.
     """
-    rotation = smooth.smooth_rotations(pose[0], POSE_SIGMA)
-    scale = smooth.gaussian(pose[1][:, None], POSE_SIGMA)[:, 0]
-    origin = smooth.gaussian(pose[2], POSE_SIGMA)
+    rotation = smooth.smooth_rotations(pose[0], POSE_SIGMA, times)
+    scale = smooth.gaussian(pose[1][:, None], POSE_SIGMA, times)[:, 0]
+    origin = smooth.gaussian(pose[2], POSE_SIGMA, times)
     matrix = plane_maps(rotation, scale, origin, face_plane(head))
-    points = smooth.gaussian(to_plane(matrix, pixels), SHAPE_SIGMA)
+    points = smooth.gaussian(to_plane(matrix, pixels), SHAPE_SIGMA, times)
     yaw, pitch, _ = euler_from_rotation(rotation)
     return FaceLayout(matrix, points, np.stack([yaw, pitch], 1), rotation, scale, origin)
 

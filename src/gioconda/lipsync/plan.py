@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gioconda import media
 from gioconda.errors import InputError
 from gioconda.inputs.motion import load_motion
-from gioconda.inputs.sources import Loader, MotionSource, video_ingredient
+from gioconda.inputs.sources import Loader, MotionSource, late_face_note, video_ingredient
 from gioconda.lipsync import retime
 from gioconda.lipsync.build import load_database
 from gioconda.lipsync.cache import cached_database
@@ -30,7 +30,15 @@ from gioconda.lipsync.select import (
     select_mouths,
     shape_bias,
 )
-from gioconda.lipsync.target import IntArray, Target, project_to_plane, track_target
+from gioconda.lipsync.target import (
+    LONGEST_STEP,
+    IntArray,
+    Target,
+    TrackedTarget,
+    even_moments,
+    project_to_plane,
+    track_target,
+)
 from gioconda.motion.retarget import RetargetedMotion, Style
 from gioconda.provenance import Ingredient, job_payload
 from gioconda.registry import LIPSYNC
@@ -41,6 +49,8 @@ from gioconda.types import Face, FloatArray, Motion, PathLike, Portrait, Progres
 # Inter-ocular units. Where the nearest mouth of the database is farther off, it does not show what is said; the share
 # of such frames from which the user is warned.
 SPARSE, SPARSE_SHARE = 0.04, 0.2
+# Moments that are tracked beyond those that a retimed output can reach, so that it ends before they do.
+SPARE_STEPS = 4
 # Bytes of the target's last frames that are held, over which a short target plays back and forth.
 HELD_BYTES = 384 * 2**20
 # Confidence below which a frame of the target counts as one without a face.
@@ -117,62 +127,49 @@ def _plan(
     retimed: bool,
 ) -> LipSyncRenderer:
     """Track the target video at `path`, and choose frames and mouths; all inputs are loaded."""
-    since, info = time.perf_counter(), media.probe(path)
-    size = (info.width, info.height)
-    layout, confidence, face, times = _tracked(path, database, source.motion, info.fps, progress)
+    since, info, seconds = time.perf_counter(), media.probe(path), _seconds(source.motion)
+    reach = seconds + retime.DRIFT_SECONDS + SPARE_STEPS * LONGEST_STEP
+    tracked = track_target(path, database.head, reach, progress)
     since = clock.add("track", since)
+    step, shown = even_moments(tracked.times, info.fps)
+    times = np.arange(max(1, round(seconds / step)), dtype=np.float64) * step
     mouth_points = driven_points(source.motion, database.rest, times, strength, shut=source.speaks)
-    tail = _tail(info.width * info.height, len(layout.scale))
+    tail = _tail(info.width * info.height, shown, round(tracked.seen / step))
     positions = np.arange(len(times))
     if retimed:
-        positions = _positions(layout, mouth_points, tail, _rate(times, info.fps))
-    mouth_points, selection = _selection(database, layout, mouth_points, positions, tail)
+        positions = _positions(tracked.layout, shown, mouth_points, tail, step)
+    target = Target(tracked.layout, shown, positions, tail)
+    mouth_points, selection = _selection(database, tracked.layout, mouth_points, target)
+    notes = (
+        *late_face_note(path, tracked.seen, seconds),
+        *_replay_note(path, step, len(shown), len(times), tail),
+    )
     clock.add("choose", since)
     return LipSyncRenderer(
         video=path,
         inputs=inputs,
         database=database,
         times=times,
-        positions=positions,
-        tail=tail,
-        layout=layout,
-        confidence=confidence,
+        target=target,
+        layout=tracked.layout,
+        confidence=tracked.confidence,
         mouth_points=mouth_points,
         selection=selection,
-        face=face,
-        size=size,
+        face=tracked.face,
+        size=(info.width, info.height),
         label=label,
-        payload=_payload(inputs, f"{label} {strength} {retimed} {size[0]}x{size[1]}"),
+        payload=_payload(inputs, f"{label} {strength} {retimed} {info.width}x{info.height}"),
         clock=clock,
-        bridged=int((confidence < UNSEEN).sum()),
-        warnings=(*source.warnings, *_warnings(path, selection)),
+        bridged=_bridged(tracked, target),
+        warnings=(*source.warnings, *_warnings(path, selection), *notes),
         sound=source.sound_file(),
         networks=source.networks,
     )
 
 
-def _tracked(
-    path: Path, database: MouthDatabase, motion: Motion, fps: float, progress: Progress
-) -> tuple[FaceLayout, FloatArray, Face, npt.NDArray[np.float64]]:
-    """The target's faces, the confidence of each, the first face, and the times (T,) of the output in seconds.
-
-    fps: the file's. The times of the tracked frames replace it, since they are exact.
-    """
-    count = max(1, round(_seconds(motion) * fps))
-    layout, confidence, face, times = track_target(path, database.head, count + retime.DRIFT + 2, progress)
-    step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / fps
-    count = max(1, round(_seconds(motion) / step))
-    return layout, confidence, face, np.arange(count, dtype=np.float64) * step
-
-
 def _payload(inputs: Sequence[Ingredient], settings: str) -> int:
     """The watermark's payload of a job."""
     return job_payload(LIPSYNC, *(ingredient.sha256 for ingredient in inputs), settings)
-
-
-def _rate(times: npt.NDArray[np.float64], fps: float) -> float:
-    """Frames a second of evenly spaced times (T,) that start at 0; `fps` where there is only one."""
-    return 1 / float(times[1]) if len(times) > 1 else fps
 
 
 def _database(
@@ -207,6 +204,20 @@ def _warnings(path: Path, selection: MouthSelection) -> tuple[str, ...]:
         return ()
     warning = f"{path.name}: {sparse:.0%} of the frames need a mouth unlike any in the video"
     return (f"{warning}; collect mouths from more footage of the person with gioconda adapt --for speech",)
+
+
+def _bridged(tracked: TrackedTarget, target: Target) -> int:
+    """The number of output frames without a face, those before it first appears left out."""
+    unseen = (tracked.confidence < UNSEEN) & (tracked.times >= tracked.seen)
+    return int(unseen[target.first].sum())
+
+
+def _replay_note(path: Path, step: float, moments: int, count: int, tail: int) -> tuple[str, ...]:
+    """A note where a video of some moments, `step` seconds apart, is shorter than the `count` of the output."""
+    if count <= moments:
+        return ()
+    shown = "its last frame is held" if tail < 2 else f"its last {tail * step:.1f} s play back and forth"
+    return (f"{path.name} ends after {moments * step:.1f} s; {shown} until {count * step:.1f} s",)
 
 
 def _seconds(motion: Motion) -> float:
@@ -256,31 +267,42 @@ def driven_points(
     return points
 
 
-def _positions(layout: FaceLayout, mouth_points: FloatArray, tail: int, fps: float) -> IntArray:
-    """Positions (T,) of the target's frames in the output, retimed so that the head rests where the lips do."""
-    length, count = len(layout.scale), len(mouth_points)
-    positions = retime.to_and_fro(np.arange(count + retime.DRIFT + 2), length, tail)
-    turn = np.abs(np.diff(layout.pose, axis=0, append=layout.pose[-1:])).sum(1) / DEGREES_A_UNIT
-    shift = np.linalg.norm(np.diff(layout.origin, axis=0, append=layout.origin[-1:]), axis=1)
-    moving = shift / layout.scale + turn
+def _positions(
+    layout: FaceLayout, shown: IntArray, mouth_points: FloatArray, tail: int, step: float
+) -> IntArray:
+    """Positions (T,) of the target's moments in the output, retimed so that the head rests where the lips do.
+
+    Args:
+        layout: The target's N faces.
+        shown: (K,), the frame at each moment.
+        mouth_points: (T, P, 3), canonical frame.
+        tail: The number of last moments that play back and forth.
+        step: Seconds from one moment to the next.
+    """
+    count, drift = len(mouth_points), round(retime.DRIFT_SECONDS / step)
+    positions = retime.to_and_fro(np.arange(count + drift + 2), len(shown), tail)
+    pose, origin = layout.pose[shown], layout.origin[shown]
+    turn = np.abs(np.diff(pose, axis=0, append=pose[-1:])).sum(1) / DEGREES_A_UNIT
+    shift = np.linalg.norm(np.diff(origin, axis=0, append=origin[-1:]), axis=1)
+    moving = shift / layout.scale[shown] + turn
     moving = moving[positions] / max(float(moving.mean()), 1e-4)
     limited = np.minimum(moving, MOVING_MOST).astype(np.float32)
-    return retime.retime(limited, retime.resting_at(opening(mouth_points), fps))
+    return retime.retime(limited, retime.resting_at(opening(mouth_points), 1 / step), drift)
 
 
 def _selection(
-    database: MouthDatabase, layout: FaceLayout, mouth_points: FloatArray, positions: IntArray, tail: int
+    database: MouthDatabase, layout: FaceLayout, mouth_points: FloatArray, target: Target
 ) -> tuple[FloatArray, MouthSelection]:
     """The mouth's points (T, P, 3) without their bias, and the mouths selected for each output frame."""
-    target, own = Target(layout, positions, tail), database.features
-    sample = np.linspace(0, len(positions) - 1, min(len(positions), BIAS_FRAMES)).astype(np.intp)
+    own, count = database.features, len(mouth_points)
+    sample = np.linspace(0, count - 1, min(count, BIAS_FRAMES)).astype(np.intp)
     flat, pose = target.mouth_points(mouth_points[sample], sample), target.mean("pose", sample)
     shift = _closed_mouth_shift(database, layout, mouth_points)
     bias = shape_bias(own, database.points, flat + shift, pose)
     mouth_points[..., :2] += shift
     mouth_points[..., :2] += bias * (1 - lip_closure(mouth_points))[:, None, None]
     parts = []
-    for start in range(0, len(positions), PIECE):
+    for start in range(0, count, PIECE):
         piece = slice(start, start + PIECE)
         parts.append(features(target.mouth_points(mouth_points[piece], piece), target.mean("pose", piece)))
     return mouth_points, select_mouths(own, np.concatenate(parts), database.source, database.frame)
@@ -307,6 +329,15 @@ def _closed_mouth_shift(database: MouthDatabase, layout: FaceLayout, mouth_point
     return shift
 
 
-def _tail(pixels: int, frames: int) -> int:
-    """The number of the target's last frames, of `pixels` each, that memory may hold to play them back and forth."""
-    return int(np.clip(HELD_BYTES // (3 * pixels), 2, frames))
+def _tail(pixels: int, shown: IntArray, seen: int) -> int:
+    """The number of the target's last moments over which a short target plays back and forth.
+
+    Memory can hold them, and a title that precedes the face does not come again.
+
+    Args:
+        pixels: Of a frame.
+        shown: (K,), the frame at each moment.
+        seen: The moment at which the face first appears.
+    """
+    held = max(2, HELD_BYTES // (3 * pixels))
+    return max(1, min(int((shown > shown[-1] - held).sum()), len(shown) - seen))

@@ -18,15 +18,13 @@ from gioconda.lipsync.layout import FaceLayout
 from gioconda.lipsync.retime import halfway
 from gioconda.lipsync.select import MouthSelection
 from gioconda.lipsync.synthesis import MouthPlacement, MouthRenderer
-from gioconda.lipsync.target import IntArray, Replay, Target
+from gioconda.lipsync.target import Replay, Target
 from gioconda.provenance import Ingredient
 from gioconda.registry import LIPSYNC
 from gioconda.render import Clock, Rendered
 from gioconda.runtime.prefetch import run_ahead
 from gioconda.types import Face, FloatArray, Frame, Image
 
-# Frames that are held where the target never plays back: blending two neighbours needs them.
-HELD_FRAMES = 3
 # Moments of the target at which the visible label keeps clear of the face.
 LABEL_MOMENTS = 50
 
@@ -40,8 +38,7 @@ class LipSyncRenderer:
         inputs: The manifest's ingredients.
         database: The mouths to choose from.
         times: (T,) float64, seconds.
-        positions: (T,), positions of the target's frames, of `retime`.
-        tail: The number of the target's last frames over which a short target plays back and forth.
+        target: The target's faces in the order in which they are shown.
         layout: The target's N faces.
         confidence: (N,) float32, 0 to 1, how surely each frame shows the face.
         mouth_points: (T, P, 3) float32, `POINTS` of the mouth to show, canonical frame.
@@ -61,8 +58,7 @@ class LipSyncRenderer:
     inputs: tuple[Ingredient, ...]
     database: MouthDatabase
     times: npt.NDArray[np.float64]
-    positions: IntArray
-    tail: int
+    target: Target
     layout: FaceLayout
     confidence: FloatArray
     mouth_points: FloatArray
@@ -90,7 +86,7 @@ class LipSyncRenderer:
 
 def _label_faces(renderer: LipSyncRenderer) -> list[FloatArray]:
     """The face's landmarks (478, 2) at moments spread over all shown frames, which the label keeps clear of."""
-    origins = renderer.layout.origin[: int(renderer.positions.max()) + 1]
+    origins = renderer.layout.origin[: int(renderer.target.second.max()) + 1]
     sample = np.linspace(0, len(origins) - 1, min(len(origins), LABEL_MOMENTS)).astype(np.intp)
     first = renderer.face.landmarks[:, :2]
     return [first + (origin - renderer.layout.origin[0]) for origin in origins[sample]]
@@ -99,8 +95,8 @@ def _label_faces(renderer: LipSyncRenderer) -> list[FloatArray]:
 def replaced_frames(renderer: LipSyncRenderer) -> Generator[Frame, None, None]:
     """Yield the target's frames with the new mouths, before label and watermark."""
     mouths = MouthRenderer(renderer.database)
-    target = Target(renderer.layout, renderer.positions, renderer.tail)
-    with closing(target_images(renderer, target)) as images:
+    target = renderer.target
+    with closing(target_images(renderer.video, target)) as images:
         for t, image in enumerate(images):
             since = time.perf_counter()
             moment = slice(t, t + 1)
@@ -119,12 +115,9 @@ def replaced_frames(renderer: LipSyncRenderer) -> Generator[Frame, None, None]:
             yield Frame(replaced, float(renderer.times[t]))
 
 
-def target_images(renderer: LipSyncRenderer, target: Target) -> Generator[Image, None, None]:
-    """Yield the target's pictures (H, W, 3) uint8 in the order in which they are shown."""
-    length = len(renderer.layout.scale)
-    longest = int(renderer.positions.max()) + 1
-    held = renderer.tail if longest >= length else HELD_FRAMES
-    with Replay(renderer.video, held, length) as replay:
+def target_images(video: Path, target: Target) -> Generator[Image, None, None]:
+    """Yield the pictures (H, W, 3) uint8 of the target `video` in the order in which they are shown."""
+    with Replay(video, target.held) as replay:
         for first, second, repeated in zip(
             target.first.tolist(), target.second.tolist(), target.repeated.tolist(), strict=True
         ):

@@ -8,11 +8,11 @@ import numpy.typing as npt
 
 from gioconda.types import FloatArray, Image
 
-# Frames by which the output may run ahead of the target's own pace, or lag behind.
-DRIFT = 25
+# Seconds by which the output may run ahead of the target's own pace, or lag behind.
+DRIFT_SECONDS = 1.0
 # Costs of showing a frame twice, and of skipping one, in mean movements of the head.
 REPEAT, SKIP = 0.6, 0.9
-# First frames of the target at which the output may start.
+# First moments of the target at which the output may start.
 STARTS = 3
 # Seconds to each side of a frame within which the lips must keep still for a pause.
 PAUSE_REACH = 0.16
@@ -23,17 +23,17 @@ IntArray = npt.NDArray[np.intp]
 
 
 def to_and_fro(position: IntArray, length: int, tail: int) -> IntArray:
-    """Map positions of endless playback to frames of a video.
+    """Map positions of endless playback to moments of a video.
 
-    The video plays once to its end, then back over its last frames and forth again, without a jump.
+    The video plays once to its end, then back over its last moments and forth again, without a jump.
 
     Args:
         position: (T,), positions >= 0.
-        length: Frames of the video.
-        tail: The number of last frames that play back and forth.
+        length: Moments of the video.
+        tail: The number of last moments that play back and forth.
 
     Returns:
-        (T,), indices of frames.
+        (T,), indices of moments.
     """
     position = np.asarray(position, np.intp)
     reach = min(max(tail, 1), length) - 1
@@ -45,21 +45,22 @@ def to_and_fro(position: IntArray, length: int, tail: int) -> IntArray:
     return np.where(over <= 0, position, length - 1 - back).astype(np.intp)
 
 
-def retime(moving: FloatArray, resting: FloatArray) -> IntArray:
+def retime(moving: FloatArray, resting: FloatArray, drift: int) -> IntArray:
     """Choose the position in the target for each output frame, by dynamic programming over position and last step.
 
     Steps are 0, 1 or 2. A step of 1 follows each repeat and each skip: no frame appears three times, and no two
     neighbours are skipped.
 
     Args:
-        moving: (N,) >= 0, the head's movement at each position, 1 on average; N is at least T + DRIFT + 1.
+        moving: (N,) >= 0, the head's movement at each position, 1 on average; N is at least T + drift + 1.
         resting: (T,), 0 to 1, how surely speech pauses.
+        drift: Positions by which the output may run ahead of the target's own pace, or lag behind.
 
     Returns:
         (T,), positions.
     """
     count = len(resting)
-    drift = min(DRIFT, max(count // 2, 1))
+    drift = min(drift, max(count // 2, 1))
     width = 2 * drift + 1
     offsets = np.arange(-drift, drift + 1)
     # the second axis is the state: after a step of 1, after any other

@@ -1,10 +1,10 @@
-"""The target video: its tracked faces, and its frames in the order in which they are shown."""
+"""The target video: its tracked faces, its even moments, and the order in which these are shown."""
 
 from __future__ import annotations
 
 from collections import deque
 from contextlib import closing
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,24 +25,39 @@ IntArray = npt.NDArray[np.intp]
 
 # Frames (sigma) over which the new mouth fades out where the face is lost.
 CONFIDENCE_SIGMA = 1.5
-# Frames that a replay holds at least: two neighbours and the one just read.
-HELD_LEAST = 3
+# Seconds between the target's moments at most, so that lips move smoothly over a film of few frames a second.
+LONGEST_STEP = 0.07
+# Relative distance from the median within which the time from one frame to the next counts as regular.
+REGULAR = 0.5
 
 
-def track_target(
-    path: Path, head: FloatArray, most: int, progress: Progress
-) -> tuple[FaceLayout, FloatArray, Face, list[float]]:
+@dataclass(frozen=True, eq=False)
+class TrackedTarget:
+    """The tracked face of a target video of N frames.
+
+    Attributes:
+        layout: Of its N faces, bridged where a frame shows none.
+        confidence: (N,) float32, 0 to 1, how surely each frame shows the face.
+        times: (N,) float64, seconds, from 0.
+        face: The first face.
+        seen: Seconds at which it appears.
+    """
+
+    layout: FaceLayout
+    confidence: FloatArray
+    times: npt.NDArray[np.float64]
+    face: Face
+    seen: float
+
+
+def track_target(path: Path, head: FloatArray, seconds: float, progress: Progress) -> TrackedTarget:
     """Track the face of a video.
 
     Args:
         path: The video.
         head: (478, 3), the person's own head in the canonical frame.
-        most: The number of frames to track, at most.
+        seconds: How much of the video to track; more, where the face comes later.
         progress: Called with stage, frames done and frames in total.
-
-    Returns:
-        The layout of N faces, bridged where a frame shows none; the confidence (N,) float32, 0 to 1, that a frame shows
-        the face; the first face; and the frames' times in seconds.
 
     Raises:
         NoFaceError: No frame shows a face.
@@ -51,21 +66,26 @@ def track_target(
     poses: list[tuple[FloatArray, ...]] = []
     tracked: list[bool] = []
     times: list[float] = []
-    first: Face | None = None
+    first: tuple[Face, float] | None = None
+    info = media.probe(path)
+    expected = min(info.frames, round(seconds * info.fps))
     with closing(tracked_frames(path)) as frames:
-        for frame, face in islice(frames, most):
+        for frame, face in frames:
+            if frame.time > seconds and first is not None:
+                break
             times.append(frame.time)
             tracked.append(face is not None)
             if face is not None:
-                first = first or face
+                first = first or (face, frame.time)
                 pixels.append(face.landmarks[POINTS, :2])
                 rotation, scale, origin = fit_poses(face.landmarks[None], head)
                 poses.append((rotation[0], scale[:1], origin[0, :2]))
-            progress("track", len(times), max(most, len(times)))
+            progress("track", len(times), max(expected, len(times)))
     if first is None:
         raise NoFaceError(f"{path}: no frame shows a human face that can be tracked; use another video.")
-    layout, confidence = _bridged_layout(pixels, poses, np.array(tracked), head)
-    return layout, confidence, first, times
+    seconds_of = np.array(times, np.float64)
+    layout, confidence = _bridged_layout(pixels, poses, np.array(tracked), head, seconds_of)
+    return TrackedTarget(layout, confidence, seconds_of, *first)
 
 
 def _bridged_layout(
@@ -73,6 +93,7 @@ def _bridged_layout(
     poses: list[tuple[FloatArray, ...]],
     tracked: npt.NDArray[np.bool_],
     head: FloatArray,
+    times: npt.NDArray[np.float64],
 ) -> tuple[FaceLayout, FloatArray]:
     """The layout of all N frames, those without a face filled from their neighbours, and the confidence (N,)."""
     columns = []
@@ -82,31 +103,57 @@ def _bridged_layout(
         column[tracked] = stacked
         columns.append(column)
     points, rotation, scale, origin = smooth.bridge(tracked.astype(np.float32), *columns)
-    layout = layout_faces(points, (rotation, scale[:, 0], origin), head)
-    return layout, smooth.gaussian(tracked.astype(np.float32), CONFIDENCE_SIGMA)
+    layout = layout_faces(points, (rotation, scale[:, 0], origin), head, times)
+    return layout, smooth.gaussian(tracked.astype(np.float32), CONFIDENCE_SIGMA, times)
+
+
+def even_moments(times: npt.NDArray[np.float64], fps: float) -> tuple[float, IntArray]:
+    """Divide a video into even moments, to each of which the nearest moment's frames of a variable rate are rounded.
+
+    Args:
+        times: (N,), the frames' times in seconds, increasing from 0.
+        fps: The rate that the file declares, for a video of a single frame.
+
+    Returns:
+        The seconds from one moment to the next: the video's regular step, or a whole part of a long one. And (K,), the
+        frame that each moment shows.
+    """
+    gaps = np.diff(times)
+    step = 1 / fps
+    if len(gaps):
+        median = np.median(gaps)
+        step = float(gaps[np.abs(gaps - median) <= REGULAR * median].mean())
+    step /= np.ceil(step / LONGEST_STEP)
+    moments = np.arange(round(times[-1] / step) + 1) * step
+    shown = np.searchsorted(times, moments + step / 2, side="right") - 1
+    return step, np.asarray(shown, np.intp)
 
 
 class Target:
-    """The target's faces in the order in which they are shown: half-way between two where a frame is shown twice.
+    """The target's faces in the order in which they are shown: half-way between two where a moment is shown twice.
 
     Attributes:
         first: (T,), the target's frame at each output frame.
-        second: (T,), the next frame where the first is shown for the second time, else the first.
-        repeated: (T,) bool, whether an output frame repeats the one before.
+        second: (T,), the next moment's frame where the first is shown for the second time, else the first.
+        repeated: (T,) bool, whether an output frame repeats the moment before.
+        held: Frames that must be held to show them in this order.
     """
 
-    def __init__(self, layout: FaceLayout, positions: IntArray, tail: int) -> None:
+    def __init__(self, layout: FaceLayout, shown: IntArray, positions: IntArray, tail: int) -> None:
         """Order a layout of N faces.
 
         Args:
             layout: The target's faces.
-            positions: (T,), positions along the target, of `retime`.
-            tail: The number of last frames over which a short target plays back and forth.
+            shown: (K,), the frame at each moment, of `even_moments`.
+            positions: (T,), positions along these moments, of `retime`.
+            tail: The number of last moments over which a short target plays back and forth.
         """
         self.repeated = np.r_[False, positions[1:] == positions[:-1]]
-        self.first = retime.to_and_fro(positions, len(layout.scale), tail)
-        second = retime.to_and_fro(positions + 1, len(layout.scale), tail)
+        self.first = shown[retime.to_and_fro(positions, len(shown), tail)]
+        second = shown[retime.to_and_fro(positions + 1, len(shown), tail)]
         self.second = np.where(self.repeated, second, self.first)
+        both = np.stack([self.first, self.second], 1).ravel()
+        self.held = int((np.maximum.accumulate(both) - both).max()) + 1
         self._layout = layout
 
     def mean(self, name: str, moments: slice | IntArray) -> FloatArray:
@@ -142,11 +189,11 @@ def project_to_plane(
 class Replay:
     """Frames of a video by number: forward as the decoder gives them, and back as far as some are held."""
 
-    def __init__(self, path: Path, held: int, length: int) -> None:
-        """Open a video of `length` frames, of which the last `held` that were read stay in memory."""
+    def __init__(self, path: Path, held: int) -> None:
+        """Open a video, of which the last `held` frames that were read stay in memory."""
         self._frames = run_ahead(media.read_frames(path))
-        self._held: deque[Image] = deque(maxlen=max(held, HELD_LEAST))
-        self._last, self._length = -1, length
+        self._held: deque[Image] = deque(maxlen=held)
+        self._last = -1
 
     def __enter__(self) -> Replay:
         return self

@@ -83,7 +83,7 @@ def check_output(path: PathLike, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> Pa
     target = Path(path)
     known = tuple(suffixes)
     if target.suffix.lower() not in known:
-        ending = f"ends in {target.suffix!r}" if target.suffix else "has no suffix"
+        ending = f"ends in '{target.suffix}'" if target.suffix else "has no suffix"
         raise InputError(f"the output {target} {ending}; choose one of {', '.join(known)}")
     if target.is_dir():
         raise OutputError(f"the output {target} is a folder; give the name of a file")
@@ -102,7 +102,8 @@ def check_output(path: PathLike, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> Pa
 def temp_beside(target: PathLike) -> Path:
     """Return a new hidden path beside the target, with its suffix: `.{stem}.{owner}-{random}.part{suffix}`."""
     target = Path(target)
-    stem = target.stem.encode()[:_STEM_BYTES].decode(errors="ignore")
+    # A name may hold bytes that are not UTF-8; libraries of other languages refuse them.
+    stem = os.fsencode(target.stem)[:_STEM_BYTES].decode(errors="ignore")
     return target.with_name(f".{stem}.{owners.tag()}.part{target.suffix}")
 
 

@@ -51,11 +51,12 @@ def faces_to_motion(
     best = int(most_neutral(canonical, angles)[0])
     neutral = canonical[max(0, best - NEUTRAL_REACH) : best + NEUTRAL_REACH + 1].mean(0)
     canonical -= neutral
-    rotation, scale, origin, canonical = _bridged((rotation, scale, origin, canonical), tracked)
+    seconds = np.asarray(times, np.float64)
+    rotation, scale, origin, canonical = _bridged((rotation, scale, origin, canonical), tracked, seconds)
     expression = solve(canonical)
     unit = float(np.median(scale[tracked]))
     return Motion(
-        times=np.asarray(times, np.float64),
+        times=seconds,
         rotation=rotation,
         translation=(origin / unit).astype(np.float32),
         scale=(scale / unit).astype(np.float32),
@@ -82,13 +83,16 @@ def _split(seen: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatA
 
 
 def _bridged(
-    tracks: tuple[FloatArray, FloatArray, FloatArray, FloatArray], tracked: npt.NDArray[np.bool_]
+    tracks: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
+    tracked: npt.NDArray[np.bool_],
+    times: npt.NDArray[np.float64],
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Values of the n tracked frames, bridged to all T frames and smoothed over time.
 
     Args:
         tracks: Rotations (n, 3, 3), scales (n, 1), origins (n, 2), points (n, 478, 3).
         tracked: (T,), whether a frame has a face.
+        times: (T,), seconds, increasing.
 
     Returns:
         Rotations (T, 3, 3), scales (T,), origins (T, 2), points (T, 478, 3).
@@ -99,10 +103,10 @@ def _bridged(
     else:
         rotation, scale, origin, points = tracks
     return (
-        smooth.smooth_rotations(rotation, POSE_SIGMA),
-        smooth.gaussian(scale, POSE_SIGMA)[:, 0],
-        smooth.gaussian(origin, POSE_SIGMA),
-        smooth.gaussian(points, SHAPE_SIGMA),
+        smooth.smooth_rotations(rotation, POSE_SIGMA, times),
+        smooth.gaussian(scale, POSE_SIGMA, times)[:, 0],
+        smooth.gaussian(origin, POSE_SIGMA, times),
+        smooth.gaussian(points, SHAPE_SIGMA, times),
     )
 
 

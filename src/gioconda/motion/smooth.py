@@ -29,7 +29,7 @@ def gaussian(values: Floats, sigma: float, times: Times | None = None) -> FloatA
         values: (T, ...).
         sigma: Standard deviation in frames; 0 or less leaves the values as they are.
         times: (T,) seconds, for frames that are unevenly spaced: neighbours weigh by their distance in time, in units
-            of the mean frame length.
+            of the median step.
 
     Returns:
         (T, ...) float32.
@@ -164,7 +164,9 @@ def _kernel(count: int, sigma: float, times: Times | None) -> FloatArray:
     inside = (neighbour >= 0) & (neighbour < count)
     position = np.arange(count, dtype=np.float64)
     if times is not None:
-        position = (np.asarray(times) - times[0]) / ((times[-1] - times[0]) / (count - 1))
+        position = np.asarray(times, np.float64)
+        # A mean would grow with a single long gap, and smooth all other frames more.
+        position = (position - position[0]) / np.median(np.diff(position))
     distance = position[np.clip(neighbour, 0, count - 1)] - position[:, None]
     weights = np.where(inside, np.exp(-0.5 * (distance / sigma) ** 2), 0)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)

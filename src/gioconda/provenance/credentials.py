@@ -19,6 +19,7 @@ import c2pa
 from gioconda.errors import InputError, OutputError
 from gioconda.provenance.certificate import SigningIdentity, signing_identity
 from gioconda.provenance.sidecar import find_sidecar
+from gioconda.runtime.text import readable
 
 GENERATOR = "Gioconda"
 JOB_LABEL = "org.gioconda.job"
@@ -181,7 +182,8 @@ def _build(
     """Sign a file from `source` to `dest` and return the manifest's bytes."""
     with c2pa.Context.from_dict(_SETTINGS) as context:
         info = c2pa.C2paSignerInfo(identity.algorithm.encode(), identity.chain, identity.key, None)
-        with c2pa.Builder(json.dumps(_manifest(claim, title)), context=context) as builder:
+        manifest = readable(json.dumps(_manifest(claim, title), ensure_ascii=False))
+        with c2pa.Builder(manifest, context=context) as builder:
             for index, item in enumerate(claim.inputs):
                 if item.thumbnail is not None:
                     builder.add_resource(f"thumbnail{index}", BytesIO(item.thumbnail))

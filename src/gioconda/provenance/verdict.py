@@ -13,6 +13,7 @@ from gioconda.provenance.credentials import Credentials, read_credentials
 from gioconda.provenance.payload import WatermarkReading, describe_payload
 from gioconda.provenance.sidecar import lacks_sidecar
 from gioconda.provenance.watermark import read_watermark
+from gioconda.runtime.text import readable
 from gioconda.types import Image
 
 # Version of the verdict's JSON.
@@ -51,7 +52,13 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as JSON-ready values, by docs/verify.schema.json. Keys may be added, never changed."""
-        return {"schema": SCHEMA, "exit_code": self.exit_code, **asdict(self)}
+        fields = {**asdict(self), "path": readable(self.path)}
+        return {
+            "schema": SCHEMA,
+            "exit_code": self.exit_code,
+            **fields,
+            "reasons": [*map(readable, self.reasons)],
+        }
 
 
 def verify(path: Path, frames: Callable[[Path], Iterator[Image]]) -> Verdict:

@@ -11,7 +11,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from gioconda.errors import InputError
-from gioconda.limits import LIMITS, SMALLEST_SIDE
+from gioconda.limits import CROP_SIDE, LIMITS, SMALLEST_SIDE, WHOLE_SIDE
 from gioconda.motion.emotion import EMOTIONS
 from gioconda.motion.retarget import REGIONS, STRENGTH
 from gioconda.motion.templates import TEMPLATES
@@ -90,7 +90,8 @@ class _Rendered(_Marked):
     crop: bool = option(Flag(), "Show a square around the face, not the whole picture.", default=False)
     size: int | None = option(
         Whole(SMALLEST_SIDE, LIMITS.output_side, "pixels"),
-        "Side of the crop, or longer side of the picture, in pixels.",
+        "Side of the crop, or longer side of the picture, in pixels. If left out, a crop has "
+        f"{CROP_SIDE}, and a picture its own, up to {WHOLE_SIDE}. A smaller picture is enlarged after rendering.",
         default=None,
     )
     emotion: str = option(

@@ -14,6 +14,7 @@ from gioconda.engines.fewshot import crop, identity
 from gioconda.errors import InputError, NoFaceError
 from gioconda.inputs.portrait import load_portraits
 from gioconda.requests import Adapt, Adapted
+from gioconda.runtime.text import readable
 from gioconda.training.fewshot.adapt import MOST_PHOTOS, AdaptSettings, adapt
 from gioconda.types import Face, PathLike, Portrait, Progress
 
@@ -88,7 +89,7 @@ def adapt_person(
         "engine": "fewshot",
         "gioconda": gioconda.__version__,
         "settings": options,
-        "sources": [{"name": photo.name, "sha256": photo.sha256} for photo in photos],
+        "sources": [{"name": readable(photo.name), "sha256": photo.sha256} for photo in photos],
     }
     if rights is not None:
         about["rights"] = rights
