@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from gioconda.requests import (
     Verify,
     check_engine,
     check_inputs_stay,
+    option_of,
     part_of,
 )
 from gioconda.requests.functions import takes
@@ -215,6 +217,7 @@ def _planned_film(
 ) -> PortraitRenderer | LipSyncRenderer:
     """The renderer of a video by an engine."""
     progress = request.progress or _silent
+    driver_face = request.driver_face if isinstance(request, Animate) else 0
     if engine == LIPSYNC:
         if isinstance(request.portrait, (Portrait, np.ndarray)):
             raise InputError("the engine lipsync needs a video; give its path as portrait")
@@ -226,6 +229,7 @@ def _planned_film(
             progress,
             strength=request.strength,
             retimed=request.retime,
+            driver_face=driver_face,
         )
     if request.photos and engine == WARP and request.refine is False:
         raise InputError("further photos need the refiner; leave them out, or leave out --no-refine")
@@ -240,6 +244,7 @@ def _planned_film(
         request.label,
         progress,
         photos=request.photos,
+        driver_face=driver_face,
     )
 
 
@@ -301,22 +306,31 @@ def revoice(
     return output.film(renderer, request.progress or _silent)
 
 
-def track(video: PathLike, out: PathLike | None = None, *, progress: Progress | None = None) -> Motion:
-    """Track the largest face of a video.
+def track(
+    video: PathLike,
+    out: PathLike | None = None,
+    *,
+    driver_face: int = 0,
+    progress: Progress | None = None,
+) -> Motion:
+    """Track a face of a video.
 
     Args:
         video: Path of the video.
         out: A motion file to write as well: `.npz`, or `.csv` with Live Link Face's columns.
+        driver_face: Which face to follow: 0 for the largest, 1 for the next, and so on.
         progress: Called repeatedly with (stage, done, total); an exception that it raises ends the work.
 
     Raises:
         InputError, NoFaceError, LimitError, OutputError: As `animate` does.
     """
+    option_of(Animate, "driver_face").value.check(driver_face)
+    follow = partial(track_video, progress=progress or _silent, face=driver_face)
     if out is None:
-        return track_video(media.check_input(video), progress or _silent)
+        return follow(media.check_input(video))
     suffixes = tuple(suffix for suffix, entry in motions().items() if entry.writes)
     out = media.check_output(out, suffixes)
-    motion = track_video(media.check_input(video), progress or _silent)
+    motion = follow(media.check_input(video))
     temp = media.temp_beside(out)
     try:
         motions()[out.suffix.lower()].write(temp, motion)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 
 import numpy as np
@@ -137,12 +137,13 @@ def plan(
     progress: Progress,
     *,
     photos: Sequence[PathLike | Image] = (),
+    driver_face: int = 0,
 ) -> PortraitRenderer:
     """Load a portrait and a motion.
 
     With the driver's own pose, the face may move anywhere in the picture: then the crop follows after rendering.
-    Arguments and errors are those of `load_portraits` (`face` is its `chosen`) and `load_motion`; `label` requests a
-    visible label.
+    Arguments and errors are those of `load_portraits` (`face` is its `chosen`) and `load_motion` (`driver_face` is its
+    `face`); `label` requests a visible label.
     """
     hold_blas()
     clock = Clock()
@@ -156,7 +157,7 @@ def plan(
             size=None if late_crop else size,
             photos=photos,
         ),
-        partial(load_motion, motion),
+        partial(load_motion, motion, face=driver_face),
         progress,
         clock,
     )
@@ -391,17 +392,28 @@ def _mouths(source: MotionSource, retargeted: RetargetedMotion) -> Generator[Mou
     """
     motion = source.motion
     if source.driver is not None:
-        rest = _at_rest(source.driver, motion, retargeted.rest_frame(REST_SECONDS))
-        with closing(run_ahead(media.read_frames(source.driver))) as frames:
-            for i, frame in enumerate(frames):
+        with (
+            closing(run_ahead(media.read_frames(source.driver))) as frames,
+            closing(_rests(source.driver, motion, retargeted)) as rests,
+        ):
+            for i, (frame, rest) in enumerate(zip(frames, rests, strict=False)):
                 tracked = motion.confidence[min(i, len(motion) - 1)] > 0
                 yield Mouth(frame.image, picture_points(motion, i), rest) if tracked else None
     while True:
         yield None
 
 
-def _at_rest(driver: Path, motion: Motion, index: int) -> Mouth | None:
-    """The driver's face in frame `index`; None if decoding ends before it."""
+def _rests(driver: Path, motion: Motion, retargeted: RetargetedMotion) -> Generator[Mouth | None, None, None]:
+    """The driver's face at rest in the take of each frame, None if decoding ends before it; never ends.
+
+    The driver is decoded once more, only as far as the last take's frame at rest.
+    """
+    read = 0
     with closing(run_ahead(media.read_frames(driver))) as frames:
-        frame = next(islice(frames, index, None), None)
-    return None if frame is None else Mouth(frame.image, picture_points(motion, index))
+        for take in motion.all_takes:
+            index = retargeted.rest_frame(take, REST_SECONDS)
+            frame = next(islice(frames, index - read, None), None)
+            read = index + 1
+            rest = None if frame is None else Mouth(frame.image, picture_points(motion, index))
+            yield from repeat(rest, len(motion.frames_in(take)))
+    yield from repeat(rest)

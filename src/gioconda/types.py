@@ -7,8 +7,10 @@ the outer eye corners of the neutral face, and its unit is their distance, the i
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -130,6 +132,26 @@ USUAL_MANNER = Manner()
 
 
 @dataclass(frozen=True, eq=False)
+class Take:
+    """A part of a motion between two cuts of its video, in which driver and framing stay the same.
+
+    Attributes:
+        start: Index of its first frame.
+        reference: Index of the most neutral frame of its driver. Takes of one driver have the same.
+        neutral: (478, 3) float32, the driver's neutral face in the canonical frame; None if no face was tracked.
+        unit: Pixels per unit of `translation` and `scale` in this take.
+        shift: Pixels (x, y) that are added to `translation * unit`. If another framing shows the same driver, unit and
+            shift carry the difference, so that `translation` and `scale` go on as in the driver's first take.
+    """
+
+    start: int
+    reference: int
+    neutral: FloatArray | None
+    unit: float
+    shift: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
 class Motion:
     """Movements of a face over T frames, independent of whose face it is. Arrays are float32 unless stated otherwise.
 
@@ -149,6 +171,7 @@ class Motion:
         reference: Index of the most neutral frame.
         name: For messages, such as the file's name.
         notes: Sentences for the user about how it was read.
+        takes: The takes after the first cut; `neutral`, `unit` and `reference` are those of the first take.
     """
 
     times: npt.NDArray[np.float64]
@@ -165,6 +188,7 @@ class Motion:
     reference: int = 0
     name: str = field(default="motion", compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
+    takes: tuple[Take, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.times)
@@ -185,6 +209,11 @@ class Motion:
             _check("neutral", self.neutral, (LANDMARKS, 3))
         if not 0 <= self.reference < n:
             raise ValueError(f"reference {self.reference} is not one of the {n} frames")
+        starts = [0, *(take.start for take in self.takes), n]
+        if any(after <= before for before, after in pairwise(starts)):
+            raise ValueError("takes must start one after the other, within the motion")
+        if not all(0 <= take.reference < n for take in self.takes):
+            raise ValueError(f"the reference of a take is not one of the {n} frames")
 
     def __len__(self) -> int:
         return len(self.times)
@@ -193,6 +222,26 @@ class Motion:
     def bridged(self) -> int:
         """Number of frames without a face, which are interpolated from their neighbours."""
         return int((self.confidence <= 0).sum())
+
+    @property
+    def all_takes(self) -> tuple[Take, ...]:
+        """The first take and `takes`."""
+        return (Take(0, self.reference, self.neutral, self.unit), *self.takes)
+
+    def take_at(self, index: int) -> Take:
+        """The take of frame `index`."""
+        takes = self.all_takes
+        return takes[bisect_right(takes, index, key=lambda take: take.start) - 1]
+
+    def frames_in(self, take: Take) -> range:
+        """Indices of the frames of a take."""
+        later = (other.start for other in self.takes if other.start > take.start)
+        return range(take.start, next(later, len(self)))
+
+    def frames_of(self, take: Take) -> npt.NDArray[np.intp]:
+        """Indices of all frames of a take's driver, (n,): those of the takes with the same reference."""
+        same = [self.frames_in(other) for other in self.all_takes if other.reference == take.reference]
+        return np.concatenate([np.asarray(frames, np.intp) for frames in same])
 
     def with_(self, **changes: Any) -> Motion:
         """A copy with some fields changed."""

@@ -14,7 +14,7 @@ from gioconda.cli.options import MotionOption, OutOption
 from gioconda.cli.progress import plural, watch
 from gioconda.cli.requests import add_command, bridged, make, print_video_result
 from gioconda.errors import InputError
-from gioconda.requests import Animate, Edit
+from gioconda.requests import Animate, Edit, option_of
 
 if TYPE_CHECKING:
     from gioconda.provenance import Verdict
@@ -61,12 +61,15 @@ add_command(
 def track(
     video: Annotated[Path, typer.Argument(help="Video of a face.", show_default=False)],
     out: OutOption,
+    driver_face: Annotated[int, typer.Option(help=option_of(Animate, "driver_face").help)] = 0,
 ) -> None:
     """Track the motion of a face in a video and save it: .npz, or .csv with Live Link Face's columns."""
     from gioconda import pipeline
 
     with watch() as progress:
-        motion = pipeline.track(video, out, progress=progress)
+        motion = pipeline.track(video, out, driver_face=driver_face, progress=progress)
+    for note in motion.notes:
+        typer.echo(f"note: {note}", err=True)
     typer.echo(f"{out}: {plural(len(motion), 'frame')}{bridged(motion.bridged)}")
 
 

@@ -9,13 +9,14 @@ from gioconda.landmarks import LEFT_IRIS, RIGHT_IRIS
 from gioconda.types import Face
 
 
-def choose_face(faces: Sequence[Face], index: int, name: str) -> Face:
+def choose_face(faces: Sequence[Face], index: int, name: str, *, option: str = "--face") -> Face:
     """Return the face at an index.
 
     Args:
         faces: Of a picture, largest first.
         index: 0 for the largest.
         name: Of the picture's file, for messages.
+        option: The option that chooses, for messages.
 
     Raises:
         NoFaceError: There is no such face.
@@ -25,7 +26,7 @@ def choose_face(faces: Sequence[Face], index: int, name: str) -> Face:
             f"{name}: no human face found. Use a picture that shows a face with both eyes and the mouth visible."
         )
     if not 0 <= index < len(faces):
-        choices = "use --face 0" if len(faces) == 1 else f"use --face 0 to {len(faces) - 1}"
+        choices = f"use {option} 0" if len(faces) == 1 else f"use {option} 0 to {len(faces) - 1}"
         raise NoFaceError(f"{name}: there is no face {index}, only {len(faces)} found; {choices}.")
     return faces[index]
 

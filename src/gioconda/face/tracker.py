@@ -15,7 +15,7 @@ HOLD = 0.04
 
 
 class FaceTracker:
-    """Tracks the landmarks of the largest face of a video; cheap while it can follow the face."""
+    """Tracks the landmarks of one face of a video; cheap while it can follow the face."""
 
     def __init__(self, hold: float = HOLD) -> None:
         """Start without a face; `hold` replaces HOLD."""
@@ -32,7 +32,7 @@ class FaceTracker:
         self._crop = None
 
     def process(self, image: Image) -> list[Face]:
-        """Find the tracked face in the next frame.
+        """Find the tracked face in the next frame; after a loss, the largest one.
 
         Args:
             image: (H, W, 3) uint8 RGB.
@@ -40,10 +40,12 @@ class FaceTracker:
         Returns:
             The face, whose score is its presence, or an empty list.
         """
-        face = self._follow(image) or (self._follow(image) if self._find(image) else None)
+        face = self.follow(image)
+        if face is None and (faces := self.search(image)):
+            face = self.start(image, faces[0])
         return [face] if face is not None else []
 
-    def _follow(self, image: Image) -> Face | None:
+    def follow(self, image: Image) -> Face | None:
         """The face in the crop of the last frame; moves the crop along, or drops it without a face."""
         if self._crop is None:
             return None
@@ -56,14 +58,19 @@ class FaceTracker:
             self._crop = crop
         return Face(points, min(1.0, presence))
 
-    def _find(self, image: Image) -> bool:
-        """Set the crop to the largest face. After 1, 2, 4, 8 ... frames without one, the search is thorough."""
+    def search(self, image: Image) -> list[Face]:
+        """All faces, largest first. After 1, 2, 4, 8 ... searches without `start`, the search is thorough."""
         self._missed += 1
-        faces = detect_faces(image, thorough=self._missed & (self._missed - 1) == 0)
-        if not faces:
-            return False
-        self._crop, self._missed = around_landmarks(faces[0].landmarks), 0
-        return True
+        return detect_faces(image, thorough=self._missed & (self._missed - 1) == 0)
+
+    def start(self, image: Image, face: Face) -> Face | None:
+        """Follow a face that `search` found in the same picture from now on, and find it as in later frames."""
+        self._crop, self._missed = around_landmarks(face.landmarks), 0
+        return self.follow(image)
+
+    def drop(self) -> None:
+        """Stop following."""
+        self._crop = None
 
 
 def _near(a: Region, b: Region, share: float) -> bool:

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
+
+import numpy as np
 
 from gioconda import media
 from gioconda.errors import InputError, MissingFileError, NoFaceError
 from gioconda.inputs.sources import Loader, MotionSource, video_ingredient
 from gioconda.inputs.speech import load_speech
 from gioconda.inputs.still import load_film
-from gioconda.motion.from_faces import faces_to_motion
+from gioconda.motion.from_faces import Cut, faces_to_motion
 from gioconda.provenance import Ingredient
 from gioconda.registry import describe_motions, motions
 from gioconda.tracking import tracked_frames
 from gioconda.types import Face, Motion, PathLike, Progress
 
+# Seconds without a face from which the user is told, and the most cuts that a note lists.
+TOLD_GAP, TOLD_CUTS = 0.2, 8
 
-def load_motion(source: PathLike | Motion | Loader, progress: Progress) -> MotionSource:
+
+def load_motion(source: PathLike | Motion | Loader, progress: Progress, *, face: int = 0) -> MotionSource:
     """Load a motion.
 
     Args:
         source: The path of a video, a picture, a sound or a motion file; the name of a template; a `Motion`; or a
             loader.
         progress: Called with (stage, frames done, frames in all) during tracking.
+        face: The face of a video to track, 0 for the largest; other motions have one at most.
 
     Raises:
         MissingFileError: There is neither such a file nor such a template.
@@ -35,6 +43,9 @@ def load_motion(source: PathLike | Motion | Loader, progress: Progress) -> Motio
     """
     from gioconda.motion import templates
 
+    if face and (callable(source) or isinstance(source, Motion) or not _is_film(Path(source))):
+        name = "this motion" if callable(source) else getattr(source, "name", source)
+        raise InputError(f"{name} is no video; leave out --driver-face, which chooses a face of a video")
     if callable(source):
         return source(progress)
     if isinstance(source, Motion):
@@ -49,10 +60,16 @@ def load_motion(source: PathLike | Motion | Loader, progress: Progress) -> Motio
         raise MissingFileError(
             f"{source} is neither a file nor a template; the templates are {', '.join(templates.TEMPLATES)}"
         )
-    return _load_file(media.check_input(path), progress)
+    return _load_file(media.check_input(path), progress, face)
 
 
-def _load_file(path: Path, progress: Progress) -> MotionSource:
+def _is_film(path: Path) -> bool:
+    """Whether a motion comes from the faces of a video; True for a path that leads to no file."""
+    known = path.suffix.lower() in motions() or (not path.suffix and not path.exists())
+    return not known and (not path.exists() or media.is_video(path))
+
+
+def _load_file(path: Path, progress: Progress, face: int) -> MotionSource:
     """The motion of a video, a picture, a sound or a motion file; errors as of `load_motion`."""
     entry = motions().get(path.suffix.lower())
     if entry is None and media.is_sound(path):
@@ -68,35 +85,69 @@ def _load_file(path: Path, progress: Progress) -> MotionSource:
                 f"{path} is neither a video nor a picture; give one, a sound, {describe_motions()} or a template"
             )
         return load_film(path)
-    motion = track_video(path, progress)
+    motion = track_video(path, progress, face=face)
     if len(motion) == 1:
         return load_film(path)
-    return MotionSource(motion, path, video_ingredient(path, "motion", digest))
+    return MotionSource(motion, path, video_ingredient(path, "motion", digest), warnings=motion.notes)
 
 
-def track_video(path: PathLike, progress: Progress) -> Motion:
-    """Track the largest face of a video.
+def track_video(path: PathLike, progress: Progress, *, face: int = 0) -> Motion:
+    """Track a face of a video.
 
     Args:
         path: Of the video.
         progress: Called with ("track", frames done, frames in all).
+        face: The face to track, 0 for the largest.
 
     Raises:
         InputError: The file cannot be read as a video.
-        NoFaceError: No frame shows a face.
+        NoFaceError: No frame shows such a face.
         LimitError: The video is larger or longer than the limits allow.
     """
     path = Path(path)
     times: list[float] = []
     faces: list[Face | None] = []
-    size = (0, 0)
+    cuts: list[Cut] = []
+    size, take = (0, 0), 0
     total = media.probe(path).frames
-    with closing(tracked_frames(path)) as frames:
-        for frame, face in frames:
-            faces.append(face)
+    with closing(tracked_frames(path, face)) as frames:
+        for frame, followed, number, person in frames:
+            if number != take or not times:
+                cuts.append(Cut(len(times), person))
+            elif followed is not None:
+                # A take may begin before it shows anyone.
+                cuts[-1] = cuts[-1]._replace(person=person)
+            take, size = number, (frame.image.shape[1], frame.image.shape[0])
+            faces.append(followed)
             times.append(frame.time)
-            size = (frame.image.shape[1], frame.image.shape[0])
             progress("track", len(times), max(total, len(times)))
     if not any(faces):
         raise NoFaceError(f"{path}: no frame shows a human face that can be tracked; use another video.")
-    return faces_to_motion(faces, times, size, name=path.name)
+    motion = faces_to_motion(faces, times, size, name=path.name, cuts=cuts)
+    return motion.with_(notes=tuple(_notes(motion)))
+
+
+def _notes(motion: Motion) -> Iterator[str]:
+    """Sentences on how long a driver's face is hidden, and on its cuts."""
+    gaps = _gaps(motion)
+    longest = max(gaps, default=(0.0, 0.0))
+    if longest[0] >= TOLD_GAP:
+        total = sum(seconds for seconds, _ in gaps)
+        told = f"{motion.name}: the face is hidden for {longest[0]:.1f} s at {longest[1]:.1f} s"
+        yield f"{told}, {total:.1f} s in all; the motion is bridged there"
+    if motion.takes:
+        cuts = [
+            f"{motion.times[take.start]:.1f} s{'' if take.reference == before.reference else ' (another person)'}"
+            for before, take in pairwise(motion.all_takes)
+        ]
+        more = f" and {len(cuts) - TOLD_CUTS} more" if len(cuts) > TOLD_CUTS else ""
+        yield f"{motion.name}: cuts at {', '.join(cuts[:TOLD_CUTS])}{more}; each take is measured on its own"
+
+
+def _gaps(motion: Motion) -> list[tuple[float, float]]:
+    """Seconds that each stretch of frames without a face lasts, and the time at which it begins."""
+    hidden = np.r_[False, motion.confidence <= 0, False]
+    ends = np.flatnonzero(hidden[1:] != hidden[:-1]).reshape(-1, 2)
+    step = float(np.median(np.diff(motion.times))) if len(motion) > 1 else 0.0
+    times = np.append(motion.times, motion.times[-1] + step)
+    return [(float(times[stop] - times[start]), float(times[start])) for start, stop in ends.tolist()]

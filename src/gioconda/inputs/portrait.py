@@ -19,7 +19,7 @@ from gioconda.inputs.sources import PortraitSource
 from gioconda.landmarks import bounds
 from gioconda.limits import CROP_SIDE, LIMITS, SMALLEST_SIDE, WHOLE_SIDE
 from gioconda.provenance import Ingredient
-from gioconda.tracking import tracked_frames
+from gioconda.tracking import Tracked, tracked_frames
 from gioconda.types import Face, FloatArray, Frame, Image, PathLike, Portrait
 
 # A video portrait is searched for a face to its end: its first frames, then one after each SEARCH_SECONDS, or, later
@@ -230,7 +230,8 @@ def tracked_portraits(
 ) -> Generator[tuple[Portrait, bool], None, None]:
     """Track a video portrait, and take the frame nearest to each moment of the output.
 
-    A frame without a complete face keeps the face seen last, for HELD_SECONDS at most.
+    A frame without a complete face keeps the face seen last, for HELD_SECONDS at most, but not after a cut. Takes that
+    show only other people have no known face.
 
     Args:
         path: Of the video.
@@ -240,12 +241,12 @@ def tracked_portraits(
     Yields:
         A portrait for each moment, the last frame's where the video has ended, and whether its face is known.
     """
-    last, box, seen = first.portraits[0], first.box, -math.inf
+    last, box, seen, seen_take = first.portraits[0], first.box, -math.inf, 0
     size = (first.image.shape[1], first.image.shape[0])
     scale = (size[0] / (box[2] - box[0]), size[1] / (box[3] - box[1]))
     shown: Frame | None = None
-    with closing(tracked_frames(path)) as frames:
-        for frame, tracked in nearest_in_time(frames, times):
+    with closing(tracked_frames(path, one_person=True)) as frames:
+        for frame, tracked, take, _ in nearest_in_time(frames, times):
             if frame is not shown:
                 image = composite.resize(frame.image[box[1] : box[3], box[0] : box[2]], size)
                 current, person = last.face, last.person
@@ -253,14 +254,13 @@ def tracked_portraits(
                     moved = composite.move_face(tracked, box[:2], scale)
                     if face.shows_both_eyes(moved, image.shape):
                         current, person, seen = moved, person_around(image, moved), frame.time
+                        seen_take = take
                 last = Portrait(image, current, last.name, last.sha256, person, last.others, filmed=True)
                 shown = frame
-            yield last, frame.time - seen <= HELD_SECONDS
+            yield last, take == seen_take and frame.time - seen <= HELD_SECONDS
 
 
-def nearest_in_time(
-    frames: Iterator[tuple[Frame, Face | None]], times: Sequence[float]
-) -> Iterator[tuple[Frame, Face | None]]:
+def nearest_in_time(frames: Iterator[Tracked], times: Sequence[float]) -> Iterator[Tracked]:
     """The frame nearest to each of some increasing moments in seconds; the last one where the frames have ended.
 
     Over a gap the frame before it stays, as in a player, until EARLY_SECONDS before the next.

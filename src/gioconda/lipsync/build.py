@@ -88,8 +88,8 @@ def _tracked(path: Path) -> Generator[tuple[int, list[Frame], list[Face | None]]
     info = media.probe(path)
     length = int(np.clip(PIECE_BYTES // (info.width * info.height * 3), *PIECE))
     frames, faces, start = list[Frame](), list[Face | None](), 0
-    with closing(tracked_frames(path)) as tracked:
-        for frame, face in tracked:
+    with closing(tracked_frames(path, one_person=True)) as tracked:
+        for frame, face, *_ in tracked:
             frames.append(frame)
             faces.append(face)
             if len(frames) == length:

@@ -84,6 +84,7 @@ def plan_lipsync(
     *,
     strength: float = 1.0,
     retimed: bool = True,
+    driver_face: int = 0,
 ) -> LipSyncRenderer:
     """Track the target video, and choose its frames and the mouths that they show.
 
@@ -95,6 +96,7 @@ def plan_lipsync(
         progress: Called with stage, work done and work in total.
         strength: Of the lips' movement; 1 as in the motion.
         retimed: Whether the head rests where speech pauses, instead of moving at the target's own pace.
+        driver_face: The face of a driving video to follow, 0 for the largest.
 
     Raises:
         InputError: The target is not a video, or the motion cannot be used.
@@ -105,7 +107,7 @@ def plan_lipsync(
     hold_blas()
     clock, path = Clock(), _video_path(video)
     digest = media.sha256_file(path)
-    source = load_motion(motion, progress)
+    source = load_motion(motion, progress, face=driver_face)
     database = _database(path, digest, bank, progress)
     inputs = _inputs(path, digest, source, bank, database)
     clock.add("mouths", clock.start)
@@ -262,6 +264,8 @@ def driven_points(
                 held[frame] = (retargeted.target(frame).landmarks[POINTS] - unit) / unit
         gap = float(motion.times[after] - motion.times[index]) or 1.0
         share = np.float32(np.clip((seconds + motion.times[0] - motion.times[index]) / gap, 0, 1))
+        if after != index and after == motion.take_at(after).start:
+            share = np.rint(share)
         points[k] = held[index] + (held[after] - held[index]) * share
         held = {frame: held[frame] for frame in (index, after)}
     return points

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from contextlib import closing
 from dataclasses import dataclass
@@ -65,15 +66,17 @@ def track_target(path: Path, head: FloatArray, seconds: float, progress: Progres
     pixels: list[FloatArray] = []
     poses: list[tuple[FloatArray, ...]] = []
     tracked: list[bool] = []
+    takes: list[int] = []
     times: list[float] = []
     first: tuple[Face, float] | None = None
     info = media.probe(path)
     expected = min(info.frames, round(seconds * info.fps))
-    with closing(tracked_frames(path)) as frames:
-        for frame, face in frames:
+    with closing(tracked_frames(path, one_person=True)) as frames:
+        for frame, face, take, _ in frames:
             if frame.time > seconds and first is not None:
                 break
             times.append(frame.time)
+            takes.append(take)
             tracked.append(face is not None)
             if face is not None:
                 first = first or (face, frame.time)
@@ -84,7 +87,7 @@ def track_target(path: Path, head: FloatArray, seconds: float, progress: Progres
     if first is None:
         raise NoFaceError(f"{path}: no frame shows a human face that can be tracked; use another video.")
     seconds_of = np.array(times, np.float64)
-    layout, confidence = _bridged_layout(pixels, poses, np.array(tracked), head, seconds_of)
+    layout, confidence = _bridged_layout(pixels, poses, np.array(tracked), np.array(takes), head, seconds_of)
     return TrackedTarget(layout, confidence, seconds_of, *first)
 
 
@@ -92,19 +95,36 @@ def _bridged_layout(
     pixels: list[FloatArray],
     poses: list[tuple[FloatArray, ...]],
     tracked: npt.NDArray[np.bool_],
+    takes: IntArray,
     head: FloatArray,
     times: npt.NDArray[np.float64],
 ) -> tuple[FaceLayout, FloatArray]:
-    """The layout of all N frames, those without a face filled from their neighbours, and the confidence (N,)."""
+    """The layout of all N frames, those without a face filled from their neighbours, and the confidence (N,).
+
+    Nothing is smoothed across the cuts between `takes` (N,). A take without the face has confidence 0.
+    """
     columns = []
     for values in (pixels, *zip(*poses, strict=True)):
         stacked = np.stack(values)
         column = np.zeros((len(tracked), *stacked.shape[1:]), np.float32)
         column[tracked] = stacked
         columns.append(column)
-    points, rotation, scale, origin = smooth.bridge(tracked.astype(np.float32), *columns)
-    layout = layout_faces(points, (rotation, scale[:, 0], origin), head, times)
-    return layout, smooth.gaussian(tracked.astype(np.float32), CONFIDENCE_SIGMA, times)
+    seen = tracked.astype(np.float32)
+    bridged = smooth.bridge(seen, *columns)
+    layouts, confidence = [], np.empty(len(seen), np.float32)
+    starts = np.flatnonzero(np.diff(takes, prepend=-1))
+    for start, stop in zip(starts, [*starts[1:], len(takes)], strict=True):
+        take = slice(start, stop)
+        # A take without the face keeps what is bridged across it: nothing is drawn there.
+        inside = (
+            smooth.bridge(seen[take], *(column[take] for column in columns)) if tracked[take].any() else ()
+        )
+        points, rotation, scale, origin = inside or (values[take] for values in bridged)
+        layouts.append(layout_faces(points, (rotation, scale[:, 0], origin), head, times[take]))
+        confidence[take] = smooth.gaussian(seen[take], CONFIDENCE_SIGMA, times[take])
+    fields = (field.name for field in dataclasses.fields(FaceLayout))
+    whole = {name: np.concatenate([getattr(layout, name) for layout in layouts]) for name in fields}
+    return FaceLayout(**whole), confidence
 
 
 def even_moments(times: npt.NDArray[np.float64], fps: float) -> tuple[float, IntArray]:

@@ -13,6 +13,7 @@ from gioconda.media.files import (
 )
 from gioconda.media.formats import mime_of
 from gioconda.media.pictures import is_picture, read_picture, write_picture
+from gioconda.media.scenes import other_scene, scene
 from gioconda.media.sound_in import SoundReader, is_sound, probe_sound, read_sound, write_sound
 from gioconda.media.thumbnails import thumbnail
 from gioconda.media.video_in import VideoInfo, VideoReader, is_video, probe, read_frames
@@ -32,6 +33,7 @@ __all__ = [
     "is_video",
     "mime_of",
     "open_writer",
+    "other_scene",
     "output_error",
     "probe",
     "probe_sound",
@@ -39,6 +41,7 @@ __all__ = [
     "read_frames",
     "read_picture",
     "read_sound",
+    "scene",
     "sha256_file",
     "temp_beside",
     "thumbnail",

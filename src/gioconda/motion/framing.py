@@ -9,9 +9,9 @@ import numpy as np
 
 from gioconda.motion.gaze import IRISES
 from gioconda.motion.lips import LOWER_INNER, UPPER_INNER
-from gioconda.motion.moments import LOWER_LIDS, UPPER_LIDS, Moment, moment_of
+from gioconda.motion.moments import LOWER_LIDS, UPPER_LIDS, Moment, driver_neutral, moment_of
 from gioconda.motion.pose import Pose
-from gioconda.types import FloatArray, Motion, Portrait
+from gioconda.types import FloatArray, Motion, Portrait, Take
 
 EXPRESSIVE = np.r_[UPPER_LIDS.ravel(), LOWER_LIDS.ravel(), UPPER_INNER, LOWER_INNER, 61, 291, IRISES.ravel()]
 """Landmarks that distinguish expressions: lids, lips, mouth corners, irises."""
@@ -44,14 +44,10 @@ class Framing:
 class Expressions:
     """The faces that a driver makes, to search for the one that most resembles a portrait's."""
 
-    def __init__(self, motion: Motion, neutral: FloatArray) -> None:
-        """Sample up to about COMPARED_FRAMES frames of a motion.
-
-        Args:
-            motion: The driver's.
-            neutral: (478, 3), the driver's neutral face, canonical frame.
-        """
-        self._frames: Sequence[int] = range(0, len(motion), max(1, len(motion) // COMPARED_FRAMES))
+    def __init__(self, motion: Motion, take: Take) -> None:
+        """Sample up to about COMPARED_FRAMES frames of the driver of a take."""
+        frames, neutral = motion.frames_of(take), driver_neutral(take)
+        self._frames: Sequence[int] = frames[:: max(1, len(frames) // COMPARED_FRAMES)].tolist()
         self._faces = np.stack(
             [neutral[EXPRESSIVE] + moment_of(motion, i).offsets[EXPRESSIVE] for i in self._frames]
         )
@@ -62,7 +58,7 @@ class Expressions:
         return self._frames[int(distance.argmin())]
 
 
-def fit_frame(motion: Motion, portrait: Portrait, rest: Pose) -> tuple[float, FloatArray]:
+def fit_frame(motion: Motion, take: Take, portrait: Portrait, rest: Pose) -> tuple[float, FloatArray]:
     """Map the tracked picture to the portrait's picture, for absolute motion.
 
     If the driver's head is never about as large and about in the same place as the portrait's, position and size are
@@ -70,6 +66,7 @@ def fit_frame(motion: Motion, portrait: Portrait, rest: Pose) -> tuple[float, Fl
 
     Args:
         motion: The driver's; its `frame_size` is known.
+        take: The first of its driver. Later ones, of any framing, are placed as if they had the same.
         portrait: Whose face moves.
         rest: The portrait's own pose.
 
@@ -80,10 +77,11 @@ def fit_frame(motion: Motion, portrait: Portrait, rest: Pose) -> tuple[float, Fl
     height, width = portrait.image.shape[:2]
     fit = min(width / max(motion.frame_size[0], 1), height / max(motion.frame_size[1], 1))
     shift = ((np.array([width, height]) - fit * np.array(motion.frame_size)) / 2).astype(np.float32)
-    seen = motion.confidence > 0
-    if not np.any(seen):
+    seen = motion.frames_of(take)
+    seen = seen[motion.confidence[seen] > 0]
+    if not len(seen):
         return fit, shift
-    places, sizes = motion.translation[seen] * motion.unit, motion.scale[seen] * motion.unit
+    places, sizes = motion.translation[seen] * take.unit, motion.scale[seen] * take.unit
     distance = np.linalg.norm(places * fit + shift - rest.origin[:2], axis=1) / rest.scale
     log_ratio = np.abs(np.log(sizes * fit / rest.scale))
     if np.any((distance < SAME_PLACE) & (log_ratio < SAME_SIZE)):

@@ -9,7 +9,7 @@ import numpy as np
 from gioconda.motion.expression import load_basis, offsets
 from gioconda.motion.lips import open_rounded
 from gioconda.motion.neutral import LIP_PAIRS
-from gioconda.types import FloatArray, Motion
+from gioconda.types import FloatArray, Motion, Take
 
 # Upper lid and lower lid, corner to corner, viewer's left eye then viewer's right.
 UPPER_LIDS = np.array([[246, 161, 160, 159, 158, 157, 173], [466, 388, 387, 386, 385, 384, 398]])
@@ -79,20 +79,21 @@ class DriverCalibration:
     speaks: bool
 
 
-def calibrate(motion: Motion) -> DriverCalibration:
-    """Measure a motion's driver in some CALIBRATION_FRAMES of its frames."""
-    neutral = driver_neutral(motion)
+def calibrate(motion: Motion, take: Take) -> DriverCalibration:
+    """Measure the driver of a take in some CALIBRATION_FRAMES of all frames of that driver."""
+    neutral = driver_neutral(take)
     lids, lips = [], []
-    for index in range(0, len(motion), max(1, len(motion) // CALIBRATION_FRAMES)):
+    frames = motion.frames_of(take)
+    for index in frames[:: max(1, len(frames) // CALIBRATION_FRAMES)].tolist():
         change = landmark_offsets(motion, index)
         lids.append(float(lid_ratio(neutral, change).min()))
         lips.append(float(lip_gap(neutral + change)))
     lowest = float(np.percentile(lids, LOWEST_LIDS))
-    still = len(motion) <= STILL_FRAMES and motion.neutral is None
+    still = len(motion) <= STILL_FRAMES and take.neutral is None
     met, apart = (float(value) for value in np.percentile(lips, LIP_PERCENTILES))
     return DriverCalibration(
         neutral=neutral,
-        reference=moment_of(motion, motion.reference),
+        reference=moment_of(motion, take.reference),
         lids_shut=float(np.clip(lowest, *SHUT_LIDS_RANGE)) if lowest < BLINKS and not still else SHUT_LIDS,
         lips_met=met,
         speaks=apart - met > SPEAKS and len(motion) > STILL_FRAMES,
@@ -102,7 +103,7 @@ def calibrate(motion: Motion) -> DriverCalibration:
 def moment_of(motion: Motion, index: int) -> Moment:
     """Frame `index` of a motion, with rounded lips opened (`open_rounded`)."""
     change = landmark_offsets(motion, index)
-    open_rounded(change[None], driver_neutral(motion))
+    open_rounded(change[None], driver_neutral(motion.take_at(index)))
     return Moment(
         time=float(motion.times[index]),
         rotation=motion.rotation[index],
@@ -113,9 +114,9 @@ def moment_of(motion: Motion, index: int) -> Moment:
     )
 
 
-def driver_neutral(motion: Motion) -> FloatArray:
+def driver_neutral(take: Take) -> FloatArray:
     """The driver's face at rest (478, 3) float32, canonical frame; the mean face if none was tracked."""
-    return load_basis().neutral if motion.neutral is None else motion.neutral
+    return load_basis().neutral if take.neutral is None else take.neutral
 
 
 def landmark_offsets(motion: Motion, index: int) -> FloatArray:
@@ -134,9 +135,10 @@ def picture_points(motion: Motion, index: int) -> FloatArray:
         index: Of the frame; beyond the last frame, the last one counts.
     """
     index = min(index, len(motion) - 1)
-    origin = np.array([*motion.translation[index], 0.0], np.float32) * motion.unit
-    size = float(motion.scale[index]) * motion.unit
-    canonical = driver_neutral(motion) + landmark_offsets(motion, index)
+    take = motion.take_at(index)
+    origin = np.array([*(motion.translation[index] * take.unit + take.shift), 0.0], np.float32)
+    size = float(motion.scale[index]) * take.unit
+    canonical = driver_neutral(take) + landmark_offsets(motion, index)
     return np.asarray(size * canonical @ motion.rotation[index].T + origin, np.float32)
 
 

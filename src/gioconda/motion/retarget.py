@@ -24,7 +24,7 @@ from gioconda.motion.moments import (
     moment_of,
 )
 from gioconda.motion.pose import NECK, Pose, euler_from_rotation, fit_pose, rotation_from_euler, to_unit_head
-from gioconda.types import ARKIT_INDEX, FloatArray, Motion, Mouth, Portrait, TargetPose
+from gioconda.types import ARKIT_INDEX, FloatArray, Motion, Mouth, Portrait, Take, TargetPose
 
 REGIONS = ("all", "pose", "expression", "lips", "eyes")
 STRENGTH = (0.0, 2.0)
@@ -246,18 +246,23 @@ class Retargeter:
 
 
 class RetargetedMotion:
-    """Transfers a whole motion to a portrait, frame by frame, so that memory does not grow with its length."""
+    """Transfers a whole motion to a portrait, frame by frame, so that memory does not grow with its length.
+
+    Each driver of a motion with cuts has a calibration of its own.
+    """
 
     def __init__(self, motion: Motion, portrait: Portrait, style: Style, *, shut: bool = False) -> None:
-        """Calibrate the driver and fit the portrait; `shut` is that of `Retargeter`."""
+        """Calibrate the drivers and fit the portrait; `shut` is that of `Retargeter`."""
         if emotions := parse_emotions(style.emotion):
             motion = with_emotions(motion, emotions)
-        self._motion, self._style, self._shut = motion, style, shut
-        self._calibration = calibrate(motion)
-        self._expressions = Expressions(motion, self._calibration.neutral) if style.absolute else None
-        self._fit: tuple[float, FloatArray] | None = None
-        self._start = motion.reference
-        self._retargeter = self._for(portrait)
+        self._motion = motion
+        self._drivers: dict[int, _Driver] = {}
+        for take in motion.all_takes:
+            if take.reference not in self._drivers:
+                self._drivers[take.reference] = _Driver(motion, take, style, shut=shut)
+        self._retargeters = {
+            reference: driver.retargeter(portrait) for reference, driver in self._drivers.items()
+        }
 
     def __len__(self) -> int:
         return len(self._motion)
@@ -265,45 +270,69 @@ class RetargetedMotion:
     @property
     def rest(self) -> Pose:
         """The portrait's own pose."""
-        return self._retargeter.rest
+        return self._retargeters[self._motion.reference].rest
 
     def target(self, index: int, mouth: Mouth | None = None) -> TargetPose:
         """The portrait's target pose in frame `index`; `mouth` is that of `Retargeter.target`."""
-        return self._retargeter.target(moment_of(self._motion, index), mouth)
+        reference = self._motion.take_at(index).reference
+        return self._retargeters[reference].target(moment_of(self._motion, index), mouth)
 
     def onto(self, portrait: Portrait, index: int, mouth: Mouth | None = None) -> TargetPose:
         """As `target`, for another portrait of the same person, such as a further frame of a video."""
-        return self._for(portrait).target(moment_of(self._motion, index), mouth)
+        driver = self._drivers[self._motion.take_at(index).reference]
+        return driver.retargeter(portrait).target(moment_of(self._motion, index), mouth)
 
-    def _for(self, portrait: Portrait) -> Retargeter:
-        """The retargeter for a portrait; absolute motion keeps the framing that fits the first portrait."""
-        motion = self._motion
-        plain = Retargeter(self._calibration, portrait, self._style, shut=self._shut)
-        if self._expressions is None:
-            return plain
-        self._start = self._expressions.most_similar(plain.shape)
-        # Authored motion, which was tracked in no picture, has a frame size of 0.
-        places = 0 not in motion.frame_size
-        if self._fit is None:
-            self._fit = fit_frame(motion, portrait, plain.rest) if places else (1.0, np.zeros(2, np.float32))
-        framing = Framing(motion.unit, *self._fit, moment_of(motion, self._start), places)
-        return plain.framed(framing)
-
-    def rest_frame(self, within: float) -> int:
-        """Index of the frame in the first `within` seconds that most resembles the motion's reference frame."""
-        motion, start = self._motion, self._start
-        if motion.times[start] <= within:
+    def rest_frame(self, take: Take, within: float) -> int:
+        """Index of the frame in the first `within` seconds of a take that most resembles its driver's at rest."""
+        motion, start = self._motion, self._drivers[take.reference].start
+        frames = np.asarray(motion.frames_in(take), np.intp)
+        frames = frames[motion.confidence[frames] > 0]
+        if not len(frames):
+            return take.start
+        candidates = frames[motion.times[frames] <= motion.times[take.start] + within]
+        if start in candidates:
             return start
-        early = np.flatnonzero((motion.times <= within) & (motion.confidence > 0))
         offsets, rotation = moment_of(motion, start).offsets, motion.rotation[start]
         distances = [
             float(
                 np.abs(moment_of(motion, int(i)).offsets - offsets).mean()
                 + ROTATION_WEIGHT * np.abs(motion.rotation[i] - rotation).mean()
             )
-            for i in early
+            for i in candidates
         ]
-        return int(early[np.argmin(distances)]) if distances else start
+        return int(candidates[np.argmin(distances)] if distances else frames[0])
+
+
+class _Driver:
+    """One driver of a motion, calibrated.
+
+    Attributes:
+        start: Index of the frame that counts as rest: the reference or, for absolute motion, the one in which the
+            driver most resembles the portrait.
+    """
+
+    def __init__(self, motion: Motion, take: Take, style: Style, *, shut: bool) -> None:
+        """Calibrate the driver whose first take is `take`; `shut` is that of `Retargeter`."""
+        self.start = take.reference
+        self._motion, self._take, self._style, self._shut = motion, take, style, shut
+        self._calibration = calibrate(motion, take)
+        self._expressions = Expressions(motion, take) if style.absolute else None
+        self._fit: tuple[float, FloatArray] | None = None
+
+    def retargeter(self, portrait: Portrait) -> Retargeter:
+        """The retargeter for a portrait; absolute motion keeps the framing that fits the first portrait."""
+        motion, take = self._motion, self._take
+        plain = Retargeter(self._calibration, portrait, self._style, shut=self._shut)
+        if self._expressions is None:
+            return plain
+        self.start = self._expressions.most_similar(plain.shape)
+        # Authored motion, which was tracked in no picture, has a frame size of 0.
+        places = 0 not in motion.frame_size
+        if self._fit is None:
+            fit = fit_frame(motion, take, portrait, plain.rest) if places else (1.0, np.zeros(2, np.float32))
+            self._fit = fit
+        framing = Framing(take.unit, *self._fit, moment_of(motion, self.start), places)
+        return plain.framed(framing)
 
 
 def _limited_yaw(yaw: float) -> float:

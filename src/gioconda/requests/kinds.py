@@ -174,6 +174,11 @@ class Animate(_Filmed):
     absolute: bool = option(
         Flag(), "Use the driver's own pose and expression, not their changes from rest.", default=False
     )
+    driver_face: int = option(
+        FaceChoice(every=False),
+        "Which face of a driving video to follow: 0 for the largest, 1 for the next, and so on.",
+        default=0,
+    )
     region: str = option(Choice(REGIONS), "The part of the motion to transfer.", default="all")
     audio: bool = option(Flag(), "Keep the driver's sound.", default=True, negated="no-audio")
 

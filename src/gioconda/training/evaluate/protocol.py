@@ -186,7 +186,7 @@ def _track(clip: Clip, step: Step) -> _Track:
     faces: list[Face | None] = []
     times, size = [], (0, 0)
     with closing(tracked_frames(clip.path)) as frames:
-        for frame, followed in islice(frames, MOST_FRAMES):
+        for frame, followed, *_ in islice(frames, MOST_FRAMES):
             faces.append(followed)
             times.append(frame.time)
             size = (frame.image.shape[1], frame.image.shape[0])

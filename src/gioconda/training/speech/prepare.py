@@ -117,7 +117,7 @@ def _prepare_clip(out: Path, clip: Clip) -> str:
         motion = track_video(clip.path, lambda *_: None)
     except (GiocondaError, ValueError) as error:
         return str(error)
-    if motion.bridged > LOST_SHARE * len(motion):
+    if motion.takes or motion.bridged > LOST_SHARE * len(motion):
         return "the face is lost in too many frames"
     assert motion.residual is not None
     neutral = load_basis().neutral if motion.neutral is None else motion.neutral
