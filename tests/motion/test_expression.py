@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from scipy.optimize import lsq_linear
+from threadpoolctl import threadpool_limits
 
 from gioconda.motion import expression
 from gioconda.motion.expression import (
@@ -134,10 +135,12 @@ def test_lips_part_as_far_as_the_landmarks_do():
 def test_solver_is_fast_and_takes_no_frames():
     assert solve(np.zeros((0, 478, 3), np.float32)).shape == (0, 52)
     given = offsets(np.random.default_rng(1).random((2000, 52)) ** 4)
-    solve(given[:600])
-    start = time.process_time()
-    solve(given)
-    assert (time.process_time() - start) / 2000 < 1.5e-3, "0.1 ms a frame on an idle core"
+    # BLAS waits busily on a loaded machine, which counts as processor time.
+    with threadpool_limits(1):
+        solve(given[:600])
+        start = time.process_time()
+        solve(given)
+    assert (time.process_time() - start) / 2000 < 1e-3, "0.15 ms a frame on an idle core"
 
 
 def test_gaze_there_and_back():
