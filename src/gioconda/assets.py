@@ -18,7 +18,7 @@ ASSETS: dict[str, str] = {
     "face_full_range.onnx": "d6045974658ba33d44ffed3fbf7c824ee2143b9dc008e0f66f98e1bb2ddd3fdc",
     "face_landmarks.onnx": "6979a66a4d8181aec887be0adaf751ea680941fbbd3b551357617ad49388b5a0",
     "face_mesh.npz": "dceec808eb70367284e7c6e2cd0da02630a86240eb57f0d9fd2cf9a754f1b7fd",
-    "face_shapes.npz": "0fa918f64449b82ecc73318de4de8b4287c5eab1a11639aea57129f77cf77499",
+    "face_shapes.npz": "155fed56ebe08144dd0bb94ad1c52093d6e95d969fcd78be102f82ef03e4c741",
     "face_short_range.onnx": "d704d21eddc2f4677c235fe1475f87c95d27977d24dd34e496beb0310ced10db",
     "fewshot.safetensors": "033d58704677ea72b578310c0c8da42ac18005372904124eae7e9ec8fcb0b8e3",
     "fewshot_embedder.onnx": "69c10d4ccd91bab5e31b9634ea0296048e278134c4a21b9017ce50a310140638",

@@ -1,7 +1,7 @@
 """Emotions by name: offsets of ARKit coefficients that set in softly and leave speech readable.
 
 The action units (AU) of each emotion are the prototypes of Ekman, Friesen and Hager, *Facial Action Coding System: The
-Manual* (2002, Investigator's Guide, table 10-2), after Ekman and Friesen (1978). Calm has no prototype there.
+Manual* (2002, Investigator's Guide), after Ekman and Friesen (1978). Calm has no prototype there.
 """
 
 from __future__ import annotations

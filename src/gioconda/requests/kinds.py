@@ -268,7 +268,7 @@ class Edit(_Rendered):
         "A picture whose expression the portrait takes over.",
         default=None,
     )
-    absolute: bool = option(Flag(), "Take over the pose of the head in the picture like, too.", default=False)
+    absolute: bool = option(Flag(), "Take over the pose of the head in that picture, too.", default=False)
     face: int = option(FaceChoice(every=False), f"{_FACE_HELP}.", default=0)
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from gradio.components import Component
 
 from gioconda.assets import asset_path
 from gioconda.media import VIDEO_SUFFIXES
+from gioconda.motion.emotion import EMOTIONS
 from gioconda.requests import Adapt, Request, option_of
 from gioconda.requests.values import Choice, Number, Whole
 
@@ -124,19 +125,33 @@ class FilmOptions:
         self.refine = gr.Checkbox(
             value=True, label="Let a small network repair mouth and eyes", elem_id=f"{name}-refine"
         )
+        moods = [("None", ""), *((word.capitalize(), word) for word in EMOTIONS)]
+        self.emotion = gr.Dropdown(moods, value="", label="Emotion", elem_id=f"{name}-emotion")
+        self.mood = gr.Slider(
+            0, 1, 0.7, step=0.05, label="Strength of the emotion", elem_id=f"{name}-emotion-strength"
+        )
 
     @property
     def inputs(self) -> list[Component]:
         """For a handler's last inputs."""
-        return [self.crop, self.size, self.format, self.face, self.label, self.refine]
+        seen = [self.crop, self.size, self.format, self.face, self.label, self.refine]
+        return [*seen, self.emotion, self.mood]
 
     @staticmethod
     def fields(
-        crop: bool, size: int, form: str, face: int | str, label: bool, refine: bool
+        crop: bool,
+        size: int,
+        form: str,
+        face: int | str,
+        label: bool,
+        refine: bool,
+        emotion: str,
+        mood: float,
     ) -> dict[str, Any]:
         """A request's fields, from the values of `inputs`."""
         fields = {"crop": crop, "format": form, "face": face, "label": label, "refine": refine}
-        return fields | ({"size": size} if size else {})
+        felt = {"emotion": f"{emotion}:{mood:g}"} if emotion else {}
+        return fields | felt | ({"size": size} if size else {})
 
 
 def one(path: str | None) -> list[str]:
