@@ -134,14 +134,15 @@ class WarpEngine:
         ys = (box[1] + 2 * np.arange(h) + 0.5).astype(np.float32)[:, None]
         weight = np.clip(2 * background_warp.translation_weight * background_warp.edges[1], 0, 1)
         picture = portrait.image if layers is None else layers.front
+        mouth = build_mouth(portrait.image, landmarks, topology)
         identity = WarpIdentity(
             image=picture,
             points=np.concatenate([landmarks[:POINTS], contour, rim]),
             background_warp=background_warp,
             sides=sides_of(portrait, background_warp),
-            eyes=build_eyes(portrait.image, landmarks, topology),
-            mouth=build_mouth(portrait.image, landmarks, topology),
-            lips=build_lips(portrait.image, landmarks),
+            eyes=build_eyes(portrait.image, landmarks, topology, mouth.tones),
+            mouth=mouth,
+            lips=build_lips(portrait.image, landmarks, mouth.tones),
             wrinkle_target=build_wrinkle_target(np.ascontiguousarray(picture[..., :3]), landmarks),
             weight=stage_size(weight, box),
             grid=(xs, ys),
@@ -169,7 +170,11 @@ class WarpEngine:
             One patch of the portrait's picture for each target pose, in order.
         """
         corner = identity.background_warp.box[:2]
-        repair = None if self._network is None else Repair(self._network, identity.references)
+        repair = (
+            None
+            if self._network is None
+            else Repair(self._network, identity.references, identity.mouth.tones)
+        )
         pairs = _warped_frames(identity, target_poses)
         with closing(run_ahead(pairs, depth=1) if ahead else pairs) as frames:
             for target_pose, warped in frames:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from gioconda.engines.affine import patch_box
 from gioconda.engines.warp.mesh import IntArray, Topology
 from gioconda.engines.warp.patches import blend, polygon_mask
+from gioconda.engines.warp.tones import Tones
 from gioconda.landmarks import LEFT_IRIS, RIGHT_IRIS
 from gioconda.types import FloatArray, Image
 
@@ -88,24 +89,25 @@ class Eye:
     height: float
 
 
-def build_eyes(image: Image, landmarks: FloatArray, topology: Topology) -> tuple[Eye, Eye]:
+def build_eyes(image: Image, landmarks: FloatArray, topology: Topology, tones: Tones) -> tuple[Eye, Eye]:
     """Prepare the eyes of a portrait, the viewer's left one first.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         landmarks: (478, 3), in pixels of the image.
         topology: Of the face mesh.
+        tones: Of the portrait.
 
     Raises:
         ValueError: An eye is outside the picture.
     """
     return (
-        _build_eye(image, landmarks, topology.right_eye, RIGHT_IRIS),
-        _build_eye(image, landmarks, topology.left_eye, LEFT_IRIS),
+        _build_eye(image, landmarks, topology.right_eye, RIGHT_IRIS, tones),
+        _build_eye(image, landmarks, topology.left_eye, LEFT_IRIS, tones),
     )
 
 
-def _build_eye(image: Image, landmarks: FloatArray, ring: IntArray, iris: int) -> Eye:
+def _build_eye(image: Image, landmarks: FloatArray, ring: IntArray, iris: int, tones: Tones) -> Eye:
     """The eye with a contour of landmarks `ring` and the iris landmarks from `iris` on."""
     contour = landmarks[ring, :2]
     width = float(np.linalg.norm(contour[INNER] - contour[OUTER]))
@@ -117,7 +119,7 @@ def _build_eye(image: Image, landmarks: FloatArray, ring: IntArray, iris: int) -
     rim = landmarks[iris + 1 : iris + 1 + RIM_POINTS, :2]
     radius = max(float(np.linalg.norm(rim - landmarks[iris, :2], axis=1).mean()), RADIUS_LEAST)
     return Eye(
-        texture=_uncovered(patch, opening, landmarks[iris, :2] - box[:2], radius),
+        texture=_uncovered(patch, opening, landmarks[iris, :2] - box[:2], radius, tones),
         lashes=_lashes(patch, contour - box[:2], width),
         corner=np.array(box[:2], np.float32),
         ring=ring,
@@ -140,7 +142,9 @@ def _scaled(contour: FloatArray, factor: float) -> FloatArray:
     return np.asarray(middle + (contour - middle) * factor, np.float32)
 
 
-def _uncovered(patch: Image, opening: FloatArray, centre: FloatArray, radius: float) -> FloatArray:
+def _uncovered(
+    patch: Image, opening: FloatArray, centre: FloatArray, radius: float, tones: Tones
+) -> FloatArray:
     """The eyeball (h, w, 3), continued under the lids, white and iris apart; darker there, in the lids' shadow."""
     hidden = opening < KNOWN
     if hidden.all():
@@ -159,7 +163,7 @@ def _uncovered(patch: Image, opening: FloatArray, centre: FloatArray, radius: fl
     depth = cv2.distanceTransform(hidden.astype(np.uint8), cv2.DIST_L2, DISTANCE_MASK)
     shade = 1 - SHADE * np.clip(depth / (SHADE_REACH * patch.shape[1]), 0, 1)
     shown = opening[..., None]
-    return np.asarray(patch * shown + eyeball * shade[..., None] * (1 - shown), np.float32)
+    return np.asarray(patch * shown + tones.shaded(eyeball, shade[..., None]) * (1 - shown), np.float32)
 
 
 def _iris(

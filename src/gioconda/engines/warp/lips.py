@@ -12,6 +12,7 @@ from gioconda.engines.warp.background_warp import smoothstep
 from gioconda.engines.warp.matte import push_pull
 from gioconda.engines.warp.mesh import load_topology
 from gioconda.engines.warp.patches import SUBPIXEL, blend, polygon_mask
+from gioconda.engines.warp.tones import Tones
 from gioconda.landmarks import inter_ocular
 from gioconda.types import FloatArray, Image
 
@@ -42,19 +43,22 @@ class Lips:
         patch: (h, w, 3) uint8, the opening painted over with the lips' own colours.
         corner: (2,) float32, left and top of the patch, in pixels of the portrait.
         unit: Inter-ocular distance in pixels.
+        tones: Of the portrait.
     """
 
     patch: Image
     corner: FloatArray
     unit: float
+    tones: Tones
 
 
-def build_lips(image: Image, landmarks: FloatArray) -> Lips | None:
+def build_lips(image: Image, landmarks: FloatArray, tones: Tones) -> Lips | None:
     """Paint over the opening of a portrait's mouth.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         landmarks: (478, 3), in pixels of the image.
+        tones: Of the portrait.
 
     Returns:
         The lips; None where they meet in the portrait or are outside it.
@@ -65,7 +69,8 @@ def build_lips(image: Image, landmarks: FloatArray) -> Lips | None:
     if box is None or lip_distance(ring) / unit < MEET[1]:
         return None
     patch = image[box[1] : box[3], box[0] : box[2]]
-    return Lips(_painted_over(patch, ring - box[:2], GROWN * unit), np.array(box[:2], np.float32), unit)
+    painted = _painted_over(patch, ring - box[:2], GROWN * unit)
+    return Lips(painted, np.array(box[:2], np.float32), unit, tones)
 
 
 def _painted_over(patch: Image, ring: FloatArray, margin: float) -> Image:
@@ -119,7 +124,8 @@ def seal_lips(
     closed = patch.astype(np.float32)
     seam = _seam(ring, box, SEAM * unit)
     # the square makes the line redder as well as darker, as shaded lips are
-    closed += (SEAM_LIGHT * closed * closed / np.maximum(closed.max(2, keepdims=True), 1) - closed) * seam
+    dark = lips.tones.lift(SEAM_LIGHT * closed * closed / np.maximum(closed.max(2, keepdims=True), 1))
+    closed += (dark - closed) * seam
     blend(image, box, closed, share * _around(ring, box, AROUND * unit))
 
 

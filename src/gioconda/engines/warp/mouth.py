@@ -22,6 +22,7 @@ from gioconda.engines.warp.mesh import (
 from gioconda.engines.warp.patches import blend, polygon_mask
 from gioconda.engines.warp.shadow import light_between, light_lower_lip, shadow_between
 from gioconda.engines.warp.teeth import SPRITE_SKIN, Teeth, build_teeth, paint_teeth
+from gioconda.engines.warp.tones import LUMA, USUAL_BLACK, Tones, measure_tones
 from gioconda.landmarks import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, inter_ocular
 from gioconda.types import FloatArray, Image, Mouth, TargetPose
 
@@ -33,8 +34,6 @@ BESIDE = (np.array([205, 50, 187, 36]), np.array([425, 280, 411, 266]))
 LIPS = np.array([0, 17, 37, 267, 84, 314])
 UPPER_LIP, LOWER_LIP = np.array([0, 37, 267]), np.array([17, 84, 314])
 
-# Weights of red, green and blue for luma (ITU-R BT.601).
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # Weights of red, green and blue for a mouth without colour. Old film and grey stone show lips, gums and tongue darker
 # than teeth; in luma they hardly differ.
 FILM = np.array([0.1, 0.6, 0.3], np.float32)
@@ -51,10 +50,6 @@ COLOUR_FROM, COLOUR_RANGE = 0.1, 0.2
 BLUE_LEAST, BLUE_MOST = 0.4, 1.0
 # Least and most light of one side of the mouth, relative to the mean of both.
 SIDE_LIGHT = (0.4, 1.4)
-# Percentile of the face's luma up to which pixels count as its darkest.
-DARKEST = 2.0
-# Grey level that nostrils and lashes exceed only in overexposed pictures.
-USUAL_BLACK = 45.0
 
 # Squared inter-ocular units: area of an almost closed mouth.
 SMALLEST = 0.003
@@ -99,7 +94,7 @@ class MouthAppearance:
         skin: (3,) float32, mean skin colour, 0 to 255.
         colour: 0 for a grey mouth to 1 for full colour.
         blue: The picture's mean blue as a share of its luma.
-        black_level: (3,) float32, 0 to 255, added to black: nothing in an overexposed or faded picture is darker.
+        tones: Of the portrait.
         sides: (2,) float32, light on the viewer's left and right of the mouth, 1 in the mean.
         lip_light: Share of the light that falls between the lips, 1 where no shadow lies on them.
         teeth: The sprites for this mouth.
@@ -110,7 +105,7 @@ class MouthAppearance:
     skin: FloatArray
     colour: float
     blue: float
-    black_level: FloatArray
+    tones: Tones
     sides: FloatArray
     lip_light: float
     teeth: Teeth
@@ -145,17 +140,17 @@ def build_mouth(image: Image, landmarks: FloatArray, topology: Topology) -> Mout
     skin = skin_colour(image, landmarks)
     thumbnail = cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float32)
     blue = thumbnail[..., 2].mean() / max(float((thumbnail @ LUMA).mean()), 1.0)
-    black_level = _black_level(image, landmarks)
+    tones = measure_tones(image, landmarks, skin)
     lips = [spot_colour(image, landmarks, points) for points in (UPPER_LIP, LOWER_LIP)]
-    # lips that are nearly white have little colour left: the dark spots of an overexposed picture show more of it
-    colours = (spot_colour(image, landmarks, LIPS), black_level)
+    # lips that are nearly white have little colour left: other parts of an overexposed face show more of it
+    colours = (spot_colour(image, landmarks, LIPS), tones.hue)
     return MouthAppearance(
         unit=unit,
         area=polygon_area(landmarks[topology.inner_lips, :2]) / unit**2,
         skin=skin,
         colour=max(_colourfulness(colour) for colour in colours),
         blue=float(np.clip(blue, BLUE_LEAST, BLUE_MOST)),
-        black_level=black_level,
+        tones=tones,
         sides=_side_light(image, landmarks),
         lip_light=light_between((lips[0], lips[1]), skin),
         teeth=build_teeth(landmarks),
@@ -166,17 +161,6 @@ def _colourfulness(colour: FloatArray) -> float:
     """0 for grey to 1 for the saturation of lips; colour: (3,), 0 to 255."""
     saturation = np.ptp(colour) / max(float(colour.max()), 1.0)
     return float(np.clip((saturation - COLOUR_FROM) / COLOUR_RANGE, 0, 1))
-
-
-def _black_level(image: Image, landmarks: FloatArray) -> FloatArray:
-    """How much brighter the darkest pixels of the face are than in most pictures, (3,), 0 to 255."""
-    box = patch_box(landmarks[load_topology().oval, :2], 0, image.shape)
-    if box is None:
-        return np.zeros(3, np.float32)
-    face = image[box[1] : box[3], box[0] : box[2]].reshape(-1, 3).astype(np.float32)
-    luma = face @ LUMA
-    dark = face[luma <= np.percentile(luma, DARKEST)].mean(axis=0)
-    return np.asarray(dark * max(0.0, 1 - USUAL_BLACK / max(float(dark @ LUMA), 1.0)), np.float32)
 
 
 def _side_light(image: Image, landmarks: FloatArray) -> FloatArray:
@@ -247,9 +231,7 @@ def paint_mouth(
         content = match_light(sprites, SPRITE_SKIN, appearance)
     shade = _lip_shade(mask, unit, lip_light)
     content = content * shade * _light_across(appearance, ring - box[:2], mask.shape)
-    black_level = appearance.black_level
-    lifted = np.asarray(black_level + content * (1 - black_level / 255), np.float32)
-    blend(image, box, lifted, mask * share)
+    blend(image, box, appearance.tones.place(content, appearance.skin), mask * share)
     return Fill(box, mask * share, target_pose.mouth is not None, lip_light)
 
 
@@ -309,7 +291,7 @@ def match_light(content: FloatArray, skin: FloatArray, appearance: MouthAppearan
     Returns:
         (h, w, 3) float32, 0 to 255.
     """
-    portrait_luma, content_luma = float(appearance.skin @ LUMA), float(skin @ LUMA)
+    portrait_luma, content_luma = appearance.tones.light * float(appearance.skin @ LUMA), float(skin @ LUMA)
     gain = np.clip(portrait_luma / max(content_luma, SKIN_LEAST), *GAIN)
     # people's skins differ in hue: only the warmth of the light, such as varnish gives, is taken from the skin
     divisor, content_divisor = max(portrait_luma, 1.0), max(content_luma, 1.0)

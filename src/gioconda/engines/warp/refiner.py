@@ -14,7 +14,8 @@ from gioconda.assets import asset_path
 from gioconda.engines import affine
 from gioconda.engines.warp import aligned
 from gioconda.engines.warp.mesh import load_topology
-from gioconda.engines.warp.mouth import LUMA, Fill
+from gioconda.engines.warp.mouth import Fill
+from gioconda.engines.warp.tones import LUMA, Tones
 from gioconda.errors import WeightsError
 from gioconda.runtime.onnx import open_graph, run_graph
 from gioconda.types import FloatArray, Image, Portrait
@@ -177,10 +178,12 @@ class Repair:
     Attributes:
         network: Refines a crop.
         references: Crops of the person, the portrait first.
+        tones: Of the portrait.
     """
 
     network: Network
     references: Sequence[Reference]
+    tones: Tones = field(default_factory=Tones)
     _last: FloatArray | None = field(default=None, init=False)
     _shown: Image | None = field(default=None, init=False)
     _chosen: int = field(default=0, init=False)
@@ -242,7 +245,7 @@ class Repair:
         if self._is_grey:
             change[:] = change.mean(2, keepdims=True)
         change *= self._share(points)
-        return change
+        return self.tones.limit(change, crop)
 
     def _brightened(self, crop: Image) -> Image:
         """A crop in the light that the network has learnt."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda.engines.warp.aligned import HEIGHT, WIDTH, Geometry
-from gioconda.engines.warp.mouth import LUMA
+from gioconda.engines.warp.tones import LUMA
 from gioconda.types import FloatArray, Image
 
 # Indices of a sample's warped crops
