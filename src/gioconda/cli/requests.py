@@ -183,7 +183,9 @@ def print_video_result(result: Result) -> None:
 
 
 def print_picture_result(result: Result) -> None:
-    """Print the name and size of a picture that was written."""
+    """Print the name and size of a picture that was written, and its warnings on standard error."""
+    for warning in result.warnings:
+        typer.echo(f"note: {warning}", err=True)
     typer.echo(f"{result.path}: {result.size[0]}x{result.size[1]} in {result.seconds:.1f} s")
 
 

@@ -52,6 +52,7 @@ class PortraitSource:
         box: The part of the source's picture that `image` shows, in pixels of the source.
         video: The video that it comes from, or None for a still picture.
         photos: Entries in the manifest of further photos of the person.
+        transparent: Whether the source is transparent somewhere; `image` lies over white there.
     """
 
     image: Image
@@ -60,6 +61,7 @@ class PortraitSource:
     box: composite.Box
     video: Path | None = None
     photos: tuple[Ingredient, ...] = ()
+    transparent: bool = False
 
 
 Loader: TypeAlias = Callable[[Progress], MotionSource]

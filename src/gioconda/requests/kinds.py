@@ -17,6 +17,8 @@ from gioconda.motion.templates import TEMPLATES
 from gioconda.registry import describe_motions, engines, misfit
 from gioconda.requests.fields import OptionError, Place, check_options, option, options_of
 from gioconda.requests.values import (
+    TRANSPARENT,
+    Background,
     Choice,
     Coefficients,
     FaceChoice,
@@ -89,6 +91,12 @@ class _Rendered(_Marked):
         Whole(SMALLEST_SIDE, LIMITS.output_side, "pixels"),
         "Side of the crop, or longer side of the picture, in pixels.",
         default=None,
+    )
+    background: PathLike | None = option(
+        Background(),
+        f"What a transparent portrait lies over: a colour, a picture, or {TRANSPARENT}; if left out, white.",
+        default=None,
+        places=Place.LOCAL,
     )
 
 
