@@ -23,6 +23,10 @@ STROKE = 1.6
 GROUND = 0.35
 # Room around the landmarks for hair and small movements: beside, above and below, in widths and heights of the face.
 BESIDE, ABOVE, BELOW = 0.15, 0.35, 0.1
+# Alpha of a pixel that hides what it lies over, and the share of that from which a pixel shows its own colour.
+OPAQUE, CLEAR = 255, 0.2
+# Channels of a picture with alpha.
+CHANNELS = 4
 # A corner serves if its distance from the heads is at least this share of the best corner's.
 CORNER_SHARE = 0.6
 # Weight of the distance from a head's middle, which decides where every corner touches a head.
@@ -81,28 +85,62 @@ def move_face(face: Face, corner: tuple[float, float], scale: tuple[float, float
     return Face((points * np.array([*scale, scale[0]], np.float32)).astype(np.float32), face.score)
 
 
+def cut_out(image: Image, alpha: Image) -> Image:
+    """The own colours of a picture that lies over white.
+
+    Pixels that are hardly opaque say little of their colour: they get that of the nearest one that is.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        alpha: (H, W) uint8.
+
+    Returns:
+        (H, W, 4) uint8 RGBA.
+    """
+    share = alpha[..., None].astype(np.float32) / OPAQUE
+    own = np.clip((image - OPAQUE * (1 - share)) / np.maximum(share, CLEAR), 0, OPAQUE)
+    unclear = (alpha < CLEAR * OPAQUE).astype(np.uint8)
+    if unclear.any() and not unclear.all():
+        _, labels = cv2.distanceTransformWithLabels(unclear, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+        clear = unclear == 0
+        colours = np.zeros((int(labels.max()) + 1, 3), np.float32)
+        colours[labels[clear]] = own[clear]
+        own = np.where(clear[..., None], own, colours[labels])
+    return np.dstack([np.rint(own).astype(np.uint8), alpha])
+
+
+def over(image: Image, background: Image) -> Image:
+    """A picture (H, W, 4) uint8 RGBA over a background (H, W, 3) uint8, (H, W, 3) uint8."""
+    share = image[..., 3:].astype(np.float32) / OPAQUE
+    return np.rint(background + (image[..., :3] - background.astype(np.float32)) * share).astype(np.uint8)
+
+
 def compose(picture: Image, patches: Sequence[Patch]) -> Image:
     """Composite patches into a copy of the picture.
 
     The first patch replaces its part of the picture; the others are blended in by their weights.
 
     Args:
-        picture: (H, W, 3) uint8 RGB.
+        picture: (H, W, 3) uint8 RGB, or (H, W, 4) RGBA.
         patches: Rendered parts that lie inside the picture.
 
     Returns:
-        (H, W, 3) uint8 RGB.
+        A picture of the same shape.
     """
     out = picture.copy()
     for i, patch in enumerate(patches):
         x, y = patch.corner
         height, width = patch.image.shape[:2]
         part = out[y : y + height, x : x + width]
+        rendered = patch.image
+        if out.shape[2] > rendered.shape[2]:
+            opaque = np.full((height, width), OPAQUE, np.uint8)
+            rendered = np.dstack([rendered, opaque if patch.alpha is None else patch.alpha])
         if i == 0:
-            part[:] = patch.image
+            part[:] = rendered
             continue
-        alpha = patch.weight[..., None]
-        np.copyto(part, np.rint(part + (patch.image - part.astype(np.float32)) * alpha).astype(np.uint8))
+        weight = patch.weight[..., None]
+        np.copyto(part, np.rint(part + (rendered - part.astype(np.float32)) * weight).astype(np.uint8))
     return out
 
 
@@ -116,7 +154,7 @@ class VisibleLabel:
         """Draw the label, legible where the picture's shorter side is shown at 256 pixels.
 
         Args:
-            image: (H, W, 3) uint8 RGB.
+            image: (H, W, 3) uint8 RGB, or (H, W, 4) RGBA.
             faces: Landmarks (N, 2 or 3) of each face that the label must not cover, in pixels.
 
         Returns:
@@ -132,9 +170,10 @@ class VisibleLabel:
         x, y = self._at
         out = image.copy()
         ground = out[y : y + size[1], x : x + size[0]]
-        np.copyto(ground, (ground * GROUND).astype(np.uint8))
+        np.copyto(ground[..., :3], (ground[..., :3] * GROUND).astype(np.uint8))
+        ground[..., 3:] = OPAQUE
         at = (x + pad, y + pad + height)
-        cv2.putText(out, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), thick, cv2.LINE_AA)
+        cv2.putText(out, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (255,) * 4, thick, cv2.LINE_AA)
         return out
 
 

@@ -11,6 +11,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 import gioconda
 from gioconda import composite, media, provenance
 from gioconda.face import networks as tracking_networks
@@ -59,11 +61,15 @@ class Marker:
         self._label = composite.VisibleLabel() if label else None
 
     def mark(self, rendered: Rendered) -> Image:
-        """A marked copy of a rendered picture, (H, W, 3) uint8 RGB."""
+        """A marked copy of a rendered picture, (H, W, 3) uint8 RGB, or (H, W, 4) RGBA if it is transparent.
+
+        The watermark changes the colours alone, so that it shows wherever the picture is opaque.
+        """
         image = rendered.image
         if self._label is not None:
             image = self._label.put(image, rendered.faces)
-        return self._watermark.apply(image)
+        marked = self._watermark.apply(np.ascontiguousarray(image[..., :3]))
+        return marked if image.shape[2] == marked.shape[2] else np.dstack([marked, image[..., 3]])
 
 
 def marked_frames(renderer: Renderer) -> Generator[Frame, None, None]:
@@ -123,7 +129,9 @@ class Output:
     def film(self, renderer: Renderer, progress: Progress) -> Result:
         """Write a renderer's frames as a signed video with its sound; OutputError if that fails."""
         times, clock = renderer.times.tolist(), renderer.clock
-        writer = media.open_writer(self.path, renderer.size, times=times, audio_from=renderer.sound)
+        writer = media.open_writer(
+            self.path, renderer.size, times=times, audio_from=renderer.sound, alpha=renderer.transparent
+        )
         _encode(writer, marked_frames(renderer), len(times), clock, progress)
         since = time.perf_counter()
         self._publish(writer.temp, renderer)
@@ -146,7 +154,7 @@ class Output:
         finally:
             temp.unlink(missing_ok=True)
         seconds = time.perf_counter() - clock.start
-        return Result(self.path, 1, seconds, 0, renderer.size, clock.stages, renderer.warnings)
+        return Result(self.path, 1, seconds, 0, renderer.size, clock.stages, tuple(renderer.warnings))
 
     def _publish(self, temp: Path, renderer: Renderer) -> None:
         """Sign the finished file, and move it and its sidecar, if it has one, into place."""

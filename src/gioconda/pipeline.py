@@ -41,6 +41,7 @@ from gioconda.requests import (
     part_of,
 )
 from gioconda.requests.functions import takes
+from gioconda.requests.values import TRANSPARENT
 from gioconda.types import Frame, Image, Manner, Motion, PathLike, Portrait, Progress
 
 __all__ = [
@@ -158,7 +159,9 @@ def run(request: Request) -> Result:
     if request.out is None:
         raise InputError("the request names no output; set `out` to the file to write")
     check_inputs_stay(request)
-    suffixes = media.VIDEO_SUFFIXES if request.result == "film" else media.PICTURE_SUFFIXES
+    suffixes: tuple[str, ...] = media.VIDEO_SUFFIXES if request.result == "film" else media.PICTURE_SUFFIXES
+    if request.background == TRANSPARENT:
+        suffixes = tuple(suffix for suffix in suffixes if suffix in media.ALPHA_SUFFIXES)
     output = Output.checked(request.out, suffixes, request.rights, request.key, request.certificate)
     with _planned(request, with_sound=True) as renderer:
         if isinstance(request, Edit):
@@ -245,6 +248,7 @@ def _planned_film(
         progress,
         photos=request.photos,
         driver_face=driver_face,
+        background=request.background,
     )
 
 
@@ -264,6 +268,7 @@ def _planned_edit(request: Edit) -> PortraitRenderer:
         crop=request.crop,
         size=request.size,
         label=request.label,
+        background=request.background,
     )
 
 
@@ -370,7 +375,8 @@ def verify(request: Verify) -> Verdict:
 def _pictures(path: Path) -> Iterator[Image]:
     """The picture of a file, or those of a video's first seconds."""
     if not media.is_video(path):
-        yield media.read_picture(path)[0]
+        # The watermark lies under what is transparent, too.
+        yield media.read_picture(path, flatten=False)[0]
         return
     with media.read_frames(path) as frames:
         yield from _first_seconds(frames)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice, repeat
 from pathlib import Path
@@ -25,6 +25,7 @@ from gioconda.motion.moments import picture_points
 from gioconda.motion.retarget import RetargetedMotion, Style
 from gioconda.provenance import Ingredient, job_payload
 from gioconda.render import Clock, Rendered
+from gioconda.requests.values import TRANSPARENT
 from gioconda.runtime.blas import hold_blas
 from gioconda.runtime.prefetch import run_ahead, shared
 from gioconda.types import (
@@ -62,6 +63,8 @@ class PortraitRenderer:
         sound: The file whose sound the video gets, or None.
         action: "edited" for a video portrait and for a still result, else "created".
         notes: Sentences for the user about the portrait.
+        background: (H, W, 3) uint8 RGB, what a transparent portrait lies over; None for white or nothing.
+        backdrop: The background's entry in the manifest if it is a picture; else None.
     """
 
     portrait_source: PortraitSource
@@ -76,6 +79,8 @@ class PortraitRenderer:
     sound: Path | None = None
     action: str = "created"
     notes: tuple[str, ...] = ()
+    background: Image | None = None
+    backdrop: Ingredient | None = None
 
     @property
     def engine(self) -> str:
@@ -91,12 +96,18 @@ class PortraitRenderer:
     def inputs(self) -> tuple[Ingredient, ...]:
         """The manifest's entries of portrait, further photos and motion."""
         portrait = self.portrait_source
-        return (portrait.ingredient, *portrait.photos, self.motion_source.ingredient)
+        behind = () if self.backdrop is None else (self.backdrop,)
+        return (portrait.ingredient, *portrait.photos, self.motion_source.ingredient, *behind)
 
     @property
     def networks(self) -> tuple[tuple[str, str], ...]:
         """File name and SHA-256 of the engine's networks, and of the one that turned a voice into motion."""
         return (*self.opened_engine.networks, *self.motion_source.networks)
+
+    @property
+    def transparent(self) -> bool:
+        """Whether the pictures have an alpha channel."""
+        return self.portrait_source.portraits[0].cutout is not None and self.background is None
 
     @property
     def bridged(self) -> int:
@@ -120,6 +131,8 @@ class PortraitRenderer:
                 if self.crop is not None:
                     image = composite.cut(image, self.crop, self.size[0])
                 image = composite.enlarge(image, self.size)
+                if self.background is not None and image.shape[2] > self.background.shape[2]:
+                    image = composite.over(image, self.background)
                 self.clock.add("composite", since)
                 labelled = faces if self.label else ()
                 yield Rendered(image, [_as_cropped(face, self) for face in labelled], patches[0].time)
@@ -138,34 +151,33 @@ def plan(
     *,
     photos: Sequence[PathLike | Image] = (),
     driver_face: int = 0,
+    background: PathLike | None = None,
 ) -> PortraitRenderer:
     """Load a portrait and a motion.
 
     With the driver's own pose, the face may move anywhere in the picture: then the crop follows after rendering.
     Arguments and errors are those of `load_portraits` (`face` is its `chosen`) and `load_motion` (`driver_face` is its
-    `face`); `label` requests a visible label.
+    `face`); `label` requests a visible label; `background` is that of `plan_edit`.
     """
     hold_blas()
-    clock = Clock()
-    late_crop = crop and style.absolute
-    portrait_source, motion_source = _load_both(
-        partial(
-            load_portraits,
-            portrait,
-            chosen=face,
-            crop=crop and not late_crop,
-            size=None if late_crop else size,
-            photos=photos,
-        ),
-        partial(load_motion, motion, face=driver_face),
-        progress,
-        clock,
+    clock, late_crop = Clock(), crop and style.absolute
+    portraits = partial(
+        load_portraits,
+        portrait,
+        chosen=face,
+        crop=crop and not late_crop,
+        size=None if late_crop else size,
+        photos=photos,
+        cut_out=background is not None,
     )
+    motions = partial(load_motion, motion, face=driver_face)
+    portrait_source, motion_source = _load_both(portraits, motions, progress, clock)
     box, output_size = _framed(portrait_source, size, late_crop=late_crop)
     size_note = _size_note(portrait_source, box, output_size, crop=crop, chosen=size is not None)
     settings = _settings(portrait_source, style, box, label=label)
     digests = (portrait_source.ingredient.sha256, motion_source.ingredient.sha256)
-    return PortraitRenderer(
+    settings += f" {background}" if background is not None else ""
+    renderer = PortraitRenderer(
         portrait_source=portrait_source,
         motion_source=motion_source,
         opened_engine=engine,
@@ -179,6 +191,36 @@ def plan(
         action="created" if portrait_source.video is None else "edited",
         notes=(*size_note, *_length_notes(portrait_source, motion_source.motion)),
     )
+    return _over(renderer, background)
+
+
+def _over(renderer: PortraitRenderer, background: PathLike | None) -> PortraitRenderer:
+    """A renderer whose portrait, if it is transparent, lies over a background."""
+    notes = (*renderer.notes, *_background_notes(renderer.portrait_source, background))
+    picture, backdrop = _behind(background, renderer.size)
+    return replace(renderer, notes=notes, background=picture, backdrop=backdrop)
+
+
+def _behind(background: PathLike | None, size: tuple[int, int]) -> tuple[Image | None, Ingredient | None]:
+    """The picture (H, W, 3) of a background, None for white or nothing; and its entry in the manifest, or None."""
+    if background in (None, TRANSPARENT):
+        return None, None
+    assert background is not None
+    picture, digest = media.read_background(background, size)
+    if digest is None:
+        return picture, None
+    path = Path(background)
+    return picture, Ingredient(path.name, digest, "background", media.mime_of(path), media.thumbnail(picture))
+
+
+def _background_notes(source: PortraitSource, background: PathLike | None) -> tuple[str, ...]:
+    """What the user should know of a portrait's transparency."""
+    name = source.ingredient.name
+    if source.transparent and background is None:
+        return (f"{name} is transparent in part and lies over white; --background chooses what is behind it",)
+    if not source.transparent and background is not None:
+        return (f"{name} is not transparent; --background changes nothing",)
+    return ()
 
 
 def _settings(source: PortraitSource, style: Style, box: composite.Box | None, *, label: bool) -> str:
@@ -251,6 +293,7 @@ def plan_edit(
     crop: bool,
     size: int | None,
     label: bool,
+    background: PathLike | None = None,
 ) -> PortraitRenderer:
     """Load a picture to edit.
 
@@ -264,15 +307,18 @@ def plan_edit(
         crop: Whether to show the square around the face instead of the whole picture.
         size: Side of the crop or longer side of the picture, in pixels; None for the default.
         label: Whether to write a visible label.
+        background: What a transparent portrait lies over: a colour, a picture, or TRANSPARENT; None for white.
 
     Raises:
         InputError, NoFaceError, LimitError: As `load_portraits`.
     """
     clock = Clock()
-    portrait_source = load_portraits(portrait, chosen=face, crop=crop, size=size)
+    portrait_source = load_portraits(
+        portrait, chosen=face, crop=crop, size=size, cut_out=background is not None
+    )
     digests = (portrait_source.ingredient.sha256, motion_source.ingredient.sha256)
     image_size = _output_size(portrait_source.image, size)
-    return PortraitRenderer(
+    renderer = PortraitRenderer(
         portrait_source=portrait_source,
         motion_source=motion_source,
         opened_engine=engine,
@@ -285,6 +331,7 @@ def plan_edit(
         action="edited",
         notes=_size_note(portrait_source, None, image_size, crop=crop, chosen=size is not None),
     )
+    return _over(renderer, background)
 
 
 def _load_both(
@@ -343,7 +390,7 @@ def _rendered(job: PortraitRenderer) -> Generator[tuple[Image, list[Patch], list
         ]
         for patches in zip(*streams, strict=True):
             job.clock.add("render", since)
-            yield source.image, list(patches), faces
+            yield _picture_of(source.portraits[0]), list(patches), faces
             since = time.perf_counter()
 
 
@@ -372,17 +419,25 @@ def _rendered_video(
         for i, mouth, (portrait, known) in zip(range(len(retargeted)), mouths, portraits, strict=False):
             since = time.perf_counter()
             if not known:
-                yield portrait.image, [_unchanged(portrait.image, float(job.times[i]))], []
+                picture = _picture_of(portrait)
+                yield picture, [_unchanged(picture, float(job.times[i]))], []
                 continue
             target = retargeted.onto(portrait, i, mouth)
             patch = next(iter(engine.render(engine.prepare(portrait), (target,))))
             job.clock.add("render", since)
-            yield portrait.image, [patch], [portrait.face]
+            yield _picture_of(portrait), [patch], [portrait.face]
+
+
+def _picture_of(portrait: Portrait) -> Image:
+    """The picture (H, W, 3) into which a portrait's patches go, (H, W, 4) if it is transparent."""
+    return portrait.image if portrait.cutout is None else portrait.cutout
 
 
 def _unchanged(image: Image, time: float) -> Patch:
-    """A patch that changes nothing, for a frame without a face."""
-    return Patch(image[:1, :1], (0, 0), time, np.zeros((1, 1), np.float32))
+    """A patch that changes nothing in a picture (H, W, 3 or 4), for a frame without a face."""
+    corner = image[:1, :1]
+    alpha = corner[..., 3] if corner.shape[2] == composite.CHANNELS else None
+    return Patch(corner[..., :3], (0, 0), time, np.zeros((1, 1), np.float32), alpha)
 
 
 def _mouths(source: MotionSource, retargeted: RetargetedMotion) -> Generator[Mouth | None, None, None]:

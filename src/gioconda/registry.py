@@ -113,7 +113,9 @@ def _named(name: str) -> Callable[..., Any]:
 # Options of the engines that animate a portrait.
 _PORTRAIT = ("face", "crop", "size", "absolute", "region", "emotion")
 OWN = (
-    EngineEntry("warp", "gioconda.engines.warp:open_engine", ("refine",), (*_PORTRAIT, "photos"), 1),
+    EngineEntry(
+        "warp", "gioconda.engines.warp:open_engine", ("refine",), (*_PORTRAIT, "photos", "background"), 1
+    ),
     EngineEntry(
         "fewshot",
         "gioconda.engines.fewshot:open_engine",

@@ -39,7 +39,7 @@ class Rendered:
     """A finished frame without marks.
 
     Attributes:
-        image: (H, W, 3) uint8 RGB.
+        image: (H, W, 3) uint8 RGB, or (H, W, 4) RGBA of a transparent renderer.
         faces: Landmarks (N, 2 or 3) of each face in pixels; a visible label keeps clear of them.
         time: Seconds from the first frame.
     """
@@ -97,6 +97,10 @@ class Renderer(Protocol):
         """Sentences for the user."""
 
     @property
+    def transparent(self) -> bool:
+        """Whether the pictures have an alpha channel."""
+
+    @property
     def clock(self) -> Clock:
         """Records the seconds of each stage."""
 
@@ -123,6 +127,7 @@ class Still:
     bridged: int = 0
     warnings: tuple[str, ...] = ()
     clock: Clock = field(default_factory=Clock)
+    transparent: bool = False
 
     @property
     def times(self) -> npt.NDArray[np.float64]:

@@ -53,15 +53,19 @@ class Frame:
     """One picture of a video.
 
     Attributes:
-        image: (H, W, 3) uint8 RGB.
+        image: (H, W, 3) uint8 RGB, over white where the video is transparent; (H, W, 4) RGBA in a transparent result.
         time: Seconds from the first frame.
+        alpha: (H, W) uint8, 255 where a video that was read is opaque; None if its format has no transparency.
     """
 
     image: Image
     time: float
+    alpha: Image | None = None
 
     def __post_init__(self) -> None:
-        _check("image", self.image, (None, None, 3))
+        _check(
+            "image", self.image, (None, None, 4 if self.image.ndim == 3 and self.image.shape[2] == 4 else 3)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +97,8 @@ class Portrait:
         others: Further photos of the same person, which show what this one hides.
         fitted: Weights of an engine that are fitted to this person, by name; or None.
         filmed: Whether it is a frame of a video, so that its background may move.
+        cutout: (H, W, 4) uint8 RGBA: the picture's own colours and alpha, to move what is opaque over another
+            background; or None.
     """
 
     image: Image
@@ -103,6 +109,7 @@ class Portrait:
     others: tuple[Portrait, ...] = ()
     fitted: Mapping[str, npt.NDArray[Any]] | None = None
     filmed: bool = False
+    cutout: Image | None = None
 
     def __post_init__(self) -> None:
         _check("image", self.image, (None, None, 3))
@@ -300,12 +307,14 @@ class Patch:
         corner: Top left corner (x, y) in the picture, pixels.
         time: Seconds.
         weight: (h, w) float32, 0 to 1: where the patch differs from the still picture; blends several patches.
+        alpha: (h, w) uint8, 255 where the patch is opaque; None if all of it is.
     """
 
     image: Image
     corner: tuple[int, int]
     time: float
     weight: FloatArray
+    alpha: Image | None = None
 
 
 PathLike: TypeAlias = str | Path

@@ -40,6 +40,7 @@ def load_portraits(
     crop: bool,
     size: int | None,
     photos: Sequence[PathLike | Image] = (),
+    cut_out: bool = False,
 ) -> PortraitSource:
     """Load a portrait and find its faces. A video is represented by its first frame that shows a face.
 
@@ -49,6 +50,7 @@ def load_portraits(
         crop: Whether to keep the square around the face instead of the whole picture.
         size: Side of the crop or longer side of the picture, in pixels; None for the default.
         photos: More pictures of the same person.
+        cut_out: Whether to keep the transparency of the source, for another background than white.
 
     Raises:
         InputError: A file or an option cannot be used.
@@ -67,20 +69,49 @@ def load_portraits(
         image, faces, box = _cropped(image, faces, size or CROP_SIDE)
     else:
         image, faces = _scaled(image, faces, size or WHOLE_SIDE)
-    # The thumbnail shows the crop, so that people outside it do not appear in the manifest.
-    thumbnail = media.thumbnail(image)
     if photos and len(faces) > 1:
         raise InputError(f"{name}: further photos are of one person; choose one face with --face")
     others = tuple(_photo(photo) for photo in photos)
-    portraits = tuple(
+    plain = (
         Portrait(image, single, name, digest, person_around(image, single), others, fitted)
         for single in faces
     )
+    alpha = _alpha(source, video)
+    portraits = tuple(_cut_out(portrait, alpha if cut_out else None, box) for portrait in plain)
+    ingredient = _ingredient(source, name, digest, image)
+    photographed = tuple(map(_photo_ingredient, others))
+    return PortraitSource(image, portraits, ingredient, box, video, photographed, seen, alpha is not None)
+
+
+def _ingredient(source: PathLike | Portrait | Image, name: str, digest: str, image: Image) -> Ingredient:
+    """A portrait's entry in the manifest, with a thumbnail of `image`, (H, W, 3).
+
+    It shows the crop, so that people outside it do not appear in the manifest.
+    """
     mime = "image/*" if isinstance(source, (Portrait, np.ndarray)) else media.mime_of(Path(source))
-    ingredient = Ingredient(name, digest, "portrait", mime, thumbnail)
-    return PortraitSource(
-        image, portraits, ingredient, box, video, tuple(_photo_ingredient(photo) for photo in others), seen
-    )
+    return Ingredient(name, digest, "portrait", mime, media.thumbnail(image))
+
+
+def _alpha(source: PathLike | Portrait | Image, video: Path | None) -> Image | None:
+    """The alpha (H, W) of a source file, for a video that of its first frame; None if it is opaque."""
+    if isinstance(source, (Portrait, np.ndarray)):
+        return None
+    if video is None:
+        return media.read_alpha(source)
+    with media.read_frames(video) as frames:
+        alpha = next(frames).alpha
+    return None if alpha is None or alpha.min() == composite.OPAQUE else alpha
+
+
+def _cut_out(portrait: Portrait, alpha: Image | None, box: composite.Box) -> Portrait:
+    """A portrait with its own colours and alpha, which also shows the person; alpha: (H, W), of the source."""
+    if alpha is None:
+        return portrait
+    size = (portrait.image.shape[1], portrait.image.shape[0])
+    part = composite.resize(alpha[box[1] : box[3], box[0] : box[2]], size)
+    person = None if portrait.filmed else (part / np.float32(composite.OPAQUE)).astype(np.float32)
+    cutout = composite.cut_out(portrait.image, part)
+    return replace(portrait, cutout=cutout, person=portrait.person if person is None else person)
 
 
 def _photo_ingredient(photo: Portrait) -> Ingredient:
@@ -256,6 +287,7 @@ def tracked_portraits(
                         current, person, seen = moved, person_around(image, moved), frame.time
                         seen_take = take
                 last = Portrait(image, current, last.name, last.sha256, person, last.others, filmed=True)
+                last = _cut_out(last, frame.alpha if first.portraits[0].cutout is not None else None, box)
                 shown = frame
             yield last, take == seen_take and frame.time - seen <= HELD_SECONDS
 

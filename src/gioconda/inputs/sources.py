@@ -56,6 +56,7 @@ class PortraitSource:
         video: The video that it comes from, or None for a still picture.
         photos: Entries in the manifest of further photos of the person.
         seen: Seconds at which a video first shows the face.
+        transparent: Whether the source is transparent somewhere; `image` lies over white there.
     """
 
     image: Image
@@ -65,6 +66,7 @@ class PortraitSource:
     video: Path | None = None
     photos: tuple[Ingredient, ...] = ()
     seen: float = 0.0
+    transparent: bool = False
 
 
 Loader: TypeAlias = Callable[[Progress], MotionSource]

@@ -74,6 +74,7 @@ class LipSyncRenderer:
     networks: tuple[tuple[str, str], ...] = ()
 
     engine: ClassVar[str] = LIPSYNC
+    transparent: ClassVar[bool] = False
     action: ClassVar[str] = "edited"
 
     def moments(self) -> Generator[Rendered, None, None]:

@@ -1,6 +1,8 @@
 """Reads and writes media; only this package knows PyAV and PIL. Everything else sees RGB arrays and seconds."""
 
+from gioconda.media.backgrounds import colour_of, read_background
 from gioconda.media.files import (
+    ALPHA_SUFFIXES,
     PICTURE_SUFFIXES,
     VIDEO_SUFFIXES,
     check_input,
@@ -12,7 +14,7 @@ from gioconda.media.files import (
     write_whole,
 )
 from gioconda.media.formats import mime_of
-from gioconda.media.pictures import is_picture, read_picture, write_picture
+from gioconda.media.pictures import is_picture, read_alpha, read_picture, write_picture
 from gioconda.media.scenes import other_scene, scene
 from gioconda.media.sound_in import SoundReader, is_sound, probe_sound, read_sound, write_sound
 from gioconda.media.thumbnails import thumbnail
@@ -20,6 +22,7 @@ from gioconda.media.video_in import VideoInfo, VideoReader, is_video, probe, rea
 from gioconda.media.video_out import VideoWriter, open_writer
 
 __all__ = [
+    "ALPHA_SUFFIXES",
     "PICTURE_SUFFIXES",
     "VIDEO_SUFFIXES",
     "SoundReader",
@@ -28,6 +31,7 @@ __all__ = [
     "VideoWriter",
     "check_input",
     "check_output",
+    "colour_of",
     "is_picture",
     "is_sound",
     "is_video",
@@ -38,6 +42,8 @@ __all__ = [
     "probe",
     "probe_sound",
     "publish",
+    "read_alpha",
+    "read_background",
     "read_frames",
     "read_picture",
     "read_sound",

@@ -20,6 +20,10 @@ from gioconda.types import Image
 # Without B-frames, frames are decoded in the order of display, so that mp4 can store every frame's true duration.
 _X264 = {"preset": "superfast", "crf": "18", "bf": "0", "threads": "2", "x264-params": "chromaloc=1"}
 _VP9 = {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "crf": "24", "b": "0", "threads": "2"}
+# Alternate reference frames cannot hold alpha.
+_VP9_ALPHA = {**_VP9, "auto-alt-ref": "0"}
+# Channels of frames without and with alpha.
+RGB, RGBA = 3, 4
 # H.264's number for BT.709: its matrix, primaries and transfer alike.
 _BT709 = 1
 # FFmpeg's number for the range of levels from 16 to 235.
@@ -64,6 +68,20 @@ def to_yuv420(image: Image) -> Image:
     return planes.reshape(height * 3 // 2, width)
 
 
+def with_alpha(planes: Image, size: tuple[int, int]) -> VideoFrame:
+    """A frame of the planes Y, U, V and alpha, (H * 5 / 2, W) uint8, of a size (W, H); PyAV has no call for it."""
+    width, height = size
+    frame = VideoFrame(width, height, "yuva420p")
+    flat, start = planes.ravel(), 0
+    for plane in frame.planes:
+        pixels = flat[start : start + plane.width * plane.height].reshape(plane.height, plane.width)
+        lines = np.zeros((plane.height, plane.line_size), np.uint8)
+        lines[:, : plane.width] = pixels
+        plane.update(lines.tobytes())
+        start += pixels.size
+    return frame
+
+
 def even(size: tuple[int, int]) -> tuple[int, int]:
     """Round width and height up to even numbers, which 4:2:0 needs."""
     return size[0] + size[0] % 2, size[1] + size[1] % 2
@@ -81,6 +99,7 @@ class StreamEncoder:
         last: float,
         audio_from: Path | None,
         warn: Warn,
+        alpha: bool = False,
     ) -> None:
         """Open the file.
 
@@ -91,7 +110,9 @@ class StreamEncoder:
             last: Seconds for which the last frame is shown.
             audio_from: The file whose sound is added; None for silence.
             warn: Called with a sentence about lost sound.
+            alpha: Whether the frames have an alpha channel.
         """
+        self._alpha = alpha
         self._mp4 = temp.suffix.lower() == ".mp4"
         self._clock = _MP4_CLOCK if self._mp4 else _WEBM_CLOCK
         self._size = even(size)
@@ -110,11 +131,13 @@ class StreamEncoder:
         """Add the video stream."""
         low, high = _RATE_BOUNDS
         rate = Fraction(min(max(fps, low), high)).limit_denominator(_RATE_DENOMINATOR)
-        name, options = ("libx264", _X264) if self._mp4 else ("libvpx-vp9", _VP9)
+        name, options = (
+            ("libx264", _X264) if self._mp4 else ("libvpx-vp9", _VP9_ALPHA if self._alpha else _VP9)
+        )
         stream = self._container.add_stream(name, rate=rate, options=dict(options))
         assert isinstance(stream, VideoStream)
         stream.width, stream.height = self._size
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = "yuva420p" if self._alpha else "yuv420p"
         context = stream.codec_context
         context.time_base = Fraction(1, self._clock)
         context.colorspace = context.color_primaries = context.color_trc = _BT709
@@ -128,21 +151,25 @@ class StreamEncoder:
         Therefore the encoder's thread makes as few calls as possible.
 
         Args:
-            image: The picture (H, W, 3) uint8 RGB.
+            image: The picture (H, W, 3) uint8 RGB, or (H, W, 4) RGBA.
 
         Returns:
-            A copy as planar 4:2:0 (H * 3 / 2, W) uint8, with H and W rounded up to even numbers.
+            A copy as planar 4:2:0 (H * 3 / 2, W) uint8, with H and W rounded up to even numbers; alpha follows as
+            another plane, so that it is (H * 5 / 2, W).
         """
         if image.shape[1::-1] != self._size:
             right, below = self._size[0] - image.shape[1], self._size[1] - image.shape[0]
             border = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
             image = np.asarray(border, np.uint8)
-        return to_yuv420(image)
+        if not self._alpha:
+            return to_yuv420(image)
+        planes = to_yuv420(np.ascontiguousarray(image[..., :RGB]))
+        return np.concatenate([planes, image[..., RGB]])
 
     def add(self, planes: Image, time: float) -> None:
         """Encode one prepared picture, shown from `time` in seconds."""
         # PyAV's way without a copy needs heights that are divisible by four.
-        frame = VideoFrame.from_ndarray(planes, "yuv420p")
+        frame = with_alpha(planes, self._size) if self._alpha else VideoFrame.from_ndarray(planes, "yuv420p")
         frame.colorspace = _BT709
         frame.color_range = _VIDEO_RANGE
         frame.time_base = Fraction(1, self._clock)

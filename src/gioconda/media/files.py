@@ -18,6 +18,8 @@ PathLike = str | os.PathLike[str]
 
 VIDEO_SUFFIXES = (".mp4", ".webm", ".gif")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+# The formats that can hold transparency.
+ALPHA_SUFFIXES = (".webm", ".png", ".webp")
 
 # Bytes of an output's name that its temporary name keeps: file systems allow 255 in all.
 _STEM_BYTES = 120

@@ -49,6 +49,9 @@ with contextlib.suppress(OSError, AttributeError):
     _libtiff.TIFFSetErrorHandler(None)
     _libtiff.TIFFSetWarningHandler(None)
 
+# Alpha of a pixel that hides what it lies over.
+OPAQUE = 255
+
 Turn = tuple[bool, bool, bool]
 """Whether to transpose, then to flip up-down, then to flip left-right."""
 UPRIGHT: Turn = (False, False, False)
@@ -66,7 +69,7 @@ _EXIF: dict[int, Turn] = {
 
 
 def turn(image: Image, how: Turn) -> Image:
-    """Transpose and flip a picture (H, W, 3) uint8."""
+    """Transpose and flip a picture (H, W) or (H, W, n) uint8."""
     transpose, up_down, left_right = how
     if transpose:
         image = np.asarray(cv2.transpose(image), np.uint8)
@@ -76,8 +79,12 @@ def turn(image: Image, how: Turn) -> Image:
     return image
 
 
-def read_picture(path: PathLike) -> tuple[Image, str]:
+def read_picture(path: PathLike, *, flatten: bool = True) -> tuple[Image, str]:
     """Read a still picture, upright and in sRGB, over white where it is transparent.
+
+    Args:
+        path: Of the file.
+        flatten: False reads the colours that the file has where it is transparent.
 
     Returns:
         The picture (H, W, 3) uint8 RGB, and the SHA-256 of the file in hex.
@@ -96,13 +103,40 @@ def read_picture(path: PathLike) -> tuple[Image, str]:
                 picture.load()
                 image = wide_still(file, picture)
                 if image is None:
-                    image = turn(_rgb(picture), _orientation(picture))
+                    image = turn(_rgb(picture, flatten=flatten), _orientation(picture))
     except InputError:
         raise
     # Decoders may raise anything on damaged bytes.
     except Exception as error:
         raise InputError(f"{file} is damaged or incomplete ({error}); copy or export it again") from None
     return np.ascontiguousarray(image), sha256_file(file)
+
+
+def read_alpha(path: PathLike) -> Image | None:
+    """Read how opaque a still picture is.
+
+    Returns:
+        (H, W) uint8, 255 where it is opaque, upright as by `read_picture`; None if all of it is.
+
+    Raises:
+        MissingFileError, InputError, LimitError: As `read_picture`.
+    """
+    file = check_input(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with open_picture(file) as picture:
+                picture.load()
+                if not picture.has_transparency_data:
+                    return None
+                alpha = np.asarray(picture.convert("RGBA").getchannel("A"), np.uint8)
+                alpha = np.ascontiguousarray(turn(alpha, _orientation(picture)))
+    except InputError:
+        raise
+    # Decoders may raise anything on damaged bytes.
+    except Exception as error:
+        raise InputError(f"{file} is damaged or incomplete ({error}); copy or export it again") from None
+    return None if alpha.min() == OPAQUE else alpha
 
 
 def open_picture(file: Path) -> PIL.Image.Image:
@@ -171,8 +205,8 @@ def _orientation(picture: PIL.Image.Image) -> Turn:
         return UPRIGHT
 
 
-def _rgb(picture: PIL.Image.Image) -> Image:
-    """Convert a decoded PIL picture of any mode to (H, W, 3) uint8 RGB."""
+def _rgb(picture: PIL.Image.Image, *, flatten: bool = True) -> Image:
+    """Convert a decoded PIL picture of any mode to (H, W, 3) uint8 RGB; `flatten` is that of `read_picture`."""
     if picture.mode.startswith("I;16"):
         return _grey(np.asarray(picture).astype(np.float32) / _LEVELS_16_TO_8)
     if picture.mode in ("I", "F"):
@@ -186,7 +220,7 @@ def _rgb(picture: PIL.Image.Image) -> Image:
         above = picture.convert("RGBA")
         profile = picture.info.get("icc_profile")
         picture = PIL.Image.new("RGB", above.size, (255, 255, 255))
-        picture.paste(above, mask=above.getchannel("A"))
+        picture.paste(above.convert("RGB"), mask=above.getchannel("A") if flatten else None)
         picture.info["icc_profile"] = profile
     return np.array(_srgb(picture).convert("RGB"), np.uint8)
 
@@ -238,7 +272,8 @@ def animation_frames(file: Path) -> Iterator[tuple[Image, float]]:
     """Read the frames of an animated GIF, WebP, PNG or AVIF.
 
     Yields:
-        Each frame (H, W, 3) uint8 RGB, and its time in seconds from 0.
+        Each frame (H, W, 3) uint8 RGB, with alpha as a fourth channel if it has transparency; and its time in seconds
+        from 0.
 
     Raises:
         LimitError: A frame has too many pixels.
@@ -255,6 +290,8 @@ def animation_frames(file: Path) -> Iterator[tuple[Image, float]]:
                     raise LimitError(f"{file}: frame {index} has too many pixels; shrink the animation first")
                 picture.load()
                 image = _rgb(picture)
+                if picture.has_transparency_data:
+                    image = np.dstack([image, np.asarray(picture.convert("RGBA").getchannel("A"))])
             yield np.ascontiguousarray(image), time
             # Like browsers, show frames without a duration for a tenth of a second.
             milliseconds = float(picture.info.get("duration") or 0)
@@ -268,7 +305,7 @@ def write_picture(path: PathLike, image: Image, *, final: PathLike | None = None
 
     Args:
         path: The file to write.
-        image: The picture (H, W, 3) uint8 RGB.
+        image: The picture (H, W, 3) uint8 RGB, or (H, W, 4) RGBA for formats of ALPHA_SUFFIXES.
         final: The path that errors name, if `path` is a temporary one.
 
     Raises:

@@ -32,6 +32,8 @@ from gioconda.types import Frame, Image
 _LENIENT: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 # Demuxer errors in a row after which a file counts as ended.
 _MOST_ERRORS = 64
+# Channels of a frame with transparency.
+_RGBA = 4
 # Decoders that keep the transparency which libav's own decoders of VP8 and VP9 leave out.
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 # Share of the declared frames below which a file counts as incomplete.
@@ -184,7 +186,10 @@ class VideoReader(Iterator[Frame]):
             if time > LIMITS.video_seconds:
                 raise LimitError(f"{self.path} is longer than {LIMITS.video_seconds:,.0f} s; cut it first")
             self.read += 1
-            return Frame(self._fit(image), time)
+            image = self._fit(image)
+            if image.shape[2] == _RGBA:
+                return Frame(np.ascontiguousarray(image[..., :3]), time, np.ascontiguousarray(image[..., 3]))
+            return Frame(image, time)
 
     def __enter__(self) -> VideoReader:
         return self
@@ -409,9 +414,10 @@ def _seconds(frame: VideoFrame, stream: VideoStream) -> float | None:
 
 
 def picture_of(frame: VideoFrame, stream: VideoStream) -> Image:
-    """Convert a decoded frame of a stream to (H, W, 3) uint8 RGB, upright, with square pixels.
+    """Convert a decoded frame of a stream to (H, W, 3 or 4) uint8 RGB, upright, with square pixels.
 
-    It lies over white where it is transparent, and high dynamic range becomes BT.709.
+    It lies over white where it is transparent, and high dynamic range becomes BT.709. If the format has transparency,
+    alpha is the fourth channel.
     """
     _check_size(Path(stream.container.name), frame.width, frame.height)
     # Untagged high definition is BT.709 by convention; swscale assumes BT.601.
@@ -430,7 +436,8 @@ def picture_of(frame: VideoFrame, stream: VideoStream) -> Image:
     image = np.asarray(converted.to_ndarray(), np.uint8)
     if alpha and frame.format.name != "pal8":
         weight = image[:, :, 3:].astype(np.uint16)
-        image = ((image[:, :, :3] * weight + 255 * (255 - weight) + 127) // 255).astype(np.uint8)
+        over = ((image[:, :, :3] * weight + 255 * (255 - weight) + 127) // 255).astype(np.uint8)
+        return turn(np.dstack([over, image[:, :, 3]]), _display(frame))
     return turn(np.ascontiguousarray(image[:, :, :3]), _display(frame))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from gioconda.errors import GiocondaError, LimitError, OutputError
 from gioconda.limits import LIMITS
-from gioconda.media.encode import StreamEncoder, even
+from gioconda.media.encode import RGB, RGBA, StreamEncoder, even
 from gioconda.media.files import PathLike, check_input, check_output, output_error, remove, temp_beside
 from gioconda.media.gif import GifEncoder, check_gif
 from gioconda.types import Image
@@ -43,6 +43,7 @@ def open_writer(
     times: Sequence[float],
     audio_from: PathLike | None = None,
     fps_hint: float | None = None,
+    alpha: bool = False,
 ) -> VideoWriter:
     """Prepare to write a video: H.264 and AAC in .mp4, VP9 and Opus in .webm, or a silent .gif.
 
@@ -53,6 +54,7 @@ def open_writer(
         times: The times of all frames in seconds, increasing; the first is 0 in the file.
         audio_from: A file whose sound is kept, from its first frame on.
         fps_hint: Frames per second; decides how long the only frame of a video is shown.
+        alpha: Whether the frames have an alpha channel; only a .webm can hold it.
 
     Raises:
         InputError: The suffix is not that of a video, or `audio_from` cannot be read.
@@ -73,7 +75,7 @@ def open_writer(
     if target.suffix.lower() == ".gif":
         check_gif(target, size, len(times))
     sound = None if audio_from is None else check_input(audio_from)
-    return VideoWriter(target, size, times=times, audio_from=sound, fps_hint=fps_hint)
+    return VideoWriter(target, size, times=times, audio_from=sound, fps_hint=fps_hint, alpha=alpha)
 
 
 class VideoWriter:
@@ -96,7 +98,9 @@ class VideoWriter:
         times: Sequence[float],
         audio_from: Path | None,
         fps_hint: float | None,
+        alpha: bool,
     ) -> None:
+        self._channels = RGBA if alpha else RGB
         self.target = target
         self.temp = temp_beside(target)
         self.frames = 0
@@ -148,14 +152,14 @@ class VideoWriter:
         """Append a copy of one frame.
 
         Args:
-            image: The frame (H, W, 3) uint8 RGB, of the writer's size.
+            image: The frame (H, W, 3) uint8 RGB, (H, W, 4) RGBA with alpha, of the writer's size.
             time: When it is shown, in seconds.
 
         Raises:
             OutputError: The file can no longer be written.
             ValueError: The frame has another size or type.
         """
-        shape = (self._given[1], self._given[0], 3)
+        shape = (self._given[1], self._given[0], self._channels)
         if image.shape != shape or image.dtype != np.uint8:
             raise ValueError(f"expected uint8 {shape}, got {image.dtype} {image.shape}")
         assert self._encoder is not None, "write in a with-block"
@@ -173,6 +177,7 @@ class VideoWriter:
             last=self._last,
             audio_from=self._audio_from,
             warn=self.warnings.append,
+            alpha=self._channels == RGBA,
         )
 
     def _put(self, item: tuple[Image, float] | None) -> None:

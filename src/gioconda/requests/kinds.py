@@ -18,6 +18,8 @@ from gioconda.motion.templates import TEMPLATES
 from gioconda.registry import describe_motions, engines, misfit
 from gioconda.requests.fields import OptionError, Place, check_options, option, options_of
 from gioconda.requests.values import (
+    TRANSPARENT,
+    Background,
     Choice,
     Coefficients,
     Emotions,
@@ -98,6 +100,12 @@ class _Rendered(_Marked):
         Emotions(),
         f"An emotion, or several separated by commas, each with a strength: happy:0.7. One of {', '.join(EMOTIONS)}.",
         default="",
+    )
+    background: PathLike | None = option(
+        Background(),
+        f"What a transparent portrait lies over: a colour, a picture, or {TRANSPARENT}; if left out, white.",
+        default=None,
+        places=Place.LOCAL,
     )
 
 

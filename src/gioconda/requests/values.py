@@ -212,6 +212,32 @@ class LocalFile:
             raise InputError(f"{value!r} is not a path")
 
 
+TRANSPARENT = "transparent"
+"""The background that keeps a portrait's transparency."""
+
+
+@dataclass(frozen=True)
+class Background:
+    """What a transparent portrait lies over: a colour, the path of a picture, or TRANSPARENT."""
+
+    def parse(self, text: str) -> str:
+        """The text itself; InputError if it is none of these."""
+        self.check(text)
+        return text
+
+    def check(self, value: Any) -> None:
+        """InputError unless `value` is a colour, the path of a file, or TRANSPARENT."""
+        from gioconda.media import colour_of
+
+        if isinstance(value, str) and (value == TRANSPARENT or colour_of(value) is not None):
+            return
+        if not isinstance(value, (str, Path)) or not Path(value).is_file():
+            raise InputError(
+                f"{value} is neither a colour nor a picture; give a colour such as #00ff00, the path of a picture, "
+                f"or {TRANSPARENT}"
+            )
+
+
 @dataclass(frozen=True)
 class Media:
     """Input files of a job.

@@ -42,6 +42,7 @@ from gioconda.engines.warp.mesh import (
 )
 from gioconda.engines.warp.mirror import Mirror, build_mirror, face_outline
 from gioconda.engines.warp.mouth import Fill, MouthAppearance, build_mouth, paint_mouth
+from gioconda.engines.warp.opacity import with_steady_edges
 from gioconda.engines.warp.outline import outline, outwards
 from gioconda.engines.warp.refiner import Network, Reference, Repair, build_references
 from gioconda.engines.warp.reveal import Revealed, clear_contour, composite_mirrored_side, reveal
@@ -53,6 +54,8 @@ from gioconda.types import FloatArray, Image, Patch, Portrait, TargetPose
 
 # Landmarks of the mesh. The ten iris landmarks beyond them move the eyeballs instead.
 POINTS = 468
+# Channels of a picture with alpha.
+WITH_ALPHA = 4
 # Square pixels, twice a triangle's area. The maps of a thinner triangle are not reliable beside it.
 FLAT = 1.5
 # Pixels of a triangle's height, and factor by which it is squeezed. Where both are passed, its maps are not reliable:
@@ -67,7 +70,8 @@ class WarpIdentity:
     """What the warp engine keeps of a person: the picture, and all that does not change between frames.
 
     Attributes:
-        image: (H, W, 3) uint8 RGB; (H, W, 4) with the person's matte where there are layers.
+        image: (H, W, 3) uint8 RGB; (H, W, 4) with the person's matte where there are layers, or with the alpha of a
+            transparent portrait.
         points: (468 + 2 K, 3) float32, the mesh, the outline and the rim, in pixels of the picture.
         background_warp: The field that moves what surrounds the face.
         sides: The sides of the stage at which the picture itself ends.
@@ -124,7 +128,7 @@ class WarpEngine:
         mirror = None if portrait.filmed else build_mirror(portrait, contour)
         contour = face_outline(landmarks, mirror)
         background_warp = with_rounded_head(build_background_warp(portrait, contour, box), portrait)
-        layers = build_layers(portrait, box, background_warp.unit, stage_size(background_warp.moving, box))
+        layers = _layers(portrait, background_warp)
         if mirror is not None:
             contour = contour.copy()
             contour[:, :2] += outwards(contour) * mirror.push[:, None]
@@ -133,7 +137,8 @@ class WarpEngine:
         xs = (box[0] + 2 * np.arange(w) + 0.5).astype(np.float32)
         ys = (box[1] + 2 * np.arange(h) + 0.5).astype(np.float32)[:, None]
         weight = np.clip(2 * background_warp.translation_weight * background_warp.edges[1], 0, 1)
-        picture = portrait.image if layers is None else layers.front
+        whole = portrait.image if portrait.cutout is None else portrait.cutout
+        picture = whole if layers is None else layers.front
         mouth = build_mouth(portrait.image, landmarks, topology)
         identity = WarpIdentity(
             image=picture,
@@ -181,7 +186,15 @@ class WarpEngine:
                 if repair is not None:
                     maps = (warped.map_x, warped.map_y)
                     repair.apply(warped.image, maps, warped.fill, target_pose.landmarks, corner, warped.hold)
-                yield Patch(warped.image, corner, target_pose.time, identity.weight)
+                yield Patch(warped.image, corner, target_pose.time, identity.weight, warped.alpha)
+
+
+def _layers(portrait: Portrait, background_warp: BackgroundWarp) -> Layers | None:
+    """The portrait's layers; None if it has none, or if it is cut out already."""
+    if portrait.cutout is not None:
+        return None
+    box = background_warp.box
+    return build_layers(portrait, box, background_warp.unit, stage_size(background_warp.moving, box))
 
 
 @dataclass(frozen=True)
@@ -194,6 +207,7 @@ class WarpedFrame:
         map_y: (h, w), y of each pixel's source.
         fill: The painted inside of the mouth, or None.
         hold: (h, w) uint8, 255 where the refiner must not change the frame; or None.
+        alpha: (h, w) uint8, of a transparent portrait; else None.
     """
 
     image: Image
@@ -201,6 +215,7 @@ class WarpedFrame:
     map_y: FloatArray
     fill: Fill | None
     hold: Image | None = None
+    alpha: Image | None = None
 
 
 def _warped_frames(
@@ -224,6 +239,11 @@ def warp_frame(identity: WarpIdentity, target_pose: TargetPose) -> WarpedFrame:
     )
     if identity.layers is not None:
         image = composite_layers(image, identity.layers.back)
+    alpha = None
+    if image.shape[2] == WITH_ALPHA:
+        ring = face_outline(target_pose.landmarks, identity.mirror)[:, :2] - box[:2]
+        alpha = with_steady_edges(np.ascontiguousarray(image[..., 3]), map_x, map_y, ring)
+        image = np.ascontiguousarray(image[..., :3])
     corner = np.array(box[:2], np.float32)
     for eye in identity.eyes:
         shut_eye(image, eye, target_pose.landmarks[:, :2] - corner, map_x, map_y)
@@ -231,8 +251,9 @@ def warp_frame(identity: WarpIdentity, target_pose: TargetPose) -> WarpedFrame:
     seal_lips(image, identity.lips, target_pose.landmarks[:, :2] - corner, target_pose.grow, (map_x, map_y))
     hold = None
     if identity.mirror is not None and revealed is not None:
-        hold = composite_mirrored_side(image, identity.mirror, revealed, target_pose, box[:2])
-    return WarpedFrame(image, map_x, map_y, paint_mouth(image, identity.mouth, target_pose, corner), hold)
+        hold = composite_mirrored_side(image, identity.mirror, revealed, target_pose, box[:2], alpha)
+    fill = paint_mouth(image, identity.mouth, target_pose, corner)
+    return WarpedFrame(image, map_x, map_y, fill, hold, alpha)
 
 
 def target_maps(

@@ -142,7 +142,12 @@ def _use(mirror: Mirror, target_pose: TargetPose, target: FloatArray) -> FloatAr
 
 
 def composite_mirrored_side(
-    image: Image, mirror: Mirror, revealed: Revealed, target_pose: TargetPose, corner: tuple[int, int]
+    image: Image,
+    mirror: Mirror,
+    revealed: Revealed,
+    target_pose: TargetPose,
+    corner: tuple[int, int],
+    opacity: Image | None = None,
 ) -> Image:
     """Blend the mirrored side over the stage, in place.
 
@@ -155,6 +160,7 @@ def composite_mirrored_side(
         revealed: The part that the target pose reveals.
         target_pose: The moment.
         corner: Left and top of the stage, in pixels of the picture.
+        opacity: (H, W) uint8, the stage's alpha, or None; the mirrored side becomes opaque in it.
 
     Returns:
         (H, W) uint8, 255 where the refiner must not change the stage.
@@ -174,6 +180,9 @@ def composite_mirrored_side(
     alpha = share * mirrored[..., 3] * inside[window].astype(np.float32) * np.float32(1 / 255**2)
     mixed = part + (mirrored[..., :3] - part.astype(np.float32)) * alpha[..., None]
     np.copyto(part, (mixed + 0.5).astype(np.uint8))
+    if opacity is not None:
+        covered = opacity[top : top + 2 * height, left : left + 2 * width]
+        np.maximum(covered, (255 * alpha).astype(np.uint8), out=covered)
     hold = np.zeros(image.shape[:2], np.uint8)
     held = hold[area[1] : end[1], area[0] : end[0]]
     np.subtract(255, inside, out=held)
