@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from gioconda.landmarks import bounds
-from gioconda.types import Face, FloatArray, Image, Patch
+from gioconda.types import OPAQUE, Face, FloatArray, Image, Patch
 
 # Side of a face crop, in the longer side of the face's landmarks, and the share of the side by which it is raised, for
 # the hair.
@@ -23,10 +23,8 @@ STROKE = 1.6
 GROUND = 0.35
 # Room around the landmarks for hair and small movements: beside, above and below, in widths and heights of the face.
 BESIDE, ABOVE, BELOW = 0.15, 0.35, 0.1
-# Alpha of a pixel that hides what it lies over, and the share of that from which a pixel shows its own colour.
-OPAQUE, CLEAR = 255, 0.2
-# Channels of a picture with alpha.
-CHANNELS = 4
+# Share of full opacity from which a pixel shows its own colour.
+CLEAR = 0.2
 # A corner serves if its distance from the heads is at least this share of the best corner's.
 CORNER_SHARE = 0.6
 # Weight of the distance from a head's middle, which decides where every corner touches a head.

@@ -29,6 +29,7 @@ from gioconda.requests.values import TRANSPARENT
 from gioconda.runtime.blas import hold_blas
 from gioconda.runtime.prefetch import run_ahead, shared
 from gioconda.types import (
+    RGBA,
     Face,
     FloatArray,
     Image,
@@ -436,7 +437,7 @@ def _picture_of(portrait: Portrait) -> Image:
 def _unchanged(image: Image, time: float) -> Patch:
     """A patch that changes nothing in a picture (H, W, 3 or 4), for a frame without a face."""
     corner = image[:1, :1]
-    alpha = corner[..., 3] if corner.shape[2] == composite.CHANNELS else None
+    alpha = corner[..., 3] if corner.shape[2] == RGBA else None
     return Patch(corner[..., :3], (0, 0), time, np.zeros((1, 1), np.float32), alpha)
 
 

@@ -20,6 +20,11 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
 
+RGB, RGBA = 3, 4
+"""Channels of a picture without and with alpha."""
+OPAQUE = 255
+"""Alpha of a pixel that hides what it lies over."""
+
 # Points of the face mesh, irises included.
 LANDMARKS = 478
 

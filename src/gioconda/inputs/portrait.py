@@ -20,7 +20,7 @@ from gioconda.landmarks import bounds
 from gioconda.limits import CROP_SIDE, LIMITS, SMALLEST_SIDE, WHOLE_SIDE
 from gioconda.provenance import Ingredient
 from gioconda.tracking import Tracked, tracked_frames
-from gioconda.types import Face, FloatArray, Frame, Image, PathLike, Portrait
+from gioconda.types import OPAQUE, Face, FloatArray, Frame, Image, PathLike, Portrait
 
 # A video portrait is searched for a face to its end: its first frames, then one after each SEARCH_SECONDS, or, later
 # on, after this share of the time so far.
@@ -100,7 +100,7 @@ def _alpha(source: PathLike | Portrait | Image, video: Path | None) -> Image | N
         return media.read_alpha(source)
     with media.read_frames(video) as frames:
         alpha = next(frames).alpha
-    return None if alpha is None or alpha.min() == composite.OPAQUE else alpha
+    return None if alpha is None or alpha.min() == OPAQUE else alpha
 
 
 def _cut_out(portrait: Portrait, alpha: Image | None, box: composite.Box) -> Portrait:
@@ -109,7 +109,7 @@ def _cut_out(portrait: Portrait, alpha: Image | None, box: composite.Box) -> Por
         return portrait
     size = (portrait.image.shape[1], portrait.image.shape[0])
     part = composite.resize(alpha[box[1] : box[3], box[0] : box[2]], size)
-    person = None if portrait.filmed else (part / np.float32(composite.OPAQUE)).astype(np.float32)
+    person = None if portrait.filmed else (part / np.float32(OPAQUE)).astype(np.float32)
     cutout = composite.cut_out(portrait.image, part)
     return replace(portrait, cutout=cutout, person=portrait.person if person is None else person)
 

@@ -10,9 +10,7 @@ import PIL.ImageColor
 
 from gioconda.media.files import PathLike
 from gioconda.media.pictures import read_picture
-from gioconda.types import Image
-
-_CHANNELS = 3
+from gioconda.types import RGB, Image
 
 
 def colour_of(text: str) -> tuple[int, int, int] | None:
@@ -40,7 +38,7 @@ def read_background(value: PathLike, size: tuple[int, int]) -> tuple[Image, str 
     """
     width, height = size
     if isinstance(value, str) and (colour := colour_of(value)) is not None:
-        return np.full((height, width, _CHANNELS), colour, np.uint8), None
+        return np.full((height, width, RGB), colour, np.uint8), None
     picture, digest = read_picture(Path(value))
     scale = max(width / picture.shape[1], height / picture.shape[0])
     covering = (max(width, round(picture.shape[1] * scale)), max(height, round(picture.shape[0] * scale)))

@@ -15,15 +15,13 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from gioconda.media.sound import Timed, Warn, open_sound
-from gioconda.types import Image
+from gioconda.types import RGB, Image
 
 # Without B-frames, frames are decoded in the order of display, so that mp4 can store every frame's true duration.
 _X264 = {"preset": "superfast", "crf": "18", "bf": "0", "threads": "2", "x264-params": "chromaloc=1"}
 _VP9 = {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "crf": "24", "b": "0", "threads": "2"}
 # Alternate reference frames cannot hold alpha.
 _VP9_ALPHA = {**_VP9, "auto-alt-ref": "0"}
-# Channels of frames without and with alpha.
-RGB, RGBA = 3, 4
 # H.264's number for BT.709: its matrix, primaries and transfer alike.
 _BT709 = 1
 # FFmpeg's number for the range of levels from 16 to 235.

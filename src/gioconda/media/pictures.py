@@ -22,7 +22,7 @@ from gioconda.errors import InputError, LimitError
 from gioconda.limits import LIMITS
 from gioconda.media.files import PICTURE_SUFFIXES, PathLike, check_input, output_error, sha256_file
 from gioconda.media.wide_stills import is_heic, know_heic, wide_still
-from gioconda.types import Image
+from gioconda.types import OPAQUE, Image
 
 # PIL also knows formats that call other programs or hold video; they are excluded.
 PIL.Image.init()
@@ -48,9 +48,6 @@ with contextlib.suppress(OSError, AttributeError):
     _libtiff = ctypes.CDLL(PIL._imaging.__file__)
     _libtiff.TIFFSetErrorHandler(None)
     _libtiff.TIFFSetWarningHandler(None)
-
-# Alpha of a pixel that hides what it lies over.
-OPAQUE = 255
 
 Turn = tuple[bool, bool, bool]
 """Whether to transpose, then to flip up-down, then to flip left-right."""

@@ -26,14 +26,12 @@ from gioconda.media.files import PathLike, check_input
 from gioconda.media.formats import DECODERS, DEMUXERS, decodable
 from gioconda.media.pictures import UPRIGHT, Turn, animation_frames, is_animation, open_picture, turn
 from gioconda.media.wide_stills import is_heic
-from gioconda.types import Frame, Image
+from gioconda.types import RGBA, Frame, Image
 
 # PyAV before 19 refuses metadata that is not UTF-8 unless it may replace bytes; 19 has no such argument.
 _LENIENT: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 # Demuxer errors in a row after which a file counts as ended.
 _MOST_ERRORS = 64
-# Channels of a frame with transparency.
-_RGBA = 4
 # Decoders that keep the transparency which libav's own decoders of VP8 and VP9 leave out.
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 # Share of the declared frames below which a file counts as incomplete.
@@ -187,7 +185,7 @@ class VideoReader(Iterator[Frame]):
                 raise LimitError(f"{self.path} is longer than {LIMITS.video_seconds:,.0f} s; cut it first")
             self.read += 1
             image = self._fit(image)
-            if image.shape[2] == _RGBA:
+            if image.shape[2] == RGBA:
                 return Frame(np.ascontiguousarray(image[..., :3]), time, np.ascontiguousarray(image[..., 3]))
             return Frame(image, time)
 

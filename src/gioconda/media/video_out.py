@@ -13,10 +13,10 @@ import numpy as np
 
 from gioconda.errors import GiocondaError, LimitError, OutputError
 from gioconda.limits import LIMITS
-from gioconda.media.encode import RGB, RGBA, StreamEncoder, even
+from gioconda.media.encode import StreamEncoder, even
 from gioconda.media.files import PathLike, check_input, check_output, output_error, remove, temp_beside
 from gioconda.media.gif import GifEncoder, check_gif
-from gioconda.types import Image
+from gioconda.types import RGB, RGBA, Image
 
 # Frames that may wait for the encoder.
 _AHEAD = 8

@@ -19,12 +19,10 @@ from gioconda.engines.warp.matte import (
     push_pull,
     refine_matte,
 )
-from gioconda.types import FloatArray, Image, Portrait
+from gioconda.types import OPAQUE, FloatArray, Image, Portrait
 
 # Share of the person above which a pixel does not show the background reliably.
 SEEN = 0.02
-# The matte's value on the person.
-OPAQUE = 255
 # Shares of the person up to which a pixel belongs to the background, and from which it does not.
 TRUSTED = (0.05, 0.5)
 # Inter-ocular units beside the person that do not serve to complete the background: light and hair spill there.

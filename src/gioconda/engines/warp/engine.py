@@ -50,12 +50,10 @@ from gioconda.engines.warp.turns import limit_rotation, turn_limit
 from gioconda.engines.warp.wrinkles import WrinkleTarget, build_wrinkle_target, transfer_wrinkles
 from gioconda.landmarks import inter_ocular
 from gioconda.runtime.prefetch import run_ahead
-from gioconda.types import FloatArray, Image, Patch, Portrait, TargetPose
+from gioconda.types import RGBA, FloatArray, Image, Patch, Portrait, TargetPose
 
 # Landmarks of the mesh. The ten iris landmarks beyond them move the eyeballs instead.
 POINTS = 468
-# Channels of a picture with alpha.
-WITH_ALPHA = 4
 # Square pixels, twice a triangle's area. The maps of a thinner triangle are not reliable beside it.
 FLAT = 1.5
 # Pixels of a triangle's height, and factor by which it is squeezed. Where both are passed, its maps are not reliable:
@@ -240,7 +238,7 @@ def warp_frame(identity: WarpIdentity, target_pose: TargetPose) -> WarpedFrame:
     if identity.layers is not None:
         image = composite_layers(image, identity.layers.back)
     alpha = None
-    if image.shape[2] == WITH_ALPHA:
+    if image.shape[2] == RGBA:
         ring = face_outline(target_pose.landmarks, identity.mirror)[:, :2] - box[:2]
         alpha = with_steady_edges(np.ascontiguousarray(image[..., 3]), map_x, map_y, ring)
         image = np.ascontiguousarray(image[..., :3])

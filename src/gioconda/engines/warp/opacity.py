@@ -7,7 +7,7 @@ import numpy as np
 
 from gioconda.engines.warp.background_warp import smoothstep
 from gioconda.engines.warp.patches import polygon_mask
-from gioconda.types import FloatArray, Image
+from gioconda.types import OPAQUE, FloatArray, Image
 
 # The largest factor by which an edge is made steeper again, and the least size of a step that is divided by.
 STEEPEST, LEAST_STEP = 8.0, 1e-3
@@ -17,8 +17,6 @@ STRETCHED = (1.2, 1.8)
 FACE_SOFT = 1.0
 # Pixels (sigma) over which that factor varies: maps have creases.
 SMOOTH = 2.0
-# Alpha of a pixel that hides what it lies over.
-OPAQUE = 255
 
 
 def with_steady_edges(alpha: Image, map_x: FloatArray, map_y: FloatArray, ring: FloatArray) -> Image:
