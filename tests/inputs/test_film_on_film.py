@@ -28,6 +28,15 @@ def test_each_moment_shows_the_nearest_frame(film_rate, output_rate):
     assert (shown[~inside] == film[-1][0].time).all()
 
 
+def test_over_a_gap_the_frame_before_it_stays():
+    picture = np.zeros((2, 2, 3), np.uint8)
+    film = [(Frame(picture, time), None) for time in (0.0, 0.04, 1.04, 1.08)]
+    times = np.arange(0, 1.1, 0.02)
+    shown = np.array([frame.time for frame, _ in nearest_in_time(iter(film), times.tolist())])
+    assert (shown[(times > 0.05) & (times < 0.98)] == 0.04).all()
+    assert (shown[times > 1.03] >= 1.04).all()
+
+
 @pytest.fixture(scope="module")
 def clock(talking_astronaut, tmp_path_factory):
     """A film of a person at 25 frames a second, whose upper edge grows brighter with time; 1.6 s."""
