@@ -80,7 +80,7 @@ def test_where_patches_meet_each_has_its_weight(picture):
 
 @pytest.mark.parametrize(
     ("size", "longest", "fitted"),
-    [((4000, 3000), 1280, (1280, 960)), ((300, 200), 1280, (300, 200)), ((5000, 3), 1000, (1000, 2))],
+    [((4000, 3000), 1280, (1280, 960)), ((300, 200), 1280, (1280, 854)), ((5000, 3), 1000, (1000, 2))],
 )
 def test_sizes_are_fitted_even(size, longest, fitted):
     assert composite.fit_longest(size, longest) == fitted

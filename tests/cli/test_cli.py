@@ -402,5 +402,6 @@ def test_tracked_motion_moves_a_portrait(tmp_path, suffix):
         ("animate", portrait, "--motion", motion, "-o", tmp_path / "again.webm", *crop),
     ):
         done = gioconda_program(*line)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert done.returncode == 0
+        assert not done.stderr or "is enlarged to 256x256" in done.stderr
         assert ": 75 frames" in done.stdout

@@ -131,9 +131,6 @@ class WarpEngine:
             contour = contour.copy()
             contour[:, :2] += outwards(contour) * mirror.push[:, None]
         rim = _rim(contour, landmarks)
-        w, h = (box[2] - box[0] + 1) // 2, (box[3] - box[1] + 1) // 2
-        xs = (box[0] + 2 * np.arange(w) + 0.5).astype(np.float32)
-        ys = (box[1] + 2 * np.arange(h) + 0.5).astype(np.float32)[:, None]
         weight = np.clip(2 * background_warp.translation_weight * background_warp.edges[1], 0, 1)
         whole = portrait.image if portrait.cutout is None else portrait.cutout
         picture = whole if layers is None else layers.front
@@ -148,7 +145,7 @@ class WarpEngine:
             lips=build_lips(portrait.image, landmarks, mouth.tones),
             wrinkle_target=build_wrinkle_target(np.ascontiguousarray(picture[..., :3]), landmarks),
             weight=stage_size(weight, box),
-            grid=(xs, ys),
+            grid=_half_grid(box),
             layers=layers,
             references=build_references(portrait) if self._network is not None else (),
             mirror=mirror,
@@ -185,6 +182,13 @@ class WarpEngine:
                     maps = (warped.map_x, warped.map_y)
                     repair.apply(warped.image, maps, warped.fill, target_pose.landmarks, corner, warped.hold)
                 yield Patch(warped.image, corner, target_pose.time, identity.weight, warped.alpha)
+
+
+def _half_grid(box: tuple[int, int, int, int]) -> tuple[FloatArray, FloatArray]:
+    """Coordinates of every second pixel of a box (left, top, right, bottom): x (w,) and y (h, 1), pixels."""
+    w, h = (box[2] - box[0] + 1) // 2, (box[3] - box[1] + 1) // 2
+    xs = (box[0] + 2 * np.arange(w) + 0.5).astype(np.float32)
+    return xs, (box[1] + 2 * np.arange(h) + 0.5).astype(np.float32)[:, None]
 
 
 def _layers(portrait: Portrait, background_warp: BackgroundWarp) -> Layers | None:
