@@ -18,9 +18,9 @@ from gioconda.motion.likeness import face_shape
 from gioconda.runtime.prefetch import run_ahead
 from gioconda.types import Face, FloatArray, Frame, Image
 
-# Difference of two faces: that of their colours, 0 to 255, plus this times that of their shapes. Of frames of one take,
-# 99 in 100 differ from the person's mean by SAME at most; so do 1 in 80 of other people's frames. In another light, the
-# same person may differ by LIKELY_SAME.
+# Difference of two faces: that of their colours, 0 to 255, plus this times that of their shapes. 99 in 100 frames of a
+# clip differ from the person's mean by 42 at most; so do 1 in 170 of other people's (benchmarks/likeness.py). Of shape
+# alone, 1 in 4 would. In another light, the same person may differ by LIKELY_SAME.
 SHAPE_WEIGHT = 10.0
 SAME, LIKELY_SAME = 45.0, 60.0
 # Colours of a face that follows smoothly differ by less from frame to frame; those of quickly turning heads by 18.
