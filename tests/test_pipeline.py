@@ -182,7 +182,7 @@ def test_a_driver_that_gives_fewer_frames_at_the_second_reading(astronaut, drive
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif"])
+@pytest.mark.parametrize("suffix", media.VIDEO_SUFFIXES)
 def test_every_container_holds_the_motion_and_the_marks(astronaut, short, tmp_path, suffix):
     result = gioconda.animate(astronaut, short, tmp_path / f"out{suffix}", **CROP)
     assert len(images_in(result.path)) == result.frames == 12

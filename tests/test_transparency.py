@@ -143,14 +143,16 @@ def test_an_opaque_portrait_says_so(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_film_keeps_its_alpha(tmp_path):
+@pytest.mark.parametrize("suffix", [".webm", ".mov", ".apng"])
+def test_a_film_keeps_its_alpha(tmp_path, suffix):
+    out = tmp_path / f"out{suffix}"
     clip = write_clip(tmp_path / "me.webm", [rgba()] * 6, codec="libvpx-vp9", pix_fmt="yuva420p")
     motion = still_motion(15, 0, 0, 0, 0, {})
-    gioconda.animate(clip, motion, tmp_path / "out.webm", background="transparent", label=True)
-    frames = list(media.read_frames(tmp_path / "out.webm"))
+    gioconda.animate(clip, motion, out, background="transparent", label=True)
+    frames = list(media.read_frames(out))
     assert len(frames) == len(motion)
     for frame in frames:
         assert frame.alpha is not None
         assert frame.alpha[FACE].min() > 240
         assert frame.alpha[CORNER].max() < 20
-    assert gioconda.verify(tmp_path / "out.webm").status == "ours"
+    assert gioconda.verify(out).status == "ours"

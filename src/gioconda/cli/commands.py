@@ -53,7 +53,7 @@ add_command(
     Animate,
     make,
     "Animate a portrait.",
-    "Animate a portrait. The name of the output decides the format: .mp4, .webm or .gif.",
+    "Animate a portrait. The name of the output decides the format: .mp4, .webm, .mov (ProRes), .gif or .apng.",
 )
 
 

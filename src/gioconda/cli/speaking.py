@@ -27,7 +27,8 @@ add_command(
     Speak,
     make,
     "Make a portrait, or a video's person, speak.",
-    "Make a portrait, or the person of a video, speak a sound or a text: .mp4, .webm or a silent .gif.",
+    "Make a portrait, or the person of a video, speak a sound or a text. The name of the output decides the format: "
+    ".mp4, .webm, .mov (ProRes), or a silent .gif or .apng.",
     list=Annotated[
         bool,
         typer.Option("--list", callback=_print_voices, is_eager=True, help="Print languages and voices."),

@@ -1,10 +1,9 @@
 """Reads and writes media; only this package knows PyAV and PIL. Everything else sees RGB arrays and seconds."""
 
 from gioconda.media.backgrounds import colour_of, read_background
+from gioconda.media.containers import ALPHA_SUFFIXES, VIDEO_SUFFIXES
 from gioconda.media.files import (
-    ALPHA_SUFFIXES,
     PICTURE_SUFFIXES,
-    VIDEO_SUFFIXES,
     check_input,
     check_output,
     output_error,

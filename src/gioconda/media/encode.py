@@ -1,4 +1,4 @@
-"""Encodes frames as H.264 in mp4 or VP9 in webm, with sound."""
+"""Encodes frames in one of the formats of `containers`, with sound."""
 
 from __future__ import annotations
 
@@ -14,21 +14,16 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from gioconda.media.containers import video_format
 from gioconda.media.sound import Timed, Warn, open_sound
-from gioconda.types import RGB, Image
+from gioconda.types import RGB, RGBA, Image
 
-# Without B-frames, frames are decoded in the order of display, so that mp4 can store every frame's true duration.
-_X264 = {"preset": "superfast", "crf": "18", "bf": "0", "threads": "2", "x264-params": "chromaloc=1"}
-_VP9 = {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "crf": "24", "b": "0", "threads": "2"}
-# Alternate reference frames cannot hold alpha.
-_VP9_ALPHA = {**_VP9, "auto-alt-ref": "0"}
+# Formats of pixels that are stored as they are.
+_RGB_PIXELS = ("rgb24", "rgba")
 # H.264's number for BT.709: its matrix, primaries and transfer alike.
 _BT709 = 1
 # FFmpeg's number for the range of levels from 16 to 235.
 _VIDEO_RANGE = 1
-# Units per second of the clocks of mp4 and webm.
-_MP4_CLOCK = 90_000
-_WEBM_CLOCK = 1_000
 # Bounds of the nominal rate in frames per second, and its largest denominator.
 _RATE_BOUNDS = (0.1, 1000.0)
 _RATE_DENOMINATOR = 1001
@@ -86,7 +81,7 @@ def even(size: tuple[int, int]) -> tuple[int, int]:
 
 
 class StreamEncoder:
-    """Encodes frames into an mp4 or webm file."""
+    """Encodes frames into a video file."""
 
     def __init__(
         self,
@@ -110,18 +105,22 @@ class StreamEncoder:
             warn: Called with a sentence about lost sound.
             alpha: Whether the frames have an alpha channel.
         """
-        self._alpha = alpha
-        self._mp4 = temp.suffix.lower() == ".mp4"
-        self._clock = _MP4_CLOCK if self._mp4 else _WEBM_CLOCK
-        self._size = even(size)
+        self._format = video_format(temp.suffix.lower(), alpha=alpha)
+        self._clock = self._format.clock
+        self._size = size if self._format.pixels in _RGB_PIXELS else even(size)
         self._last = max(round(last * self._clock), 1)
         self._end = times[-1] + last
         self._pts = -1
         self._warn = warn
-        self._container = av.open(f"file:{temp.absolute()}", "w", format="mp4" if self._mp4 else "webm")
+        self._container = av.open(
+            f"file:{temp.absolute()}",
+            "w",
+            format=self._format.container,
+            container_options=dict(self._format.loop),
+        )
         self._stream = self._add_stream(len(times) / self._end)
         self._sound: Iterator[Timed] = iter(())
-        if audio_from is not None:
+        if audio_from is not None and self._format.sound:
             self._sound = open_sound(audio_from, self._container, self._end, warn)
         self._waiting: Timed | None = None
 
@@ -129,13 +128,10 @@ class StreamEncoder:
         """Add the video stream."""
         low, high = _RATE_BOUNDS
         rate = Fraction(min(max(fps, low), high)).limit_denominator(_RATE_DENOMINATOR)
-        name, options = (
-            ("libx264", _X264) if self._mp4 else ("libvpx-vp9", _VP9_ALPHA if self._alpha else _VP9)
-        )
-        stream = self._container.add_stream(name, rate=rate, options=dict(options))
+        stream = self._container.add_stream(self._format.codec, rate=rate, options=dict(self._format.options))
         assert isinstance(stream, VideoStream)
         stream.width, stream.height = self._size
-        stream.pix_fmt = "yuva420p" if self._alpha else "yuv420p"
+        stream.pix_fmt = self._format.pixels
         context = stream.codec_context
         context.time_base = Fraction(1, self._clock)
         context.colorspace = context.color_primaries = context.color_trc = _BT709
@@ -152,27 +148,41 @@ class StreamEncoder:
             image: The picture (H, W, 3) uint8 RGB, or (H, W, 4) RGBA.
 
         Returns:
-            A copy as planar 4:2:0 (H * 3 / 2, W) uint8, with H and W rounded up to even numbers; alpha follows as
-            another plane, so that it is (H * 5 / 2, W).
+            For a format in planar 4:2:0, a copy (H * 3 / 2, W) uint8, with H and W rounded up to even numbers; alpha
+            follows as another plane, so that it is (H * 5 / 2, W). For other formats, a copy of the picture.
         """
         if image.shape[1::-1] != self._size:
             right, below = self._size[0] - image.shape[1], self._size[1] - image.shape[0]
             border = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
             image = np.asarray(border, np.uint8)
-        if not self._alpha:
+        if self._format.pixels == "yuv420p":
             return to_yuv420(image)
+        if self._format.pixels != "yuva420p":
+            return image.copy()
         planes = to_yuv420(np.ascontiguousarray(image[..., :RGB]))
         return np.concatenate([planes, image[..., RGB]])
 
-    def add(self, planes: Image, time: float) -> None:
+    def add(self, prepared: Image, time: float) -> None:
         """Encode one prepared picture, shown from `time` in seconds."""
-        # PyAV's way without a copy needs heights that are divisible by four.
-        frame = with_alpha(planes, self._size) if self._alpha else VideoFrame.from_ndarray(planes, "yuv420p")
+        frame = self._frame(prepared)
         frame.colorspace = _BT709
         frame.color_range = _VIDEO_RANGE
         frame.time_base = Fraction(1, self._clock)
         self._pts = frame.pts = max(round(time * self._clock), self._pts + 1)
         self._mux(self._stream.encode(frame))
+
+    def _frame(self, prepared: Image) -> VideoFrame:
+        """A prepared picture as a frame in the format's pixels."""
+        pixels = self._format.pixels
+        if pixels == "yuva420p":
+            return with_alpha(prepared, self._size)
+        if pixels == "yuv420p":
+            # PyAV's way without a copy needs heights that are divisible by four.
+            return VideoFrame.from_ndarray(prepared, pixels)
+        frame = VideoFrame.from_ndarray(prepared, "rgba" if prepared.shape[2] == RGBA else "rgb24")
+        if pixels in _RGB_PIXELS:
+            return frame
+        return frame.reformat(format=pixels, dst_colorspace=_BT709, threads=1)
 
     def finish(self) -> None:
         """Write the remaining frames, the rest of the sound and the index."""

@@ -13,13 +13,11 @@ from pathlib import Path
 from gioconda.errors import InputError, LimitError, OutputError, missing_file
 from gioconda.limits import LIMITS
 from gioconda.media import owners
+from gioconda.media.containers import VIDEO_SUFFIXES
 
 PathLike = str | os.PathLike[str]
 
-VIDEO_SUFFIXES = (".mp4", ".webm", ".gif")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-# The formats that can hold transparency.
-ALPHA_SUFFIXES = (".webm", ".png", ".webp")
 
 # Bytes of an output's name that its temporary name keeps: file systems allow 255 in all.
 _STEM_BYTES = 120

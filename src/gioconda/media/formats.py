@@ -36,7 +36,7 @@ def decodable(stream: Any) -> bool:
 def mime_of(path: Path) -> str:
     """Return the MIME type of a file by its suffix."""
     kinds = {".mp4": "video/mp4", ".mov": "video/quicktime", ".webm": "video/webm"}
-    kinds |= {".mkv": "video/x-matroska", ".gif": "image/gif"}
+    kinds |= {".mkv": "video/x-matroska", ".gif": "image/gif", ".apng": "image/apng"}
     kinds |= {".wav": "audio/wav", ".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".aac": "audio/aac"}
     kinds |= {".flac": "audio/flac", ".ogg": "audio/ogg", ".opus": "audio/ogg"}
     kinds |= {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}

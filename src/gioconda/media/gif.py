@@ -30,12 +30,12 @@ _SHORTEST = 2
 _PALETTE_SIZE = (16, 16)
 
 
-def check_gif(target: Path, size: tuple[int, int], frames: int) -> None:
-    """Raise LimitError if a clip is too large for a useful GIF."""
+def check_animation(target: Path, size: tuple[int, int], frames: int) -> None:
+    """Raise LimitError if a clip is too large for a useful animated picture."""
     if size[0] * size[1] * frames > _PIXELS:
         raise LimitError(
-            f"{target}: {frames} frames of {size[0]}x{size[1]} are too large for a GIF; write .mp4 or .webm, "
-            "or choose a smaller size"
+            f"{target}: {frames} frames of {size[0]}x{size[1]} are too large for an animated picture; write "
+            ".mp4 or .webm, or choose a smaller size"
         )
 
 

@@ -23,7 +23,9 @@ from gioconda.media.pictures import is_animation
 from gioconda.media.video_in import VideoReader, open_input, picture_stream
 from gioconda.media.voice_track import VoiceTrack, finite, voice_track
 
-# Codecs that go into mp4 unchanged, because every player of mp4 knows them.
+# Containers in which sound is AAC; elsewhere it is Opus.
+_AAC = ("mp4", "mov")
+# Codecs that go into these unchanged, because every player of mp4 knows them.
 _COPIED = ("aac", "mp3")
 # Samples per second and bits per second of sound that is encoded, and samples in a block of it.
 _RATE = 48000
@@ -44,11 +46,11 @@ Warn = Callable[[str], None]
 def open_sound(source: Path, out: OutputContainer, end: float, warn: Warn) -> Iterator[Timed]:
     """Add the sound of a file to a video.
 
-    AAC and MP3 go into mp4 unchanged; other codecs are encoded again. Damage ends the sound, but not the job.
+    AAC and MP3 go into mp4 and mov unchanged; other codecs are encoded again. Damage ends the sound, but not the job.
 
     Args:
         source: The file with the sound.
-        out: The video, mp4 or webm.
+        out: The video, mp4, mov or webm.
         end: Where the sound ends, in seconds.
         warn: Called once about damage.
 
@@ -81,9 +83,9 @@ def _packets(
     container: InputContainer, track: AudioStream, out: OutputContainer, zero: float, end: float
 ) -> Iterator[Timed]:
     """A track's packets for a video, as they are where every player knows them, else encoded again."""
-    if out.format.name == "mp4" and track.codec_context.codec.canonical_name in _COPIED and _fits(track):
+    if out.format.name in _AAC and track.codec_context.codec.canonical_name in _COPIED and _fits(track):
         return _copied(container, track, out.add_stream_from_template(track), zero, end)
-    name = "aac" if out.format.name == "mp4" else "libopus"
+    name = "aac" if out.format.name in _AAC else "libopus"
     layout = "mono" if track.codec_context.channels == 1 else "stereo"
     encoder = out.add_stream(name, rate=_RATE, layout=layout)
     assert isinstance(encoder, AudioStream)

@@ -15,9 +15,11 @@ from gioconda.errors import GiocondaError, LimitError, OutputError
 from gioconda.limits import LIMITS
 from gioconda.media.encode import StreamEncoder, even
 from gioconda.media.files import PathLike, check_input, check_output, output_error, remove, temp_beside
-from gioconda.media.gif import GifEncoder, check_gif
+from gioconda.media.gif import GifEncoder, check_animation
 from gioconda.types import RGB, RGBA, Image
 
+# Suffixes of animated pictures, whose sides may be odd.
+_ANY_SIZE = (".gif", ".apng")
 # Frames that may wait for the encoder.
 _AHEAD = 8
 # Seconds between checks for errors and for the end while a thread waits.
@@ -45,16 +47,16 @@ def open_writer(
     fps_hint: float | None = None,
     alpha: bool = False,
 ) -> VideoWriter:
-    """Prepare to write a video: H.264 and AAC in .mp4, VP9 and Opus in .webm, or a silent .gif.
+    """Prepare to write a video: H.264 in .mp4, VP9 in .webm, ProRes in .mov, or a silent .gif or .apng.
 
     Args:
         path: The output; its suffix decides the format.
-        size: Width and height of the frames in pixels. In mp4 and webm, the last column or row of an odd side is
-            repeated, since both need even sides.
+        size: Width and height of the frames in pixels. In mp4, webm and mov, the last column or row of an odd side
+            is repeated, since they need even sides.
         times: The times of all frames in seconds, increasing; the first is 0 in the file.
         audio_from: A file whose sound is kept, from its first frame on.
         fps_hint: Frames per second; decides how long the only frame of a video is shown.
-        alpha: Whether the frames have an alpha channel; only a .webm can hold it.
+        alpha: Whether the frames have an alpha channel; a format of ALPHA_SUFFIXES can hold it.
 
     Raises:
         InputError: The suffix is not that of a video, or `audio_from` cannot be read.
@@ -72,8 +74,8 @@ def open_writer(
             f"{target} would have {size[0]}x{size[1]} pixels, the limit of a side is {LIMITS.output_side}; "
             "choose a smaller size"
         )
-    if target.suffix.lower() == ".gif":
-        check_gif(target, size, len(times))
+    if target.suffix.lower() in _ANY_SIZE:
+        check_animation(target, size, len(times))
     sound = None if audio_from is None else check_input(audio_from)
     return VideoWriter(target, size, times=times, audio_from=sound, fps_hint=fps_hint, alpha=alpha)
 
@@ -106,7 +108,7 @@ class VideoWriter:
         self.frames = 0
         self.warnings: list[str] = []
         self._given = (int(size[0]), int(size[1]))
-        self.size = self._given if target.suffix.lower() == ".gif" else even(self._given)
+        self.size = self._given if target.suffix.lower() in _ANY_SIZE else even(self._given)
         self._zero = float(times[0])
         self._times = [float(time) - self._zero for time in times]
         self._last = _last_duration(self._times, fps_hint)

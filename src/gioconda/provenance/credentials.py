@@ -32,6 +32,7 @@ _EMBEDDED = {
     ".avi": "video/avi",
     ".gif": "image/gif",
     ".png": "image/png",
+    ".apng": "image/png",
     ".jpg": "image/jpeg",
     ".jpeg": "image/jpeg",
     ".webp": "image/webp",

@@ -157,7 +157,7 @@ class Animate(_Filmed):
     Args:
         portrait: A path, a `Portrait`, or a picture (H, W, 3) uint8 RGB.
         motion: A path, the name of a template, or a `Motion`.
-        out: The video to write (.mp4, .webm, .gif).
+        out: The video to write (.mp4, .webm, .mov, .gif, .apng).
     """
 
     kind: ClassVar[str] = "animate"
@@ -201,7 +201,7 @@ class Speak(_Filmed):
 
     Args:
         portrait: A path, a `Portrait`, or a picture (H, W, 3) uint8 RGB.
-        out: The video to write (.mp4, .webm, .gif).
+        out: The video to write (.mp4, .webm, .mov, .gif, .apng).
     """
 
     kind: ClassVar[str] = "speak"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from gioconda.errors import LimitError
+from gioconda.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES, mime_of
 from gioconda.requests import KINDS, SOURCES, options_of
 from gioconda.web import files
 from gioconda.web.requests import EXAMPLES, JOB
@@ -64,7 +66,7 @@ EXTRA: dict[str, Any] = {
     }
 }
 
-_MEDIA = ("video/mp4", "video/webm", "image/gif", "image/png", "image/jpeg", "image/webp")
+_MEDIA = tuple(dict.fromkeys(mime_of(Path(f"_{suffix}")) for suffix in (*VIDEO_SUFFIXES, *PICTURE_SUFFIXES)))
 _WHOLE = {"schema": _FILE}
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
 _PROBLEM = {"application/json": {"schema": {"$ref": _REFERENCE.format(model="Problem")}}}

@@ -12,7 +12,7 @@ import gradio as gr
 from gradio.components import Component
 
 from gioconda.assets import asset_path
-from gioconda.media import VIDEO_SUFFIXES
+from gioconda.media.containers import PLAYABLE_SUFFIXES
 from gioconda.motion.emotion import EMOTIONS
 from gioconda.requests import Adapt, Request, option_of
 from gioconda.requests.values import Choice, Number, Whole
@@ -118,7 +118,7 @@ class FilmOptions:
     def __init__(self, name: str) -> None:
         self.crop = gr.Checkbox(label="Only the face, as a square", elem_id=f"{name}-crop")
         self.size = gr.Radio(list(_SIDES), value=0, label="Longest side, in pixels", elem_id=f"{name}-size")
-        formats = [suffix.lstrip(".") for suffix in VIDEO_SUFFIXES]
+        formats = [suffix.lstrip(".") for suffix in PLAYABLE_SUFFIXES]
         self.format = gr.Radio(formats, value=formats[0], label="Format", elem_id=f"{name}-format")
         self.face = gr.Dropdown(list(_FACES), value=0, label="Which face moves", elem_id=f"{name}-face")
         self.label = gr.Checkbox(label="Write a visible label into the picture", elem_id=f"{name}-label")

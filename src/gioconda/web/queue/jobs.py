@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gioconda.errors import GiocondaError
+from gioconda.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from gioconda.web import files
 from gioconda.web.errors import ClosingError, NotDoneError, QueueFullError, UnknownJobError
 from gioconda.web.files import PREVIEW, Folders
@@ -205,7 +206,7 @@ class JobQueue:
         state = self.state(job)
         if state.state != "done":
             raise NotDoneError(f"the job is {state.state} and has no result")
-        suffixes = (".mp4", ".webm", ".gif", ".png", ".jpg", ".webp", ".json", ".safetensors")
+        suffixes = (*VIDEO_SUFFIXES, *PICTURE_SUFFIXES, ".json", ".safetensors")
         for suffix in suffixes:
             if (path := self.folders.inside(job, f"result{suffix}")) is not None:
                 return path
