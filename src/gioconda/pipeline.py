@@ -261,7 +261,7 @@ def _planned_edit(request: Edit) -> PortraitRenderer:
     return plan_edit(
         request.portrait,
         source,
-        repr((*sliders, request.coefficients, request.emotion)),
+        repr((*sliders, request.coefficients, request.emotion, str(request.background))),
         _opened(request, WARP),
         Style(absolute=request.absolute),
         face=request.face,
