@@ -83,6 +83,8 @@ def problems(path, **options):
         ({"kind": "edit", "motion": "", "out": "a.png", "set": "jaw=1"}, "did you mean jawOpen"),
         ({"photo": "eileen.png|nobody.png"}, "nobody.png does not exist"),
         ({"photo": "|".join(["eileen.png"] * 9)}, "9 photos are too many"),
+        ({"background": "nowhere.png"}, "nowhere.png does not exist"),
+        ({"background": "eileen.png", "out": "eileen.png"}, "is an input of line"),
         ({"key": "eileen.png"}, "a key and a certificate belong together"),
     ],
 )
@@ -90,6 +92,13 @@ def test_what_is_wrong_with_a_line_is_told_with_its_number(folder, cells, words)
     found = problems(table(folder, [animated("ok.mp4"), animated("a.mp4") | cells]))
     assert all(sentence.startswith("line 3: ") for sentence in found)
     assert any(words in sentence for sentence in found)
+
+
+def test_a_background_is_a_colour_or_a_file_beside_the_table(folder):
+    colours = ("white", "#00ff00", "transparent", "eileen.png")
+    rows = [animated(f"{k}.webm", background=colour) for k, colour in enumerate(colours)]
+    jobs = read_jobs(table(folder, rows))
+    assert [job.request.background for job in jobs] == [*colours[:3], folder / "eileen.png"]
 
 
 def test_all_problems_of_all_lines_are_told_before_anything_starts(folder, capsys):

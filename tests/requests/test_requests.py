@@ -224,5 +224,7 @@ def test_an_output_never_replaces_an_input_unless_that_is_said(tmp_path, linked)
     # past that check: it is no picture
     with pytest.raises(InputError, match="picture"):
         gioconda.edit(original, out, overwrite=True)
+    with pytest.raises(InputError, match="is the background and the output"):
+        gioconda.edit(tmp_path / "other.jpg", out, background=original)
     with pytest.raises(InputError, match="it would be lost"):
         gioconda.adapt([tmp_path / "a.jpg", original], out)

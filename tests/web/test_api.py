@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import cv2
 import httpx
 import numpy as np
 import pytest
@@ -108,6 +109,18 @@ def test_animate_from_upload_to_signed_file(server, inputs, tmp_path):
     assert server.get(f"/v1/jobs/{job}/result").status_code == 404
 
 
+def test_a_colour_may_lie_behind_a_transparent_picture(server, astronaut_image):
+    clear = np.dstack([astronaut_image, np.full(astronaut_image.shape[:2], 255, np.uint8)])
+    clear[:128, :64, 3] = 0
+    _, png = cv2.imencode(".png", cv2.cvtColor(clear, cv2.COLOR_RGBA2BGRA))
+    job = post(server, {**EDIT, "crop": False, "background": "#00ff00"}, portrait=png.tobytes()).json()["id"]
+    assert done(server, job)[-1]["state"] == "done"
+    result = np.frombuffer(server.get(f"/v1/jobs/{job}/result").content, np.uint8)
+    red, green, blue = cv2.imdecode(result, cv2.IMREAD_COLOR)[5, 5, ::-1].astype(int)
+    assert green > 240
+    assert max(red, blue) < 15
+
+
 def test_speak_and_edit(server, inputs):
     say = {**ANIMATE, "kind": "speak", "text": "Hi.", "format": "webm"}
     speak = post(server, say, portrait=inputs[0]).json()["id"]
@@ -170,6 +183,8 @@ def test_a_full_queue_is_told_with_a_time(idle, inputs):
         ({name: EDIT[name] for name in EDIT if name != "rights"}, {"portrait": b"P"}, 422),
         ({**EDIT, "portrait": "/etc/passwd"}, {"portrait": b"P"}, 422),
         ({**EDIT, "yaw": 1000}, {"portrait": b"P"}, 422),
+        ({**EDIT, "background": "wall"}, {"portrait": b"P"}, 422),
+        ({**EDIT, "background": "/etc/hostname"}, {"portrait": b"P"}, 422),
         ({**EDIT, "coefficients": {"../x": 1}}, {"portrait": b"P"}, 422),
         ({**ANIMATE, "template": "../../etc/passwd"}, {"portrait": b"P"}, 422),
         ({**ANIMATE, "kind": "speak", "text": "a", "voice": "../../x"}, {"portrait": b"P"}, 422),

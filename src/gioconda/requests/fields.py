@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gioconda.errors import InputError
-from gioconda.requests.values import Media, Value
+from gioconda.requests.values import Background, LocalFile, Media, Value
 
 T = TypeVar("T")
 
 _KEY = "option"
+# Kinds of values that may be paths of files.
+_FILES = (Background, LocalFile, Media)
 
 
 class Place(Flag):
@@ -169,7 +171,7 @@ def check_inputs_stay(request: Any) -> None:
     if request.out is None or getattr(request, "overwrite", False):
         return
     for option in options_of(request):
-        value = getattr(request, option.name) if option.media is not None else None
+        value = getattr(request, option.name) if isinstance(option.value, _FILES) else None
         for path in value if isinstance(value, (list, tuple)) else (value,):
             if isinstance(path, (str, Path)) and _same_file(Path(path), Path(request.out)):
                 raise InputError(

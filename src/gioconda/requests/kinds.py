@@ -105,7 +105,6 @@ class _Rendered(_Marked):
         Background(),
         f"What a transparent portrait lies over: a colour, a picture, or {TRANSPARENT}; if left out, white.",
         default=None,
-        places=Place.LOCAL,
     )
 
 

@@ -216,20 +216,30 @@ TRANSPARENT = "transparent"
 """The background that keeps a portrait's transparency."""
 
 
+def _is_colour(text: str) -> bool:
+    """Whether a text is a colour, or TRANSPARENT."""
+    from gioconda.media import colour_of
+
+    return text == TRANSPARENT or colour_of(text) is not None
+
+
 @dataclass(frozen=True)
 class Background:
-    """What a transparent portrait lies over: a colour, the path of a picture, or TRANSPARENT."""
+    """What a transparent portrait lies over: a colour, the path of a picture, or TRANSPARENT.
 
-    def parse(self, text: str) -> str:
-        """The text itself; InputError if it is none of these."""
-        self.check(text)
-        return text
+    Attributes:
+        plain: Pattern of the values that name no file of this machine.
+    """
+
+    plain: str = f"{TRANSPARENT}|#[0-9A-Fa-f]{{6}}"
+
+    def parse(self, text: str) -> str | Path:
+        """The value in a cell of a table: a colour or TRANSPARENT as text, anything else as a path."""
+        return text if _is_colour(text) else Path(text)
 
     def check(self, value: Any) -> None:
         """InputError unless `value` is a colour, the path of a file, or TRANSPARENT."""
-        from gioconda.media import colour_of
-
-        if isinstance(value, str) and (value == TRANSPARENT or colour_of(value) is not None):
+        if isinstance(value, str) and _is_colour(value):
             return
         if not isinstance(value, (str, Path)) or not Path(value).is_file():
             raise InputError(

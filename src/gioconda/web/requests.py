@@ -19,7 +19,7 @@ from gioconda.errors import InputError
 from gioconda.limits import LIMITS
 from gioconda.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from gioconda.requests import Option, Place, options_of
-from gioconda.requests.values import Choice, Coefficients, FaceChoice, Flag, Number, Text, Whole
+from gioconda.requests.values import Background, Choice, Coefficients, FaceChoice, Flag, Number, Text, Whole
 from gioconda.types import Progress
 
 Roles: TypeAlias = Mapping[str, tuple[int, int]]
@@ -131,6 +131,8 @@ def _bounded(option: Option) -> Any:
     if isinstance(value, Text):
         pattern = f"^{value.pattern}$" if value.pattern else None
         return Annotated[str, Field(min_length=value.least, max_length=value.most, pattern=pattern)]
+    if isinstance(value, Background):
+        return Annotated[str, Field(pattern=f"^({value.plain})$")]
     if isinstance(value, FaceChoice):
         index = Annotated[int, Field(ge=0, lt=LIMITS.faces)]
         return index | Literal["all"] if value.every else index
