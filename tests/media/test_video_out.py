@@ -270,7 +270,7 @@ def test_a_folder_that_cannot_be_written():
 def test_sizes_beyond_the_limit(tmp_path):
     with pytest.raises(LimitError, match="5000x100"):
         media.open_writer(tmp_path / "o.mp4", (5000, 100), times=[0])
-    with pytest.raises(LimitError, match="too large for a GIF"):
+    with pytest.raises(LimitError, match="too large for an animated picture"):
         media.open_writer(tmp_path / "o.gif", (4000, 4000), times=range(1000))
     with pytest.raises(OutputError, match="no frame"):
         media.open_writer(tmp_path / "o.mp4", (10, 10), times=[])
