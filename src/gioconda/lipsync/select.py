@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda.lipsync.points import LIP_PAIRS, LIP_ROWS
+from gioconda.runtime.easing import eased
 from gioconda.types import FloatArray
 
 # Mouths whose median is shown.
@@ -84,7 +85,7 @@ def features(points: FloatArray, pose: FloatArray) -> FloatArray:
 def lip_closure(points: FloatArray) -> FloatArray:
     """How surely the lips of mouths (N, P, 2 or 3) meet: (N,) float32, 0 to 1."""
     share = np.clip(2 - opening(points) / np.float32(SHUT), 0, 1)
-    return np.asarray(share * share * (3 - 2 * share), np.float32)
+    return np.asarray(eased(share), np.float32)
 
 
 def select_mouths(

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda.lipsync.database import HEIGHT, LEFT, TOP, WIDTH
+from gioconda.runtime.easing import eased
 from gioconda.types import FloatArray
 
 # Inter-ocular units (sigma) over which a point moves its surroundings.
@@ -54,7 +55,7 @@ class FacePlaneGrid:
         bottom = TOP + HEIGHT + BELOW
         edge = np.minimum(np.minimum(x - LEFT, LEFT + WIDTH - x), np.minimum(y - TOP, bottom - y))
         t = np.clip(edge / FADE, 0, 1)
-        return np.asarray(t * t * (3 - 2 * t), np.float32)
+        return np.asarray(eased(t), np.float32)
 
 
 class RBFWarp:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from gioconda.errors import InputError
 from gioconda.motion.expression import lips_gap, part_lips
+from gioconda.runtime.easing import eased
 from gioconda.types import ARKIT_INDEX, ARKIT_NAMES, FloatArray, Motion
 
 Curve = npt.NDArray[np.float64]
@@ -222,4 +223,4 @@ def _kept() -> Curve:
 def _smoothstep(share: Curve) -> Curve:
     """3x^2 - 2x^3 of shares, clipped to 0 to 1."""
     share = np.clip(share, 0, 1)
-    return np.asarray(share * share * (3 - 2 * share))
+    return np.asarray(eased(share))

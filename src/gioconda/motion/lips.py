@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from gioconda.runtime.easing import eased
 from gioconda.types import FloatArray
 
 # Inner and outer edge of the upper lip, inner edge of the lower lip, each from the viewer's left to the right.
@@ -28,4 +29,4 @@ def open_rounded(change: FloatArray, rest: FloatArray) -> None:
     upper, lower = (rest[edge, 1] + change[:, edge, 1] for edge in (UPPER_INNER, LOWER_INNER))
     parted = np.clip(((lower - upper).max(axis=1, keepdims=True) - MET) / (OPEN - MET), 0, 1)
     thicker = np.maximum(change[:, UPPER_INNER, 1] - change[:, UPPER_OUTER, 1], 0)
-    change[:, UPPER_INNER, 1] -= parted * parted * (3 - 2 * parted) * thicker
+    change[:, UPPER_INNER, 1] -= eased(parted) * thicker

@@ -26,6 +26,7 @@ from gioconda.motion.expression import (
 )
 from gioconda.motion.moments import LOWER_LIDS, MIDDLE, UPPER_LIDS
 from gioconda.motion.pose import Pose, fit_pose
+from gioconda.runtime.easing import eased
 from gioconda.types import ARKIT_INDEX, ARKIT_NAMES, LANDMARKS, Face, FloatArray, Motion
 
 ASSET = "face_shapes.npz"
@@ -151,7 +152,7 @@ def film_of(snapshot: Snapshot) -> Motion:
     times = np.arange(round(FILM_SECONDS * FPS) + 1) / FPS
     since, until = (times - BEFORE) / ONSET, (times[-1] - times) / DECAY
     share = np.clip(np.minimum(since, until), 0, 1)
-    course = (share * share * (3 - 2 * share)).astype(np.float32)
+    course = eased(share).astype(np.float32)
     expression = course[:, None] * snapshot.expression
     count = len(times)
     motion = Motion(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from gioconda.runtime.easing import eased
 from gioconda.types import ARKIT_INDEX, FloatArray
 
 Curve = npt.NDArray[np.float64]
@@ -112,5 +113,5 @@ def _weights(times: Curve, spans: Sequence[Span]) -> Curve:
         part = slice(*np.searchsorted(times, [begin - CLOSES, stop + OPENS]))
         up = np.clip((times[part] - begin) / CLOSES + 1, 0, 1)
         share = np.minimum(up, np.clip(1 - (times[part] - stop) / OPENS, 0, 1))
-        weights[part] = np.maximum(weights[part], share * share * (3 - 2 * share))
+        weights[part] = np.maximum(weights[part], eased(share))
     return weights

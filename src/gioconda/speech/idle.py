@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from gioconda.runtime.easing import eased
 from gioconda.types import ARKIT_INDEX, ARKIT_NAMES, USUAL_MANNER, FloatArray, Manner
 
 Curve = npt.NDArray[np.float64]
@@ -201,7 +202,7 @@ def _activity(count: int, phrases: npt.NDArray[np.int_], fps: float) -> Curve:
         near = frames[reach]
         up = np.clip((near - first) / (RISE * fps) + RISEN, 0, 1)
         down = np.clip(1 - (near - end) / (2 * FALL * fps), 0, 1)
-        activity[reach] = np.maximum(activity[reach], _eased(up) * _eased(down))
+        activity[reach] = np.maximum(activity[reach], eased(up) * eased(down))
     return activity
 
 
@@ -329,9 +330,4 @@ def _bump(
     first, last = np.searchsorted(moments, [at - rise, at + held + fall])
     local = moments[first:last]
     up, down = np.clip((local - at) / rise + 1, 0, 1), np.clip(1 - (local - at - held) / fall, 0, 1)
-    curve[first:last] += height * _eased(up) * _eased(down)
-
-
-def _eased(share: Curve) -> Curve:
-    """Smoothstep of values in 0..1."""
-    return np.asarray(share * share * (3 - 2 * share))
+    curve[first:last] += height * eased(up) * eased(down)

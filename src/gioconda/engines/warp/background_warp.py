@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from gioconda.engines.affine import Box
 from gioconda.landmarks import inter_ocular
+from gioconda.runtime.easing import eased
 from gioconda.types import FloatArray, Portrait, TargetPose
 
 # Pixels between the field's grid points.
@@ -79,7 +80,7 @@ LAYERED = Edge(0.0, 0.12, (0.4, 0.95), (0.05, 0.3))
 def smoothstep(low: float, high: float | FloatArray, x: FloatArray | np.float32) -> FloatArray:
     """Rise smoothly from 0 at or below `low` to 1 at or above `high`; returns float32 of the shape of `x`."""
     t = np.clip((x - low) / (high - low), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t), np.float32)
+    return np.asarray(eased(t), np.float32)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from gioconda.engines.warp.mesh import IntArray, Topology
 from gioconda.engines.warp.patches import blend, polygon_mask
 from gioconda.engines.warp.tones import Tones
 from gioconda.landmarks import LEFT_IRIS, RIGHT_IRIS
+from gioconda.runtime.easing import eased
 from gioconda.types import FloatArray, Image
 
 # In widths of the eye. Margin of the painted patch around the lids, and of the part that changes while the eye shuts.
@@ -289,8 +290,7 @@ def _eyeball_maps(
     seen = _backwards(eye, contour, iris)
     shift = eye.centre - seen
     far = np.hypot(source_x - seen[0], source_y - seen[1]) / eye.radius
-    hold = np.clip((STILL - far) / LETS_GO, 0, 1)
-    hold = hold * hold * (3 - 2 * hold)
+    hold = eased(np.clip((STILL - far) / LETS_GO, 0, 1))
     map_x = source_x + shift[0] * hold - eye.corner[0]
     map_y = source_y + shift[1] * hold - eye.corner[1]
     return map_x.astype(np.float32), map_y.astype(np.float32)
