@@ -71,6 +71,27 @@ def _sentence(problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         fields = ", ".join(name for name in MODELS[kind].model_fields if name != "kind")
         return f"a job of kind {kind!r} has no such field; its fields are {fields or 'none'}"
+    return _words(problem)
+
+
+def body_refusal(error: ValidationError, field: str = "") -> InputError:
+    """Return the error for JSON, not of a job, that is not valid: its first field and what that must be.
+
+    Args:
+        error: Pydantic's.
+        field: What comes before the names of fields, such as "session.".
+    """
+    problem = error.errors(include_url=False, include_input=False)[0]
+    if problem["type"] == "json_invalid":
+        return MalformedError(f"the body is not valid JSON: {problem['ctx']['error']}"[:_MESSAGE_CHARACTERS])
+    name = ".".join(str(part) for part in problem["loc"] if part != "[key]") or "the body"
+    unknown = problem["type"] == "extra_forbidden"
+    sentence = "there is no such field" if unknown else _words(problem).removeprefix("Value error, ")
+    return InputError(f"{field}{name}: {sentence}"[:_MESSAGE_CHARACTERS])
+
+
+def _words(problem: Any) -> str:
+    """What a value must be, by the type of its problem."""
     words = _PROBLEMS.get(problem["type"])
     context = {
         name: f"{value:g}" if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""The HTTP API: jobs under /v1/jobs. A page may be mounted beside it."""
+"""The HTTP API: jobs under /v1/jobs, sessions under /v1/sessions. A page may be mounted beside it."""
 
 from __future__ import annotations
 
@@ -14,22 +14,20 @@ from fastapi import Path as InPath
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, StreamingResponse
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 import gioconda
 from gioconda.web.errors import (
     ClosingError,
-    MalformedError,
     NoSidecarError,
     QueueFullError,
-    UnfitFileError,
     UnknownJobError,
 )
-from gioconda.web.http import bodies, reference, uploads
+from gioconda.web.http import bodies, live_sessions, page_routes, reference, uploads
 from gioconda.web.http.guard import NO_CONTENT, Guard
 from gioconda.web.http.head import HeadAnswers
 from gioconda.web.http.prefix import Prefixed
 from gioconda.web.http.problems import add_handlers, documented
+from gioconda.web.live.sessions import Sessions
 from gioconda.web.queue.jobs import JobQueue
 from gioconda.web.queue.state import JobState
 from gioconda.web.requests import EXAMPLES
@@ -44,8 +42,6 @@ _ABOUT = (
 _POLL_SECONDS = 0.25
 # Seconds of silence after which a comment keeps the connection open.
 _PING_SECONDS = 15.0
-# Bytes by which a multipart body may exceed its files: the JSON and the headers of the parts.
-_BODY_OVERHEAD = 2**20
 # Seconds after which a client should try again when too many uploads are in progress.
 _UPLOAD_RETRY_SECONDS = 5
 
@@ -66,14 +62,16 @@ def build_app(
     settings: ServerSettings,
     *,
     queue: JobQueue | None = None,
+    sessions: Sessions | None = None,
     mount: Callable[[FastAPI, JobQueue], None] | None = None,
 ) -> FastAPI:
-    """Build the server's app, with a running queue as `app.state.queue`.
+    """Build the server's app, with a running queue as `app.state.queue` and sessions as `app.state.sessions`.
 
     Args:
         settings: The server's settings.
         queue: A queue that runs already and that the caller closes. Without one, the app makes a queue and closes it at
             the end of its lifespan.
+        sessions: The app's sessions, which it ends at the end of its lifespan; by default new ones.
         mount: Called with the app and the queue to add a page at "/". Without it, "/" redirects to the API's reference.
             The page passes the same checks as the API: Host, Origin and the token, for which a browser asks as a
             password of any user.
@@ -83,9 +81,12 @@ def build_app(
         OutputError: The data folder cannot be written.
     """
     jobs = queue or JobQueue(settings)
-    app = _bare_app(None if queue else jobs)
+    live = sessions or Sessions(settings)
+    app = _bare_app(None if queue else jobs, live)
     metrics = Metrics(jobs)
-    app.state.queue, app.state.settings, app.state.metrics = jobs, settings, metrics
+    metrics.watch(live)
+    app.state.queue, app.state.sessions = jobs, live
+    app.state.settings, app.state.metrics = settings, metrics
     app.state.uploads = asyncio.Semaphore(settings.uploads)
     add_handlers(app)
     _add_routes(app, settings)
@@ -100,12 +101,13 @@ def build_app(
     return app
 
 
-def _bare_app(own: JobQueue | None) -> FastAPI:
-    """An app without routes, which closes its own queue, if it has one, at the end of its lifespan."""
+def _bare_app(own: JobQueue | None, live: Sessions) -> FastAPI:
+    """An app without routes; at the end of its lifespan, it ends its sessions and closes its own queue, if any."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
+        await asyncio.to_thread(live.stop)
         if own is not None:
             await asyncio.to_thread(own.close)
 
@@ -125,6 +127,8 @@ def _add_routes(app: FastAPI, settings: ServerSettings) -> None:
     guarded = [] if settings.token is None else [Security(_SCHEME)]
     refused = {} if settings.token is None else documented(401)
     app.include_router(v1, dependencies=guarded, responses=refused)
+    app.include_router(live_sessions.router, dependencies=guarded, responses=refused)
+    app.include_router(page_routes.router)
     app.include_router(operations, dependencies=[], responses={})
     app.add_api_route(
         "/metrics",
@@ -164,13 +168,7 @@ async def make_job(request: Request, response: Response, queue: Queue) -> JobSta
 
     The server recognises files by their content and ignores their names.
     """
-    boundary = uploads.boundary_of(request.headers.get("content-type", ""))
-    if boundary is None:
-        raise UnfitFileError("the body is not multipart/form-data; send a field job and the files")
-    settings: ServerSettings = request.app.state.settings
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > settings.upload_bytes + _BODY_OVERHEAD:
-        raise bodies.too_large(settings)
+    boundary = bodies.boundary_of(request.headers, queue.settings)
     gate: asyncio.Semaphore = request.app.state.uploads
     if gate.locked():
         raise QueueFullError("too many uploads are in progress; try again later", _UPLOAD_RETRY_SECONDS)
@@ -186,17 +184,13 @@ async def _receive_job(request: Request, queue: JobQueue, boundary: bytes) -> st
     settings = queue.settings
     job, folder = queue.folders.fresh()
     try:
-        intake = uploads.Intake(folder, boundary, settings.upload_bytes, queue.folders.check_space)
+        intake = uploads.Intake(
+            uploads.JOB_FORM, folder, boundary, settings.upload_bytes, queue.folders.check_space
+        )
         job_request = await uploads.receive(
             request.stream(), intake, settings.upload_seconds, settings.idle_seconds
         )
         await asyncio.to_thread(queue.enqueue, job, job_request)
-    except asyncio.TimeoutError:
-        await asyncio.to_thread(queue.folders.discard, job)
-        raise HTTPException(408, "the upload took too long; send it again on a faster connection") from None
-    except ClientDisconnect:
-        await asyncio.to_thread(queue.folders.discard, job)
-        raise MalformedError("the upload was interrupted; send it again") from None
     except BaseException:
         queue.folders.discard(job)
         raise

@@ -23,6 +23,7 @@ from gioconda.web.errors import (
     UnfitFileError,
     UnknownJobError,
 )
+from gioconda.web.live.sessions import EndedError
 
 LOG = logging.getLogger("gioconda.web")
 # Most characters of a message about a parameter.
@@ -46,7 +47,7 @@ _MEANINGS = {
     400: "The request is malformed, or its Host header names another server.",
     401: "The bearer token is missing or wrong.",
     403: "The request comes from a page of another site.",
-    404: "The job, or the file that is asked for, does not exist or has expired.",
+    404: "The job, the session or the file that is asked for does not exist, or has expired.",
     405: "This address does not accept the method.",
     408: "The upload took too long.",
     409: "The job has no result: it has not ended, has failed or was cancelled.",
@@ -125,5 +126,6 @@ async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     if first["loc"][0] == "path":
-        return await _on_gioconda_error(request, UnknownJobError())
+        unknown = EndedError() if first["loc"][1] == "session" else UnknownJobError()
+        return await _on_gioconda_error(request, unknown)
     return problem(request, 422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}"[:_MESSAGE_CHARACTERS])

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from gioconda.errors import GiocondaError, InputError
-from gioconda.web.live.sessions import SIDES
+from gioconda.web.live.models import SIDES
 from gioconda.web.live.slider_values import LONGEST_SECONDS, MOST_KEYS
 from gioconda.web.page import sliders, telling
 from gioconda.web.page.context import Context

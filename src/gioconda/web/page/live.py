@@ -8,7 +8,8 @@ from typing import Any
 import gradio as gr
 
 from gioconda.errors import GiocondaError
-from gioconda.web.live.sessions import MOST, SIDES
+from gioconda.web.live.models import SIDES
+from gioconda.web.live.sessions import MOST
 from gioconda.web.page import telling
 from gioconda.web.page.context import Context
 from gioconda.web.page.parts import QUIET, portrait

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import threading
@@ -13,8 +12,6 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from gioconda.web.live import routes
-from gioconda.web.live.sessions import Sessions
 from gioconda.web.page import gate
 from gioconda.web.queue.jobs import JobQueue
 
@@ -41,12 +38,10 @@ def mount(app: FastAPI, queue: JobQueue) -> None:
 
     from gioconda.web.page import page
 
-    live = Sessions(settings)
-    routes.add(app, live)
     app.add_middleware(CORSMiddleware)  # allows nobody; without one, Gradio lets other origins in
     gr.mount_gradio_app(
         app,
-        page.build(settings, queue, live),
+        page.build(settings, queue, app.state.sessions),
         path="/",
         server_name=settings.host,
         server_port=settings.port,
@@ -87,6 +82,5 @@ def _with_cleaning(
                 yield state
         finally:
             ended.set()
-            await asyncio.to_thread(app.state.live.stop)
 
     return cleaned

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from gioconda.errors import InputError
-from gioconda.web.live.sessions import Use
+from gioconda.web.live.models import Use
 from gioconda.web.page.context import Context
 
 _HERE = Path(__file__).parent
