@@ -128,6 +128,7 @@ def _add_routes(app: FastAPI, settings: ServerSettings) -> None:
     refused = {} if settings.token is None else documented(401)
     app.include_router(v1, dependencies=guarded, responses=refused)
     app.include_router(live_sessions.router, dependencies=guarded, responses=refused)
+    app.include_router(live_sessions.sockets)
     app.include_router(page_routes.router)
     app.include_router(operations, dependencies=[], responses={})
     app.add_api_route(

@@ -8,6 +8,9 @@ from gioconda.web.http import live_sessions
 from gioconda.web.http.live_sessions import Live, SessionId
 from gioconda.web.live import wire
 
+# The number of the stream of a camera's pictures.
+_CAMERA = 2
+
 router = APIRouter(prefix="/v1/live", include_in_schema=False)
 router.add_api_route("/{session}/look", live_sessions.look, methods=["POST"])
 router.add_api_route("/{session}/play", live_sessions.play, methods=["POST"])
@@ -26,5 +29,5 @@ async def follow(session: SessionId, request: Request, live: Live, calibrate: bo
     """Move the portrait as the face in a webcam picture moves; 204 where the picture shows no face."""
     jpeg = await live_sessions.body(request, wire.FRAME_BYTES)
     wire.check_jpeg(jpeg)
-    header = {"follow": True, "calibrate": calibrate}
+    header = {"stream": _CAMERA, "calibrate": calibrate}
     return await live_sessions.pictured(live, session, header, jpeg)
