@@ -1,0 +1,6 @@
+export function LiveStage() {
+  return <p class="phase">Live</p>;
+}
+export function Live() {
+  return <p class="phase">Live</p>;
+}
