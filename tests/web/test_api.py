@@ -158,14 +158,35 @@ def test_cancel_and_metrics_and_health(server, inputs):
     rendering(server.app.state.queue, job)
     assert server.get(f"/v1/jobs/{job}").json()["progress"]["rate"] is not False
     assert server.get(f"/v1/jobs/{job}/result").status_code == 409
+    preview = wait_for(lambda: (got := server.get(f"/v1/jobs/{job}/preview")).status_code == 200 and got)
+    assert preview.headers["content-type"] == "image/jpeg"
+    picture = cv2.imdecode(np.frombuffer(preview.content, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == (360, 360, 3)
+    assert picture.std() > 20, "a face, not an empty picture"
     since = time.monotonic()
     assert server.post(f"/v1/jobs/{job}/cancel").json()["state"] == "cancelled"
     assert time.monotonic() - since < 2.0
     assert done(server, job)[-1]["state"] == "cancelled"
+    after = server.get(f"/v1/jobs/{job}/preview")
+    assert (after.status_code, after.content) == (204, b"")
+    assert server.get(f"/v1/jobs/{NOBODY}/preview").status_code == 404
     figures = server.get("/metrics").text
     assert 'gioconda_jobs_ended_total{kind="animate",state="cancelled"} 1.0' in figures
     assert job not in figures
     assert server.get("/healthz").json()["status"] == "ok"
+
+
+def test_the_server_tells_its_limits_and_what_it_can_do(idle, monkeypatch):
+    told = idle.get("/v1/server").json()
+    assert (told["version"], told["upload_bytes"]) == (gioconda.__version__, 2**20)
+    assert {"animate", "speak", "edit", "verify", "adapt"} <= set(told["kinds"])
+    assert {use["use"]: use["side"] for use in told["sessions"]}["edit"] == 512
+    monkeypatch.setattr("gioconda.runtime.extras.find_spec", lambda _: None)
+    told = idle.get("/v1/server").json()
+    able = {purpose["name"]: purpose for purpose in told["purposes"]}
+    assert (able["fewshot"]["available"], able["speech"]["available"]) == (False, True)
+    assert "pip install 'gioconda[train]'" in able["fewshot"]["reason"]
+    assert "adapt" in told["kinds"], "mouths can be collected"
 
 
 def test_a_full_queue_is_told_with_a_time(idle, inputs):

@@ -1,4 +1,4 @@
-"""The HTTP API: jobs under /v1/jobs. A page may be mounted beside it."""
+"""The HTTP API: jobs under /v1/jobs, and what the server offers under /v1/server. A page may be mounted beside it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response, Security
+from fastapi import APIRouter, FastAPI, Request, Response, Security
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, StreamingResponse
 from fastapi.security import HTTPBearer
@@ -25,7 +25,8 @@ from gioconda.web.errors import (
     UnfitFileError,
     UnknownJobError,
 )
-from gioconda.web.http import bodies, reference, uploads
+from gioconda.web.http import about, bodies, reference, uploads
+from gioconda.web.http.deps import Queue
 from gioconda.web.http.guard import NO_CONTENT, Guard
 from gioconda.web.http.head import HeadAnswers
 from gioconda.web.http.prefix import Prefixed
@@ -124,7 +125,8 @@ def _add_routes(app: FastAPI, settings: ServerSettings) -> None:
     # `Guard` checks the token; this only documents it.
     guarded = [] if settings.token is None else [Security(_SCHEME)]
     refused = {} if settings.token is None else documented(401)
-    app.include_router(v1, dependencies=guarded, responses=refused)
+    for router in (v1, about.router):
+        app.include_router(router, dependencies=guarded, responses=refused)
     app.include_router(operations, dependencies=[], responses={})
     app.add_api_route(
         "/metrics",
@@ -136,15 +138,6 @@ def _add_routes(app: FastAPI, settings: ServerSettings) -> None:
 
 
 _SCHEME = HTTPBearer(auto_error=False, description="The token of --token-file.")
-
-
-def _queue(request: Request) -> JobQueue:
-    """The app's queue."""
-    queue: JobQueue = request.app.state.queue
-    return queue
-
-
-Queue = Annotated[JobQueue, Depends(_queue)]
 
 
 @v1.post(
@@ -237,6 +230,16 @@ def get_sidecar(job: JobId, queue: Queue) -> FileResponse:
     if path is None:
         raise NoSidecarError
     return _download(path, job, "application/c2pa")
+
+
+@v1.get("/{job}/preview", response_class=Response, responses={**documented(404), **bodies.PREVIEW})
+def get_preview(job: JobId, queue: Queue) -> Response:
+    """Return the latest finished frame of a running job as a small JPEG with its marks; 204 while there is none."""
+    queue.state(job)
+    picture = queue.preview(job)
+    if picture is None:
+        return Response(status_code=204)
+    return Response(picture, media_type="image/jpeg")
 
 
 def _download(path: Path, job: str, media_type: str) -> FileResponse:
