@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 import gioconda
 from gioconda.web.errors import ClosingError
-from gioconda.web.http import about, bodies, jobs, reference
+from gioconda.web.http import about, bodies, jobs, reference, voices
 from gioconda.web.http.deps import Queue
 from gioconda.web.http.guard import Guard
 from gioconda.web.http.head import HeadAnswers
@@ -95,7 +95,7 @@ def _add_routes(app: FastAPI, settings: ServerSettings) -> None:
     # `Guard` checks the token; this only documents it.
     guarded = [] if settings.token is None else [Security(_SCHEME)]
     refused = {} if settings.token is None else documented(401)
-    for router in (jobs.router, about.router):
+    for router in (jobs.router, about.router, voices.router):
         app.include_router(router, dependencies=guarded, responses=refused)
     app.include_router(operations, dependencies=[], responses={})
     app.add_api_route(

@@ -49,7 +49,7 @@ _MEANINGS = {
     400: "The request is malformed, or its Host header names another server.",
     401: "The bearer token is missing or wrong.",
     403: "The request comes from a page of another site.",
-    404: "The job, or the file that is asked for, does not exist or has expired.",
+    404: "What is asked for does not exist or has expired.",
     405: "This address does not accept the method.",
     408: "The upload took too long.",
     409: "The job has no result: it has not ended, has failed or was cancelled.",
