@@ -7,7 +7,9 @@ import type { ServerFacts } from "./api/types";
 import { pauses } from "./jobs/patience";
 
 export const server = signal<ServerFacts | null>(null);
-export const purposes = computed<readonly string[]>(() => server.value?.purposes ?? PURPOSES);
+export const purposes = computed<readonly string[]>(
+  () => server.value?.purposes.filter((purpose) => purpose.available).map((purpose) => purpose.name) ?? PURPOSES,
+);
 
 export async function meet(): Promise<void> {
   const wait = pauses();

@@ -43,9 +43,10 @@ def perform(
 
 
 def _verify(request: Verify, out: Path) -> Output:
-    """Write the verdict on a file."""
-    verdict = pipeline.verify(request.path).to_json()
-    out.write_text(json.dumps(verdict, indent=2), encoding="utf-8")
+    """Write the verdict on a file, with its explanation for people."""
+    verdict = pipeline.verify(request.path)
+    explained = {**verdict.to_json(), "explanation": provenance.explain(verdict).split("\n")}
+    out.write_text(json.dumps(explained, indent=2), encoding="utf-8")
     return Output(media_type="application/json", bytes=out.stat().st_size)
 
 

@@ -48,7 +48,7 @@ export interface ServerFacts {
   media_seconds: number;
   keep_seconds: number;
   kinds: Kind[];
-  purposes: string[];
+  purposes: { name: string; available: boolean; reason: string | null }[];
 }
 
 /** A rectangle in shares of a picture's width and height. */

@@ -91,7 +91,7 @@ function Listen({ voice, label }: { voice: string; label: string }) {
   const player = useRef<HTMLAudioElement | null>(null);
   useEffect(() => () => player.current?.pause(), []);
   const play = () => {
-    player.current ??= new Audio(`v1/voices/${voice || "plain"}/sample?language=${choices.value.language}`);
+    player.current ??= new Audio(`v1/voices/${voice || "usual"}/sample?language=${choices.value.language}`);
     player.current.currentTime = 0;
     void player.current.play().catch(() => undefined);
   };

@@ -50,7 +50,7 @@ export function Verify() {
 
 interface VerdictFacts {
   status: string;
-  explanation?: string;
+  explanation?: string[];
   reasons: string[];
 }
 
@@ -70,7 +70,7 @@ export function Verdict({ address, entry }: { address: string; entry: Entry }) {
   }, [address]);
   if (!facts) return null;
   const [colour, headline] = HEADLINES[facts.status] ?? ["open", facts.status];
-  const lines = facts.explanation?.split("\n") ?? facts.reasons;
+  const lines = facts.explanation ?? facts.reasons;
   return (
     <section class={`verdict ${colour}`} aria-label="Verdict" role="status">
       <p class="quiet">{entry.title}</p>
