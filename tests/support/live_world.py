@@ -1,7 +1,8 @@
-"""What the tests of the tabs Edit and Live share: a server with sessions, pictures, and how far a mouth is open."""
+"""What the tests of sessions share: a server with sessions, pictures, and how far a mouth is open."""
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 
 import cv2
@@ -12,7 +13,6 @@ from gioconda import face
 from gioconda.motion.lips import LOWER_INNER as LOWER_LIPS
 from gioconda.motion.lips import UPPER_INNER as UPPER_LIPS
 from gioconda.web.http.api import build_app
-from gioconda.web.live import routes
 from gioconda.web.live.sessions import Sessions
 from web_world import settings
 
@@ -23,17 +23,18 @@ RIGHTS = "A public-domain portrait."
 @contextmanager
 def serving(folder, idle_seconds=None, **changes):
     """A client of a server with sessions and no workers; `client.live` are its sessions."""
-    sessions = []
-
-    def mount(app, queue):
-        sessions.append(Sessions(queue.settings, idle_seconds=idle_seconds))
-        routes.add(app, sessions[0])
-
-    app = build_app(settings(folder, workers=0, **changes), mount=mount)
+    chosen = settings(folder, workers=0, **changes)
+    app = build_app(chosen, sessions=Sessions(chosen, idle_seconds=idle_seconds))
     with TestClient(app, base_url=HERE, raise_server_exceptions=False) as client:
-        client.live = sessions[0]
+        client.live = app.state.sessions
         yield client
-        sessions[0].stop()
+
+
+def open_session(client, portrait, use, **fields):
+    """The answer to the opening of a session with a portrait's file."""
+    fields = {"use": use, "rights": RIGHTS, **fields}
+    parts = [("session", (None, json.dumps(fields))), ("portrait", ("../secret.png", portrait.read_bytes()))]
+    return client.post("/v1/sessions", files=parts)
 
 
 def picture_of(jpeg):

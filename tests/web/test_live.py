@@ -158,7 +158,7 @@ def test_more_pictures_at_once_than_fit_are_refused(client, live):
     session = client.live.get(live[0])
     for _ in range(sessions.WAITING):
         assert session._room.acquire(blocking=False)
-    answer = client.post(f"/v1/live/{live[0]}/look", json={})
+    answer = client.post(f"/v1/sessions/{live[0]}/look", json={})
     for _ in range(sessions.WAITING):
         session._room.release()
     assert answer.status_code == 429
@@ -173,7 +173,7 @@ def test_sessions_are_bounded_let_go_when_idle_and_ended_by_a_flood(astronaut, t
         with pytest.raises(QueueFullError, match="limit"):
             client.live.open("live", astronaut, RIGHTS)
         wait_for(lambda: client.live.count == 0)
-        assert client.post(f"/v1/live/{first}/look", json={}).status_code == 404
+        assert client.post(f"/v1/sessions/{first}/look", json={}).status_code == 404
         assert not _runs(pid)
         second, _ = client.live.open("live", astronaut, RIGHTS)
         assert 404 in _flood(client, second), "a flood has to end"
@@ -185,7 +185,7 @@ def _flood(client, name):
     session = client.live.get(name)
     for _ in range(sessions.WAITING):
         session._room.acquire()
-    return [client.post(f"/v1/live/{name}/look", json={}).status_code for _ in range(3 * sessions.FLOOD)]
+    return [client.post(f"/v1/sessions/{name}/look", json={}).status_code for _ in range(3 * sessions.FLOOD)]
 
 
 def test_a_portrait_without_a_face_or_right_starts_nothing(client, tmp_path, astronaut):

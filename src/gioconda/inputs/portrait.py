@@ -63,6 +63,7 @@ def load_portraits(
     fitted = source.fitted if isinstance(source, Portrait) else None
     video = _video_of(source)
     image, faces, name, digest, seen = _with_faces(source, video, chosen)
+    found = tuple(_place(candidate, image) for candidate in faces)
     faces = _chosen_faces(faces, chosen, name, image.shape)
     box = (0, 0, image.shape[1], image.shape[0])
     if crop:
@@ -79,8 +80,16 @@ def load_portraits(
     alpha = _alpha(source, video)
     portraits = tuple(_cut_out(portrait, alpha if cut_out else None, box) for portrait in plain)
     ingredient = _ingredient(source, name, digest, image)
-    photographed = tuple(map(_photo_ingredient, others))
-    return PortraitSource(image, portraits, ingredient, box, video, photographed, seen, alpha is not None)
+    photographed, transparent = tuple(map(_photo_ingredient, others)), alpha is not None
+    return PortraitSource(image, portraits, ingredient, box, video, photographed, seen, transparent, found)
+
+
+def _place(found: Face, image: Image) -> tuple[float, float, float, float]:
+    """Left, top, width and height of a face as shares of its picture (H, W, 3), inside which they stay."""
+    low, high = bounds(found.landmarks) / np.array([image.shape[1], image.shape[0]])
+    left, top = np.clip(low, 0, 1).tolist()
+    right, bottom = np.clip(high, 0, 1).tolist()
+    return left, top, right - left, bottom - top
 
 
 def _ingredient(source: PathLike | Portrait | Image, name: str, digest: str, image: Image) -> Ingredient:

@@ -57,6 +57,7 @@ class PortraitSource:
         photos: Entries in the manifest of further photos of the person.
         seen: Seconds at which a video first shows the face.
         transparent: Whether the source is transparent somewhere; `image` lies over white there.
+        found: Left, top, width and height of each face of the source, largest first, as shares of the whole picture.
     """
 
     image: Image
@@ -67,6 +68,7 @@ class PortraitSource:
     photos: tuple[Ingredient, ...] = ()
     seen: float = 0.0
     transparent: bool = False
+    found: tuple[tuple[float, float, float, float], ...] = ()
 
 
 Loader: TypeAlias = Callable[[Progress], MotionSource]

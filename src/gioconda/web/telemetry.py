@@ -81,7 +81,7 @@ class Metrics(Collector):
         self._seconds.labels(route).observe(seconds)
 
     def watch(self, sessions: Sessions) -> None:
-        """Add the metrics of the page's sessions."""
+        """Add the metrics of the sessions."""
         self._registry.register(_SessionMetrics(sessions))
 
     def text(self) -> bytes:
@@ -108,7 +108,7 @@ class Metrics(Collector):
 
 
 class _SessionMetrics(Collector):
-    """Metrics of the page's sliders and cameras."""
+    """Metrics of the sessions."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions

@@ -74,6 +74,23 @@ def _sentence(problem: Any) -> str:
     return must_be(problem) or str(problem["msg"])
 
 
+def body_refusal(error: ValidationError, field: str = "") -> InputError:
+    """Return the error for JSON, not of a job, that is not valid: its first field and what that must be.
+
+    Args:
+        error: Pydantic's.
+        field: What comes before the names of fields, such as "session.".
+    """
+    problem = error.errors(include_url=False, include_input=False)[0]
+    if problem["type"] == "json_invalid":
+        return MalformedError(f"the body is not valid JSON: {problem['ctx']['error']}"[:_MESSAGE_CHARACTERS])
+    name = ".".join(str(part) for part in problem["loc"] if part != "[key]") or "the body"
+    unknown = problem["type"] == "extra_forbidden"
+    words = must_be(problem) or str(problem["msg"])
+    sentence = "there is no such field" if unknown else words.removeprefix("Value error, ")
+    return InputError(f"{field}{name}: {sentence}"[:_MESSAGE_CHARACTERS])
+
+
 def must_be(problem: Any) -> str | None:
     """Return what a value that pydantic refuses must be; None for an error without words of our own."""
     words = _PROBLEMS.get(problem["type"])

@@ -11,6 +11,7 @@ from gioconda.registry import EngineEntry, adapters
 from gioconda.web.http.deps import Settings
 from gioconda.web.http.problems import documented
 from gioconda.web.live import sessions
+from gioconda.web.live.models import SIDES
 from gioconda.web.requests import MODELS
 
 router = APIRouter(prefix="/v1", tags=["server"])
@@ -60,9 +61,7 @@ def describe_server(settings: Settings) -> Server:
         job_seconds=settings.job_seconds,
         keep_seconds=settings.keep_seconds,
         sessions=[
-            SessionLimits(
-                use=use, most=most, side=sessions.SIDES[use], seconds_idle=sessions.IDLE_SECONDS[use]
-            )
+            SessionLimits(use=use, most=most, side=SIDES[use], seconds_idle=sessions.IDLE_SECONDS[use])
             for use, most in sessions.MOST.items()
         ],
     )

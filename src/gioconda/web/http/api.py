@@ -1,4 +1,4 @@
-"""The HTTP API: jobs under /v1/jobs, and what the server offers under /v1/server. A page may be mounted beside it."""
+"""The HTTP API: jobs, sessions and what the server offers, under /v1. A page may be mounted beside it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from starlette.exceptions import HTTPException
 
 import gioconda
 from gioconda.web.errors import ClosingError
-from gioconda.web.http import about, bodies, jobs, reference, voices
+from gioconda.web.http import about, bodies, jobs, live_sessions, reference, voices
 from gioconda.web.http.deps import Queue
 from gioconda.web.http.guard import Guard
 from gioconda.web.http.head import HeadAnswers
 from gioconda.web.http.prefix import Prefixed
 from gioconda.web.http.problems import add_handlers, documented
 from gioconda.web.http.submission import Arrivals
+from gioconda.web.live.sessions import Sessions
 from gioconda.web.queue.jobs import JobQueue
 from gioconda.web.requests import EXAMPLES
 from gioconda.web.settings import ServerSettings
@@ -37,15 +38,17 @@ def build_app(
     settings: ServerSettings,
     *,
     queue: JobQueue | None = None,
-    mount: Callable[[FastAPI, JobQueue], None] | None = None,
+    sessions: Sessions | None = None,
+    mount: Callable[[FastAPI], None] | None = None,
 ) -> FastAPI:
-    """Build the server's app, with a running queue as `app.state.queue`.
+    """Build the server's app, with a running queue as `app.state.queue` and sessions as `app.state.sessions`.
 
     Args:
         settings: The server's settings.
         queue: A queue that runs already and that the caller closes. Without one, the app makes a queue and closes it at
             the end of its lifespan.
-        mount: Called with the app and the queue to add a page at "/". Without it, "/" redirects to the API's reference.
+        sessions: The app's sessions, which it ends at the end of its lifespan; by default new ones.
+        mount: Called with the app to add a page at "/". Without it, "/" redirects to the API's reference.
             The page passes the same checks as the API: Host, Origin and the token, for which a browser asks as a
             password of any user.
 
@@ -54,16 +57,19 @@ def build_app(
         OutputError: The data folder cannot be written.
     """
     running = queue or JobQueue(settings)
-    app = _bare_app(None if queue else running)
+    live = sessions or Sessions(settings)
+    app = _bare_app(None if queue else running, live)
     metrics = Metrics(running)
-    app.state.queue, app.state.settings, app.state.metrics = running, settings, metrics
+    metrics.watch(live)
+    app.state.queue, app.state.sessions = running, live
+    app.state.settings, app.state.metrics = settings, metrics
     app.state.arrivals = Arrivals(settings.uploads)
     add_handlers(app)
     _add_routes(app, settings)
     if mount is None:
         app.add_api_route("/", _to_reference, include_in_schema=False)
     else:
-        mount(app, running)
+        mount(app)
     app.add_middleware(HeadAnswers)
     app.add_middleware(Guard, settings=settings, metrics=metrics)
     app.add_middleware(Prefixed, root_path=settings.root_path)
@@ -71,12 +77,13 @@ def build_app(
     return app
 
 
-def _bare_app(own: JobQueue | None) -> FastAPI:
-    """An app without routes, which closes its own queue, if it has one, at the end of its lifespan."""
+def _bare_app(own: JobQueue | None, live: Sessions) -> FastAPI:
+    """An app without routes; at the end of its lifespan, it ends its sessions and closes its own queue, if any."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
+        await asyncio.to_thread(live.stop)
         if own is not None:
             await asyncio.to_thread(own.close)
 
@@ -95,7 +102,7 @@ def _add_routes(app: FastAPI, settings: ServerSettings) -> None:
     # `Guard` checks the token; this only documents it.
     guarded = [] if settings.token is None else [Security(_SCHEME)]
     refused = {} if settings.token is None else documented(401)
-    for router in (jobs.router, about.router, voices.router):
+    for router in (jobs.router, live_sessions.router, about.router, voices.router):
         app.include_router(router, dependencies=guarded, responses=refused)
     app.include_router(operations, dependencies=[], responses={})
     app.add_api_route(

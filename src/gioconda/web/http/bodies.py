@@ -7,14 +7,23 @@ from typing import Any, Literal
 
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
+from pydantic.json_schema import models_json_schema
+from starlette.datastructures import Headers
 
 from gioconda.errors import LimitError
 from gioconda.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES, mime_of
+from gioconda.registry import motions
 from gioconda.requests import KINDS, SOURCES, options_of
 from gioconda.web import files
+from gioconda.web.errors import UnfitFileError
+from gioconda.web.http import uploads
+from gioconda.web.live.models import SessionRequest
+from gioconda.web.live.slider_values import KeyframeMoment, Keyframes, Look
 from gioconda.web.requests import EXAMPLES, JOB
 from gioconda.web.settings import ServerSettings
 
+# Bytes by which a multipart body may exceed its files: the JSON and the headers of the parts.
+_BODY_OVERHEAD = 2**20
 _REFERENCE = "#/components/schemas/{model}"
 _FILE = {"type": "string", "format": "binary"}
 
@@ -66,6 +75,36 @@ EXTRA: dict[str, Any] = {
     }
 }
 
+SESSION_BODIES: tuple[type[BaseModel], ...] = (SessionRequest, Look, KeyframeMoment, Keyframes)
+"""The models of the bodies that the routes of sessions read by themselves."""
+
+SESSION_FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["session", "portrait"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "session": {"$ref": _REFERENCE.format(model="SessionRequest")},
+                        "portrait": {**_FILE, "description": "A picture, a video or an identity file."},
+                    },
+                },
+                "encoding": {"session": {"contentType": "application/json"}},
+            }
+        },
+    }
+}
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """OpenAPI's entry for a JSON body that a route reads by itself, with a limit on its bytes."""
+    schema = {"$ref": _REFERENCE.format(model=model.__name__)}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
 _MEDIA = tuple(dict.fromkeys(mime_of(Path(f"_{suffix}")) for suffix in (*VIDEO_SUFFIXES, *PICTURE_SUFFIXES)))
 _WHOLE = {"schema": _FILE}
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
@@ -86,6 +125,15 @@ def _file(media: tuple[str, ...]) -> dict[int | str, dict[str, Any]]:
 RESULT = _file(_MEDIA)
 for _status in (200, 206):
     RESULT[_status]["content"]["application/json"] = {"schema": {} if _status == 206 else {"type": "object"}}
+JPEG: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The picture.", "content": {"image/jpeg": _WHOLE}}
+}
+MOTION: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file.",
+        "content": {entry.mime: _WHOLE for entry in motions().values() if entry.writes},
+    }
+}
 SIDECAR = _file(("application/c2pa",))
 PREVIEW: dict[int | str, dict[str, Any]] = {
     200: {"description": "The latest finished frame.", "content": {"image/jpeg": _WHOLE}},
@@ -117,6 +165,22 @@ class Health(BaseModel):
     running: int = Field(ge=0, description="Jobs that are running.")
 
 
+def boundary_of(headers: Headers, settings: ServerSettings) -> bytes:
+    """Return the boundary of a multipart body, from the headers of the request.
+
+    Raises:
+        UnfitFileError: The body is not multipart/form-data.
+        LimitError: Its declared length exceeds the limit.
+    """
+    boundary = uploads.boundary_of(headers.get("content-type", ""))
+    if boundary is None:
+        raise UnfitFileError("the body is not multipart/form-data; send a field with JSON and the files")
+    length = headers.get("content-length", "")
+    if length.isdigit() and int(length) > settings.upload_bytes + _BODY_OVERHEAD:
+        raise too_large(settings)
+    return boundary
+
+
 def too_large(settings: ServerSettings) -> LimitError:
     """Return the error for a request whose declared length exceeds the limit."""
     return LimitError(files.too_large(settings.upload_bytes))
@@ -135,6 +199,9 @@ def complete(app: FastAPI) -> None:
             for kind, example in EXAMPLES.items():
                 schemas[f"{kind.capitalize()}Request"]["examples"] = [example]
             schemas["JobRequest"] = job_schema
+            schemas |= models_json_schema(
+                [(model, "validation") for model in SESSION_BODIES], ref_template=_REFERENCE
+            )[1]["$defs"]
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -24,6 +24,7 @@ from gioconda.web.errors import (
     UnfitFileError,
     UnknownJobError,
 )
+from gioconda.web.live.sessions import EndedError
 from gioconda.web.validation import must_be
 
 LOG = logging.getLogger("gioconda.web")
@@ -130,6 +131,7 @@ async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     if first["loc"][0] == "path":
-        return await _on_gioconda_error(request, UnknownJobError())
+        unknown = EndedError() if first["loc"][1] == "session" else UnknownJobError()
+        return await _on_gioconda_error(request, unknown)
     place = " ".join(map(str, first["loc"]))
     return problem(request, 422, f"{place}: {must_be(first) or first['msg']}"[:_MESSAGE_CHARACTERS])

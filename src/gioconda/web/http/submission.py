@@ -8,17 +8,13 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import Header, Request
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
-from gioconda.web.errors import KeyBusyError, MalformedError, QueueFullError, UnfitFileError
+from gioconda.web.errors import KeyBusyError, QueueFullError
 from gioconda.web.http import bodies, uploads
 from gioconda.web.http.problems import documented
 from gioconda.web.queue.jobs import JobQueue
 from gioconda.web.queue.state import Submission
 
-# Bytes by which a multipart body may exceed its files: the JSON and the headers of the parts.
-_BODY_OVERHEAD = 2**20
 # Seconds after which a client should try again when too many uploads are in progress.
 _UPLOAD_RETRY_SECONDS = 5
 
@@ -87,12 +83,7 @@ async def receive_job(request: Request, queue: JobQueue, key: str | None) -> tup
         GiocondaError: The request is refused.
         HTTPException: The upload takes too long.
     """
-    boundary = uploads.boundary_of(request.headers.get("content-type", ""))
-    if boundary is None:
-        raise UnfitFileError("the body is not multipart/form-data; send a field job and the files")
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > queue.settings.upload_bytes + _BODY_OVERHEAD:
-        raise bodies.too_large(queue.settings)
+    boundary = bodies.boundary_of(request.headers, queue.settings)
     arrivals: Arrivals = request.app.state.arrivals
     async with arrivals.admit(key):
         # A job that exists needs no room.
@@ -106,18 +97,14 @@ async def _upload(request: Request, queue: JobQueue, boundary: bytes, key: str |
     settings = queue.settings
     job, folder = queue.folders.fresh()
     try:
-        intake = uploads.Intake(folder, boundary, settings.upload_bytes, queue.folders.check_space)
+        intake = uploads.Intake(
+            uploads.JOB_FORM, folder, boundary, settings.upload_bytes, queue.folders.check_space
+        )
         job_request = await uploads.receive(
             request.stream(), intake, settings.upload_seconds, settings.idle_seconds
         )
         submission = Submission(key=key, fingerprint=intake.fingerprint(job_request))
         made = await asyncio.to_thread(queue.enqueue, job, job_request, submission)
-    except asyncio.TimeoutError:
-        await asyncio.to_thread(queue.folders.discard, job)
-        raise HTTPException(408, "the upload took too long; send it again on a faster connection") from None
-    except ClientDisconnect:
-        await asyncio.to_thread(queue.folders.discard, job)
-        raise MalformedError("the upload was interrupted; send it again") from None
     except BaseException:
         queue.folders.discard(job)
         raise

@@ -1,18 +1,21 @@
-"""Multipart bodies, parsed piece by piece: a JSON field `job`, and files that go straight to the job's folder."""
+"""Multipart bodies, parsed piece by piece: a field with JSON, and files that go straight to a folder."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar
 
 from pydantic import ValidationError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from gioconda.errors import LimitError
 from gioconda.requests import SOURCES
@@ -24,7 +27,8 @@ from gioconda.web.validation import FIELD, refusal
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-# Bytes that the field with the job's JSON may have.
+Parsed = TypeVar("Parsed")
+# Bytes that the field with JSON may have.
 FIELD_BYTES = 256 * 2**10
 # Most files of one body; no kind of job takes more.
 _FILES = SOURCES
@@ -33,7 +37,36 @@ _HEADER_BYTES = 8 * 2**10
 _PART_HEADERS = 16
 
 
-class Intake:
+@dataclass(frozen=True)
+class Form(Generic[Parsed]):
+    """What a multipart body consists of.
+
+    Attributes:
+        field: The name of the field with JSON.
+        roles: The names of the files.
+        parse: Called with the field's bytes and the number of files by role; returns the request, or raises InputError.
+    """
+
+    field: str
+    roles: tuple[str, ...]
+    parse: Callable[[bytes, Mapping[str, int]], Parsed]
+
+
+def _parse_job(data: bytes, counts: Mapping[str, int]) -> JobRequest:
+    """Parse the JSON of a job, and check the number of its files."""
+    try:
+        request = JOB.validate_json(data)
+    except ValidationError as error:
+        raise refusal(error) from None
+    request.check_files(counts)
+    return request
+
+
+JOB_FORM = Form(FIELD, ROLES, _parse_job)
+"""The body of a submitted job."""
+
+
+class Intake(Generic[Parsed]):
     """The parser of one body: `write` feeds it, `finish` returns the request.
 
     Attributes:
@@ -41,11 +74,17 @@ class Intake:
     """
 
     def __init__(
-        self, folder: Path, boundary: bytes, most_bytes: int, check_space: Callable[[], None]
+        self,
+        form: Form[Parsed],
+        folder: Path,
+        boundary: bytes,
+        most_bytes: int,
+        check_space: Callable[[], None],
     ) -> None:
         """Prepare to parse a body.
 
         Args:
+            form: What the body consists of.
             folder: The folder for the files, which get names of the server.
             boundary: The boundary between the parts.
             most_bytes: What the body may have.
@@ -55,6 +94,7 @@ class Intake:
             MalformedError: The boundary is not valid.
         """
         self.counts: dict[str, int] = {}
+        self._form = form
         self._folder, self._most = folder, most_bytes
         self._room, self._check_space = most_bytes, check_space
         self._field: bytearray | None = None
@@ -94,23 +134,19 @@ class Intake:
         except FormParserError:
             raise MalformedError("the multipart body is malformed") from None
 
-    def finish(self) -> JobRequest:
+    def finish(self) -> Parsed:
         """Return the request, once all bytes are parsed.
 
         Raises:
-            MalformedError: The body is incomplete or has no field `job`.
+            MalformedError: The body is incomplete or has no field.
             InputError: The request is not valid, or its files do not fit it.
         """
         if not self._ended:
             raise MalformedError("the multipart body is incomplete; send it again")
         if self._field is None:
-            raise MalformedError(f"the body has no field {FIELD!r}; send the job in it as JSON")
-        try:
-            request = JOB.validate_json(bytes(self._field))
-        except ValidationError as error:
-            raise refusal(error) from None
-        request.check_files(self.counts)
-        return request
+            field = self._form.field
+            raise MalformedError(f"the body has no field {field!r}; send the {field} in it as JSON")
+        return self._form.parse(bytes(self._field), self.counts)
 
     def fingerprint(self, request: JobRequest) -> str:
         """Return the SHA-256 of the request that `finish` returned, in any order of its fields, and of its files."""
@@ -150,13 +186,14 @@ class Intake:
         """Read the part's name; the name of the file is ignored."""
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         name = options.get(b"name", b"").decode("utf-8", "replace")
-        if name == FIELD:
+        field, roles = self._form.field, self._form.roles
+        if name == field:
             if self._field is not None:
-                raise MalformedError(f"the body has the field {FIELD!r} twice; send it once")
+                raise MalformedError(f"the body has the field {field!r} twice; send it once")
             self._field = bytearray()
-        elif name not in ROLES:
+        elif name not in roles:
             raise MalformedError(
-                f"the body has a part of an unknown name; the names are {FIELD}, {', '.join(ROLES)}"
+                f"the body has a part of an unknown name; the names are {field}, {', '.join(roles)}"
             )
         elif sum(self.counts.values()) >= _FILES:
             raise LimitError(f"the body has more than {_FILES} files, the limit for one job; send fewer")
@@ -167,11 +204,11 @@ class Intake:
         self._room -= len(data)
         if self._room < 0:
             raise LimitError(too_large(self._most))
-        if self._role == FIELD:
+        if self._role == self._form.field:
             assert self._field is not None
             self._field.extend(data)
             if len(self._field) > FIELD_BYTES:
-                raise LimitError(f"the field {FIELD!r} exceeds the limit of {FIELD_BYTES:,} bytes")
+                raise LimitError(f"the field {self._role!r} exceeds the limit of {FIELD_BYTES:,} bytes")
         elif self._file is not None:
             self._write(data)
         else:
@@ -196,7 +233,7 @@ class Intake:
 
     def _on_part_end(self) -> None:
         """Close the file of a part."""
-        if self._role == FIELD:
+        if self._role == self._form.field:
             return
         if self._file is None:
             self._open()
@@ -215,8 +252,8 @@ def boundary_of(content_type: str) -> bytes | None:
 
 
 async def receive(
-    stream: AsyncIterator[bytes], intake: Intake, seconds: float, idle_seconds: float
-) -> JobRequest:
+    stream: AsyncIterator[bytes], intake: Intake[Parsed], seconds: float, idle_seconds: float
+) -> Parsed:
     """Parse a whole body and write its files.
 
     Args:
@@ -226,15 +263,20 @@ async def receive(
         idle_seconds: What the next piece may take.
 
     Raises:
-        MalformedError: The body is malformed.
+        MalformedError: The body is malformed, or the client has left.
         LimitError: A limit is exceeded.
         InputError: The request is not valid, or its files do not fit it.
-        asyncio.TimeoutError: The upload takes too long.
+        HTTPException: The upload takes too long; status 408.
     """
-    return await asyncio.wait_for(_receive(stream, intake, idle_seconds), seconds)
+    try:
+        return await asyncio.wait_for(_receive(stream, intake, idle_seconds), seconds)
+    except asyncio.TimeoutError:
+        raise HTTPException(408, "the upload took too long; send it again on a faster connection") from None
+    except ClientDisconnect:
+        raise MalformedError("the upload was interrupted; send it again") from None
 
 
-async def _receive(stream: AsyncIterator[bytes], intake: Intake, idle_seconds: float) -> JobRequest:
+async def _receive(stream: AsyncIterator[bytes], intake: Intake[Parsed], idle_seconds: float) -> Parsed:
     """Parse a whole body, and close a half-written file whatever happens."""
     try:
         while True:

@@ -1,1 +1,1 @@
-"""Portraits that answer at once: sessions, each a process of its own, for the sliders and for the webcam."""
+"""Portraits that answer at once: sessions, each a process of its own. Its routes are in `gioconda.web.http`."""

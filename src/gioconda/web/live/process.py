@@ -22,7 +22,7 @@ QUALITY = 88
 
 
 def main() -> None:
-    """Run a session. The first message has the limits, the portrait's path and the side of the pictures."""
+    """Run a session. The first message has the limits, the portrait's path, the side of the pictures and the face."""
     # Only answers go through the pipe; what libraries print goes to the log.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -32,8 +32,8 @@ def main() -> None:
         return
     restrain(first[0]["limits"])
     try:
-        session = _Session(Path(first[0]["portrait"]), first[0]["side"])
-        wire.write_message(answers, {"ready": True}, session.picture({"look": {}}))
+        session = _Session(Path(first[0]["portrait"]), first[0]["side"], first[0]["face"])
+        wire.write_message(answers, {"ready": True, "faces": session.faces}, session.picture({"look": {}}))
     except GiocondaError as error:
         wire.write_message(answers, {"failed": str(error)})
         return
@@ -53,13 +53,18 @@ def _serve(session: _Session, requests: IO[bytes], answers: IO[bytes]) -> None:
 class _Session:
     """A portrait, and the face before the camera once there is one."""
 
-    def __init__(self, portrait: Path, side: int) -> None:
+    def __init__(self, portrait: Path, side: int, face: int) -> None:
         from gioconda.web.live.puppet import Puppet
 
-        self._puppet: Puppet = Puppet(portrait, side)
+        self._puppet: Puppet = Puppet(portrait, side, face)
         self._follower: Follower | None = None
         self._keys: list[dict[str, Any]] = []
         self._motion: Motion | None = None
+
+    @property
+    def faces(self) -> tuple[tuple[float, float, float, float], ...]:
+        """Left, top, width and height of each face of the portrait, as shares of the whole picture."""
+        return self._puppet.faces
 
     def answer(self, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
         """Answer a request with a header and a JPEG; GiocondaError if that is not possible."""
@@ -71,13 +76,21 @@ class _Session:
         return {**answer, "milliseconds": round(1000 * (time.perf_counter() - began), 1)}, picture
 
     def picture(self, header: Mapping[str, Any]) -> bytes:
-        """Return a JPEG of the sliders' values, or of a moment of keyframes."""
+        """Return a JPEG of a look, or of a moment of keyframes."""
         if "keys" not in header:
-            return _encoded(self._puppet.still(slider_values.slider_motion(header["look"])))
+            return _encoded(self._look(header["look"]))
         if header["keys"] != self._keys:
             self._keys, self._motion = header["keys"], slider_values.keyframed(header["keys"])
         assert self._motion is not None
         return _encoded(self._puppet.played(self._motion, float(header["at"])))
+
+    def _look(self, look: Mapping[str, Any]) -> Image:
+        """Draw the fields of a `Look`."""
+        side = look.get("side")
+        if look.get("template"):
+            motion = slider_values.template_motion(look["template"])
+            return self._puppet.played(motion, float(look["at"]), side)
+        return self._puppet.still(slider_values.slider_motion(look), side)
 
     def _followed(self, jpeg: bytes, *, calibrate: bool) -> tuple[dict[str, Any], Image | None]:
         """The portrait that moves as the face of a webcam picture does; None where that shows no face."""

@@ -10,25 +10,24 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
+
+from pydantic import ValidationError
 
 from gioconda.errors import GiocondaError, InputError
 from gioconda.web import files
 from gioconda.web.errors import ClosingError, QueueFullError, UnknownJobError
 from gioconda.web.live import wire
+from gioconda.web.live.models import FaceBox, SessionRequest, SessionState, Use
 from gioconda.web.queue.child import Child
 from gioconda.web.settings import ServerSettings
 
 LOG = logging.getLogger("gioconda.web")
 
-Use: TypeAlias = Literal["edit", "live"]
-
-# Sides of the pictures in pixels.
-SIDES: dict[Use, int] = {"edit": 512, "live": 384}
 # Sessions at a time.
 MOST: dict[Use, int] = {"edit": 4, "live": 2}
 # Seconds without a request after which a session ends.
-IDLE_SECONDS: dict[Use, float] = {"edit": 900.0, "live": 20.0}
+IDLE_SECONDS: dict[Use, float] = {"edit": 900.0, "live": 60.0}
 # Seconds in which a session has to start, and to answer a request.
 START_SECONDS = 90.0
 ANSWER_SECONDS = 10.0
@@ -36,11 +35,9 @@ ANSWER_SECONDS = 10.0
 WAITING = 2
 # Refusals within a second after which a session ends.
 FLOOD = 120
-# Seconds after which a client should try again: for a picture, and for a camera's session.
+# Seconds after which a client should try again: for a picture, and for a session.
 _PICTURE_RETRY_SECONDS = 1
-_CAMERA_RETRY_SECONDS = 20
-# Fewest characters of a declared right to the likeness.
-_LEAST_RIGHTS = 3
+_SESSION_RETRY_SECONDS = 20
 # Largest file in bytes that a session may write.
 _FILE_BYTES = 2**20
 # Seconds between searches for sessions to end.
@@ -58,13 +55,17 @@ class Session:
     """One portrait's process, which answers requests one after the other.
 
     Attributes:
-        use: What moves the portrait: sliders ("edit") or a camera ("live").
+        request: What the session is for.
+        faces: The faces of the portrait, once it is prepared.
+        rest: A JPEG of the portrait in its own pose, once it is prepared.
         ready: Whether the portrait is prepared.
         asked: The monotonic time of the last request, in seconds.
     """
 
-    def __init__(self, use: Use, settings: ServerSettings, log: Path) -> None:
-        self.use: Use = use
+    def __init__(self, request: SessionRequest, settings: ServerSettings, log: Path) -> None:
+        self.request = request
+        self.faces: list[FaceBox] = []
+        self.rest = b""
         self.ready, self.asked = False, time.monotonic()
         self._lock, self._room = threading.Lock(), threading.BoundedSemaphore(WAITING)
         self._refused: tuple[int, int] = 0, 0
@@ -81,8 +82,8 @@ class Session:
         """Whether the process runs."""
         return self._child.alive
 
-    def begin(self, portrait: Path, limits: dict[str, int]) -> bytes:
-        """Prepare the portrait and return a JPEG of it in its own pose.
+    def begin(self, portrait: Path, limits: dict[str, int]) -> None:
+        """Prepare the portrait.
 
         Args:
             portrait: The portrait's file.
@@ -92,13 +93,14 @@ class Session:
             InputError: The portrait cannot be used.
             EndedError: The process has died, or takes too long.
         """
-        answer, picture = self._exchange(
-            {"limits": limits, "portrait": str(portrait), "side": SIDES[self.use]}, b"", START_SECONDS
-        )
+        request = self.request
+        about = {"limits": limits, "portrait": str(portrait), "side": request.pixels, "face": request.face}
+        answer, self.rest = self._exchange(about, b"", START_SECONDS)
         if "failed" in answer:
             raise InputError(str(answer["failed"]))
+        names = FaceBox.model_fields
+        self.faces = [FaceBox(**dict(zip(names, place, strict=True))) for place in answer["faces"]]
         self.ready, self.asked = True, time.monotonic()
-        return picture
 
     def ask(self, header: dict[str, Any], payload: bytes = b"") -> wire.Message:
         """Send a request and return the answer: a header, and the bytes of a JPEG or none.
@@ -186,59 +188,93 @@ class Sessions:
         threading.Thread(target=self._sweep, name="gioconda-live-sweeper", daemon=True).start()
 
     def open(self, use: Use, portrait: Path, rights: str) -> tuple[str, bytes]:
-        """Start a session, which takes some seconds.
-
-        Args:
-            use: What moves the portrait: sliders ("edit") or a camera ("live").
-            portrait: A file on this machine; its copy is deleted once it is read.
-            rights: What entitles the user to the likeness.
+        """Start a session with a copy of a file of this machine; arguments and errors as of `start`.
 
         Returns:
             The session's id, and a JPEG of the portrait.
+        """
+        try:
+            request = SessionRequest(use=use, rights=rights.strip())
+        except ValidationError:
+            raise InputError("declare first what entitles you to use this likeness") from None
+        name, folder = self.fresh()
+        try:
+            files.adopt(folder, {"portrait": [portrait]}, self._settings.upload_bytes)
+        except BaseException:
+            self.discard(folder)
+            raise
+        self.start(name, request)
+        return name, self.get(name).rest
+
+    def fresh(self) -> tuple[str, Path]:
+        """Return a new unguessable id, and an empty folder for the portrait; ClosingError at the server's end."""
+        if self._stopping.is_set():
+            raise ClosingError
+        name = secrets.token_urlsafe(16)
+        folder = self._folder / name
+        folder.mkdir(mode=0o700)
+        return name, folder
+
+    def discard(self, folder: Path) -> None:
+        """Delete a folder of `fresh` whose session does not start."""
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def start(self, name: str, request: SessionRequest) -> SessionState:
+        """Start a session, which takes some seconds. The portrait's file is deleted once it is read.
+
+        Args:
+            name: An id of `fresh`, whose folder has the portrait.
+            request: What the session is for.
 
         Raises:
-            InputError: No right is declared, or the portrait has no face or cannot be read.
+            InputError: The portrait has no face or cannot be read.
             LimitError: The portrait is too large.
             QueueFullError: All sessions with a camera are in use.
             EndedError: The session cannot be started.
-            ClosingError: The server is shutting down.
         """
-        if self._stopping.is_set():
-            raise ClosingError
-        if len(rights.strip()) < _LEAST_RIGHTS:
-            raise InputError("declare first what entitles you to use this likeness")
-        name = secrets.token_urlsafe(16)
         folder = self._folder / name
         try:
-            folder.mkdir(mode=0o700)
-            files.adopt(folder, {"portrait": [portrait]}, self._settings.upload_bytes)
             with self._lock:
-                self._make_room(use)
-                session = self._open[name] = Session(use, self._settings, self._folder / "live.log")
-            picture = session.begin(next(folder.iterdir()), self._limits())
+                self._make_room(request.use)
+                session = self._open[name] = Session(request, self._settings, self._folder / "live.log")
+            session.begin(next(folder.iterdir()), self._limits())
         except BaseException as error:
             self.close(name)
             if isinstance(error, GiocondaError):
                 raise
             raise EndedError("the session could not be started; try again") from error
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        LOG.info("session started", extra={"session": name[:8], "kind": use})
-        return name, picture
+            self.discard(folder)
+        LOG.info("session started", extra={"session": name[:8], "kind": request.use})
+        return self.state(name)
+
+    def state(self, name: str) -> SessionState:
+        """Return the state of a session; EndedError if it does not exist or has ended."""
+        session = self.get(name)
+        request = session.request
+        return SessionState(
+            id=name,
+            use=request.use,
+            width=request.pixels,
+            height=request.pixels,
+            face=request.face,
+            faces=session.faces,
+            seconds_idle=self._idle[request.use],
+        )
 
     def _limits(self) -> dict[str, int]:
         """The limits of a session's process."""
         return {"nice": 0, "memory_bytes": self._settings.memory_bytes, "file_bytes": _FILE_BYTES}
 
     def _make_room(self, use: Use) -> None:
-        """Where all sessions are in use, end the one with sliders that is idle longest; refuse one more camera."""
-        same = [(session.asked, name) for name, session in self._open.items() if session.use == use]
+        """Where all sessions are in use, end the one with sliders that is idle longest; refuse one more of others."""
+        same = [(session.asked, name) for name, session in self._open.items() if session.request.use == use]
         if len(same) < MOST[use]:
             return
-        if use == "live":
+        if use != "edit":
             raise QueueFullError(
-                f"{len(same)} cameras drive portraits already, the limit of this server; try again later",
-                _CAMERA_RETRY_SECONDS,
+                f"{len(same)} sessions for {use!r} are open already, the limit of this server; try again later",
+                _SESSION_RETRY_SECONDS,
             )
         self._drop(min(same)[1])
 
@@ -260,7 +296,7 @@ class Sessions:
         session = self._open.pop(name, None)
         if session is not None:
             session.end()
-            LOG.info("session ended", extra={"session": name[:8], "kind": session.use})
+            LOG.info("session ended", extra={"session": name[:8], "kind": session.request.use})
 
     @property
     def count(self) -> int:
@@ -271,7 +307,7 @@ class Sessions:
         """Return the resident bytes of each open session, by use."""
         held: dict[Use, list[int]] = {use: [] for use in MOST}
         for session in list(self._open.values()):
-            held[session.use].append(session.memory())
+            held[session.request.use].append(session.memory())
         return held
 
     def stop(self) -> None:
@@ -291,5 +327,5 @@ class Sessions:
 
     def _must_end(self, session: Session) -> bool:
         """Whether a session has to end."""
-        idle = session.ready and time.monotonic() - session.asked > self._idle[session.use]
+        idle = session.ready and time.monotonic() - session.asked > self._idle[session.request.use]
         return idle or not session.alive or session.memory() > self._settings.memory_bytes

@@ -11,7 +11,6 @@ from starlette.responses import FileResponse, Response
 
 from gioconda.assets import asset_path
 from gioconda.web.http.guard import PAGE_POLICY
-from gioconda.web.queue.jobs import JobQueue
 
 STATIC = Path(__file__).with_name("static")
 # Files that may be kept for good: their names change with their content.
@@ -33,7 +32,7 @@ NETWORKS = ("face_short_range", "face_full_range", "face_landmarks")
 """Names of the packaged networks that the browser may fetch, to track a face by itself."""
 
 
-def mount(app: FastAPI, _queue: JobQueue) -> None:
+def mount(app: FastAPI) -> None:
     """Add the page's addresses to an app: one for each file that the build has made."""
     for path in sorted(STATIC.rglob("*")):
         if path.is_file():

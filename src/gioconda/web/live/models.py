@@ -1,0 +1,67 @@
+"""The JSON of sessions: what opens one, and what it is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gioconda.limits import LIMITS
+
+Use: TypeAlias = Literal["edit", "live"]
+
+# Sides of the pictures in pixels, unless the request chooses another.
+SIDES: dict[Use, int] = {"edit": 512, "live": 384}
+LEAST_SIDE, LARGEST_SIDE = 64, 768
+"""Bounds of that side in pixels."""
+# Fewest and most characters of a declared right to the likeness.
+_RIGHTS = (3, 2000)
+
+Side: TypeAlias = Annotated[int, Field(ge=LEAST_SIDE, le=LARGEST_SIDE)]
+
+
+class SessionRequest(BaseModel):
+    """What a session is for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    use: Use = Field(
+        description="edit: sliders, emotions, templates and keyframes move the portrait; live: a face."
+    )
+    rights: Annotated[str, Field(min_length=_RIGHTS[0], max_length=_RIGHTS[1])] = Field(
+        description="What entitles you to this likeness."
+    )
+    face: Annotated[int, Field(ge=0, lt=LIMITS.faces)] = Field(
+        default=0, description="The face to animate: 0 for the largest, 1 for the next."
+    )
+    side: Side | None = Field(
+        default=None,
+        description="Side of the square pictures in pixels; "
+        f"by default {SIDES['edit']} to edit, {SIDES['live']} otherwise.",
+    )
+
+    @property
+    def pixels(self) -> int:
+        """Side of the pictures in pixels."""
+        return self.side or SIDES[self.use]
+
+
+class FaceBox(BaseModel):
+    """Where a face is in the portrait, as shares of the whole picture's width and height."""
+
+    x: float = Field(ge=0, le=1, description="Left edge.")
+    y: float = Field(ge=0, le=1, description="Top edge.")
+    width: float = Field(ge=0, le=1)
+    height: float = Field(ge=0, le=1)
+
+
+class SessionState(BaseModel):
+    """A session."""
+
+    id: str = Field(description="Whoever knows it can use the session: keep it secret.")
+    use: Use
+    width: int = Field(description="Of the session's pictures, in pixels.")
+    height: int
+    face: int = Field(description="Which of the faces the session animates.")
+    faces: list[FaceBox] = Field(description="All faces of the portrait, in the order that `face` counts.")
+    seconds_idle: float = Field(description="Seconds without a request after which the session ends.")
