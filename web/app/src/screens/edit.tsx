@@ -52,8 +52,9 @@ async function pump(): Promise<void> {
 function follow(): () => void {
   return effect(() => {
     const { values } = edit.value;
+    const { emotion, mood } = film.value;
     if (!session.value) return;
-    if (playhead.value === null) ask("look", lookOf(values));
+    if (playhead.value === null) ask("look", { ...lookOf(values), ...(emotion ? { emotion, strength: mood } : {}) });
     else ask("play", { keys: keyframes(), at: playhead.value });
   });
 }
@@ -178,6 +179,9 @@ export function Edit() {
           </button>
         ))}
       </fieldset>
+      {film.value.emotion && (
+        <Range label="How strong" value={film.value.mood} low={0} high={1} step={0.05} move={(mood) => (film.value = { ...film.value, mood })} />
+      )}
       {Object.entries(SLIDERS).map(([title, sliders]) => (
         <fieldset key={title} class="sliders">
           <legend>{title}</legend>

@@ -50,7 +50,9 @@ export function Timeline() {
 function KeyCard({ index, frame }: { index: number; frame: Key }) {
   const number = (label: string, value: number, change: (value: number) => void, low: number) => (
     <label>
-      <span>{label}</span>
+      <span>
+        {label}<span class="unseen"> seconds</span>
+      </span>
       <input
         type="number"
         min={low}
@@ -66,8 +68,8 @@ function KeyCard({ index, frame }: { index: number; frame: Key }) {
       <button type="button" class="plain" aria-label={`Show the keyframe at ${frame.time} seconds`} onClick={() => put({ values: frame.values })}>
         <KeyThumbnail look={lookOf(frame.values)} name={JSON.stringify(frame.values)} />
       </button>
-      {number("at, s", frame.time, (time) => changeKey(index, { time }), 0.1)}
-      {number("hold, s", frame.hold, (hold) => changeKey(index, { hold }), 0)}
+      {number("at", frame.time, (time) => changeKey(index, { time }), 0.1)}
+      {number("hold", frame.hold, (hold) => changeKey(index, { hold }), 0)}
       <button type="button" class="plain" aria-label={`Delete the keyframe at ${frame.time} seconds`} onClick={() => dropKey(index)}>
         <Icon name="trash" />
       </button>
