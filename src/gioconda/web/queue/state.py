@@ -22,10 +22,12 @@ class Submission:
     Attributes:
         key: The idempotency key, or None.
         fingerprint: A hash of the request and its files, by which a repeated request is recognised.
+        webhook: The address to which the job's final state is sent, or None.
     """
 
     key: str | None = None
     fingerprint: str | None = None
+    webhook: str | None = None
 
 
 class Progress(BaseModel):
