@@ -71,12 +71,17 @@ def _sentence(problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         fields = ", ".join(name for name in MODELS[kind].model_fields if name != "kind")
         return f"a job of kind {kind!r} has no such field; its fields are {fields or 'none'}"
+    return must_be(problem) or str(problem["msg"])
+
+
+def must_be(problem: Any) -> str | None:
+    """Return what a value that pydantic refuses must be; None for an error without words of our own."""
     words = _PROBLEMS.get(problem["type"])
     context = {
         name: f"{value:g}" if isinstance(value, float) else value
         for name, value in problem.get("ctx", {}).items()
     }
-    return words.format_map(context) if words else str(problem["msg"])
+    return words.format_map(context) if words else None
 
 
 def _joined(sentences: list[str]) -> str:

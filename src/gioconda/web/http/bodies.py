@@ -87,6 +87,10 @@ RESULT = _file(_MEDIA)
 for _status in (200, 206):
     RESULT[_status]["content"]["application/json"] = {"schema": {} if _status == 206 else {"type": "object"}}
 SIDECAR = _file(("application/c2pa",))
+PREVIEW: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The latest finished frame.", "content": {"image/jpeg": _WHOLE}},
+    204: {"description": "No frame is finished yet, or the job has ended."},
+}
 _EVENT = {
     "type": "object",
     "required": ["event", "data"],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -61,6 +63,8 @@ class Intake:
         self._role = ""
         self._head = bytearray()
         self._file: BinaryIO | None = None
+        self._hash = hashlib.sha256()
+        self._digests: list[tuple[str, int, str]] = []
         self._ended = False
         callbacks: MultipartCallbacks = {
             "on_part_begin": self._on_part_begin,
@@ -107,6 +111,13 @@ class Intake:
             raise refusal(error) from None
         request.check_files(self.counts)
         return request
+
+    def fingerprint(self, request: JobRequest) -> str:
+        """Return the SHA-256 of the request that `finish` returned, in any order of its fields, and of its files."""
+        fields = request.model_dump(mode="json", exclude_unset=True)
+        return hashlib.sha256(
+            json.dumps([fields, sorted(self._digests)], sort_keys=True).encode()
+        ).hexdigest()
 
     def close(self) -> None:
         """Close a file that is half written."""
@@ -162,7 +173,7 @@ class Intake:
             if len(self._field) > FIELD_BYTES:
                 raise LimitError(f"the field {FIELD!r} exceeds the limit of {FIELD_BYTES:,} bytes")
         elif self._file is not None:
-            self._file.write(data)
+            self._write(data)
         else:
             self._head.extend(data)
             if len(self._head) >= HEAD:
@@ -174,12 +185,22 @@ class Intake:
         count = self.counts.get(self._role, 0)
         self._file = (self._folder / own_name(self._role, count, bytes(self._head))).open("xb")
         self.counts[self._role] = count + 1
-        self._file.write(self._head)
+        self._hash = hashlib.sha256()
+        self._write(self._head)
+
+    def _write(self, data: bytes | bytearray) -> None:
+        """Add bytes to the open file and to its hash."""
+        assert self._file is not None
+        self._file.write(data)
+        self._hash.update(data)
 
     def _on_part_end(self) -> None:
         """Close the file of a part."""
-        if self._role != FIELD and self._file is None:
+        if self._role == FIELD:
+            return
+        if self._file is None:
             self._open()
+        self._digests.append((self._role, self.counts[self._role], self._hash.hexdigest()))
         self.close()
 
     def _on_end(self) -> None:

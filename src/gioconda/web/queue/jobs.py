@@ -15,10 +15,10 @@ from pathlib import Path
 from gioconda.errors import GiocondaError
 from gioconda.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from gioconda.web import files
-from gioconda.web.errors import ClosingError, NotDoneError, QueueFullError, UnknownJobError
+from gioconda.web.errors import ClosingError, KeyReusedError, NotDoneError, QueueFullError, UnknownJobError
 from gioconda.web.files import PREVIEW, Folders
 from gioconda.web.queue.slots import RunningJob, Slot
-from gioconda.web.queue.state import JobState
+from gioconda.web.queue.state import JobState, Submission
 from gioconda.web.queue.store import Store
 from gioconda.web.queue.workers import Outcome, Worker
 from gioconda.web.requests import JobRequest
@@ -39,6 +39,7 @@ _JOIN_SECONDS = 15.0
 _IDLE_SECONDS = 1.0
 # Most seconds between searches for expired files.
 _SWEEP_SECONDS = 60.0
+_ALONE = Submission()
 
 
 class JobQueue:
@@ -107,14 +108,38 @@ class JobQueue:
             raise
         return job
 
-    def enqueue(self, job: str, request: JobRequest) -> None:
-        """Queue a job whose files are already in the folder that `Folders.fresh` made; errors as `check_room`."""
+    def enqueue(self, job: str, request: JobRequest, submission: Submission = _ALONE) -> str:
+        """Queue a job whose files are already in the folder that `Folders.fresh` made.
+
+        Args:
+            job: The job's id.
+            request: The request.
+            submission: What came with it.
+
+        Returns:
+            The job's id, or that of the job that an earlier request with the same idempotency key has made; then the
+            files are deleted.
+
+        Raises:
+            KeyReusedError: The key belongs to a job of another request.
+            QueueFullError, ClosingError, OutputError: As `check_room`.
+        """
         with self._changed:
+            if submission.key is not None and (made := self._store.by_key(submission.key)) is not None:
+                self.folders.discard(job)
+                if made[1] != submission.fingerprint:
+                    raise KeyReusedError
+                return made[0]
             self.check_room()
             self.folders.publish(job)
-            self._store.add(job, request.kind, request.model_dump_json())
+            self._store.add(job, request.kind, request.model_dump_json(), submission)
             self._changed.notify_all()
         LOG.info("job queued", extra={"job": job[:8], "kind": request.kind})
+        return job
+
+    def knows(self, key: str) -> bool:
+        """Whether a job has this idempotency key."""
+        return self._store.by_key(key) is not None
 
     def check_room(self) -> None:
         """Check that a job can be queued.

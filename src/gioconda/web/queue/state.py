@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +13,19 @@ Phase: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
 FINAL: tuple[Phase, ...] = ("done", "failed", "cancelled")
 
 Seconds = Annotated[float, Field(description="Seconds since 1970.", examples=[1767225600.0])]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a client sends with a job's request.
+
+    Attributes:
+        key: The idempotency key, or None.
+        fingerprint: A hash of the request and its files, by which a repeated request is recognised.
+    """
+
+    key: str | None = None
+    fingerprint: str | None = None
 
 
 class Progress(BaseModel):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gioconda.errors import InputError, OutputError
-from gioconda.web.queue.state import FINAL, JobState, Output
+from gioconda.web.queue.state import FINAL, JobState, Output, Submission
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -26,9 +26,13 @@ CREATE TABLE IF NOT EXISTS jobs (
   finished REAL,
   expires REAL,
   error TEXT,
-  result TEXT
+  result TEXT,
+  key TEXT,
+  fingerprint TEXT
 )
 """
+# Columns that databases of earlier versions lack.
+_ADDED = ("key TEXT", "fingerprint TEXT")
 _COLUMNS = "id, kind, state, attempts, created, started, finished, expires, error, result"
 
 
@@ -49,6 +53,7 @@ class Store:
             for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=NORMAL"):
                 self._base.execute(f"PRAGMA {pragma}").close()
             self._run(_TABLE)
+            self._add_columns()
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise InputError(
@@ -59,6 +64,14 @@ class Store:
             ) from None
         except sqlite3.DatabaseError as error:
             raise InputError(f"{path} is damaged ({error}); move it away (its jobs are lost)") from None
+
+    def _add_columns(self) -> None:
+        """Add the columns that a database of an earlier version lacks; a key belongs to one job."""
+        present = {row[1] for row in self._rows("PRAGMA table_info(jobs)")}
+        for column in _ADDED:
+            if column.split()[0] not in present:
+                self._run(f"ALTER TABLE jobs ADD COLUMN {column}")
+        self._run("CREATE UNIQUE INDEX IF NOT EXISTS keys ON jobs (key)")
 
     def close(self) -> None:
         """Close the database, so that another server can open it."""
@@ -75,12 +88,18 @@ class Store:
         with self._lock, closing(self._base.execute(query, values)) as cursor:
             return cursor.fetchall()
 
-    def add(self, job: str, kind: str, request: str) -> None:
+    def add(self, job: str, kind: str, request: str, submission: Submission) -> None:
         """Add a job, with its request as JSON, at the end of the queue."""
         self._run(
-            "INSERT INTO jobs (id, kind, request, state, created) VALUES (?, ?, ?, 'queued', ?)",
-            (job, kind, request, time.time()),
+            "INSERT INTO jobs (id, kind, request, state, created, key, fingerprint)"
+            " VALUES (?, ?, ?, 'queued', ?, ?, ?)",
+            (job, kind, request, time.time(), submission.key, submission.fingerprint),
         )
+
+    def by_key(self, key: str) -> tuple[str, str] | None:
+        """Return the id and the fingerprint of the job with an idempotency key; None if there is none."""
+        rows = self._rows("SELECT id, fingerprint FROM jobs WHERE key = ?", (key,))
+        return rows[0] if rows else None
 
     def state(self, job: str) -> JobState | None:
         """Return the state of a job without its progress; None if the job does not exist."""
