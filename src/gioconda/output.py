@@ -69,6 +69,8 @@ class Marker:
 
         The watermark changes the colours alone, so that it shows wherever the picture is opaque.
         """
+        if rendered.marked:
+            return rendered.image
         image = rendered.image
         if self._label is not None:
             image = self._label.put(image, rendered.faces)

@@ -36,17 +36,19 @@ class Clock:
 
 @dataclass(frozen=True, eq=False)
 class Rendered:
-    """A finished frame without marks.
+    """A finished frame, without marks unless it comes from a signed film.
 
     Attributes:
         image: (H, W, 3) uint8 RGB, or (H, W, 4) RGBA of a transparent renderer.
         faces: Landmarks (N, 2 or 3) of each face in pixels; a visible label keeps clear of them.
         time: Seconds from the first frame.
+        marked: Whether it is a frame of a signed film, whose watermark is legible and has the renderer's payload.
     """
 
     image: Image
     faces: Sequence[FloatArray]
     time: float
+    marked: bool = False
 
 
 class Renderer(Protocol):

@@ -292,7 +292,7 @@ def test_what_does_not_hold_is_refused_and_leaves_nothing(idle, inputs, job, fil
     ("job", "told"),
     [
         ("{", "not valid JSON"),
-        ({"rights": "mine"}, "the kinds are animate, speak, edit, verify, adapt"),
+        ({"rights": "mine"}, "the kinds are animate, speak, edit, export, verify, adapt"),
         (
             {**EDIT, "turn": 3},
             "job.turn: a job of kind 'edit' has no such field; its fields are format, yaw,",

@@ -80,7 +80,7 @@ def _all(role: str) -> list[Path]:
 
 def check_length(most_seconds: float) -> None:
     """Raise LimitError if a video or sound in the working folder is longer than `most_seconds`."""
-    for path in (path for role in ("portrait", "motion", "audio", "source") for path in _all(role)):
+    for path in (path for role in ("portrait", "motion", "audio", "source", "film") for path in _all(role)):
         if path.suffix in (*motions(), ".safetensors"):
             continue
         if media.is_video(path):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Kind: TypeAlias = Literal["animate", "speak", "edit", "verify", "adapt"]
+Kind: TypeAlias = Literal["animate", "speak", "edit", "export", "verify", "adapt"]
 Phase: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
 
 FINAL: tuple[Phase, ...] = ("done", "failed", "cancelled")
