@@ -1,8 +1,8 @@
 /** A finished job on the stage: the film plays, is compared, downloaded, shared, exported and used again. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { sentence } from "../api/http";
-import type { Output, Word } from "../api/types";
+import { call, sentence } from "../api/http";
+import type { Files, Output, Word } from "../api/types";
 import { remove, shown, submit, type Entry } from "../jobs/entries";
 import { addressOf, fileName, keepThumbnail, resultFile } from "../jobs/result";
 import { marksOf, size } from "../jobs/words";
@@ -164,8 +164,8 @@ function Share({ entry }: { entry: Entry }) {
 }
 
 const EXPORTS = [
-  ["gif", "as it is", "GIF"],
-  ["webm", "as it is", "WebM"],
+  ["gif", "", "GIF"],
+  ["webm", "", "WebM"],
   ["mp4", "vertical", "Vertical, 9:16"],
   ["mp4", "square", "Square"],
 ] as const;
@@ -174,10 +174,9 @@ function Exports({ entry }: { entry: Entry }) {
   const menu = useRef<HTMLDetailsElement>(null);
   const convert = async (format: string, shape: string, label: string) => {
     menu.current!.open = false;
-    const rights = entry.request["rights"];
-    const request = { kind: "export" as const, format, shape, ...(rights ? { rights } : {}) };
-    const suffix = shape === "as it is" ? "" : `-${shape}`;
-    await submit(request, { film: [await resultFile(entry)] }, `${entry.title} (${label})`, `${entry.name}${suffix}`);
+    const request = { kind: "export" as const, format, ...(shape ? { shape } : {}) };
+    const files = { film: [await resultFile(entry)], ...(await sidecarOf(entry)) };
+    await submit(request, files, `${entry.title} (${label})`, shape ? `${entry.name}-${shape}` : entry.name);
   };
   return (
     <details class="menu" ref={menu}>
@@ -191,6 +190,13 @@ function Exports({ entry }: { entry: Entry }) {
       </div>
     </details>
   );
+}
+
+/** The manifest of a result whose format cannot hold it, as a job's files. */
+async function sidecarOf(entry: Entry): Promise<Files> {
+  if (!entry.state!.result!.sidecar) return {};
+  const blob = await (await call(`v1/jobs/${entry.job}/sidecar`)).blob();
+  return { sidecar: [new File([blob], "film.c2pa")] };
 }
 
 function Reuse({ entry, film }: { entry: Entry; film: boolean }) {
