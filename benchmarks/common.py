@@ -214,7 +214,7 @@ def trained(network: str, samples: Path, run: Path, out: Path, words: dict[str, 
     subprocess.run(
         [*gioconda, "train", network, "--data", samples, "-o", run, *settings], check=True, env=environment
     )
-    subprocess.run([*gioconda, "export", network, run, "-o", out, *more], check=True)
+    subprocess.run([*gioconda, "export-weights", network, run, "-o", out, *more], check=True)
 
 
 def read_images(path: Path, count: int | None = None) -> Iterator[np.ndarray]:

@@ -78,6 +78,7 @@ def test_every_command_of_the_pages_is_one():
         "prepare",
         "train",
         "export",
+        "export-weights",
         "adapt",
         "evaluate",
     } <= seen

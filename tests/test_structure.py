@@ -51,3 +51,17 @@ def test_nothing_but_the_gate_marks_and_writes_pictures():
     assert used == {}
     gate = (source / GATE).read_text(encoding="utf-8")
     assert all(name in gate for name in MARKING)
+
+
+def test_only_frames_of_signed_films_pass_the_gate_with_the_marks_that_they_have():
+    source = ROOT / "src" / "gioconda"
+    skipping = {
+        path.relative_to(source).as_posix()
+        for path in source.rglob("*.py")
+        if "Rendered(" in (text := path.read_text(encoding="utf-8"))
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", getattr(node.func, "attr", "")) == "Rendered"
+        and any(keyword.arg in ("marked", None) for keyword in node.keywords)
+    }
+    assert skipping == {"films.py"}

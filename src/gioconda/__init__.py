@@ -21,9 +21,21 @@ if TYPE_CHECKING:
         OutputError,
         WeightsError,
     )
-    from gioconda.pipeline import Result, adapt, animate, edit, frames, frames_of, run, speak, track, verify
+    from gioconda.pipeline import (
+        Result,
+        adapt,
+        animate,
+        edit,
+        export,
+        frames,
+        frames_of,
+        run,
+        speak,
+        track,
+        verify,
+    )
     from gioconda.provenance import Verdict
-    from gioconda.requests import Adapt, Adapted, Animate, Edit, Speak, Verify
+    from gioconda.requests import Adapt, Adapted, Animate, Edit, Export, Speak, Verify
     from gioconda.types import Frame, Motion, Portrait
 
 __version__ = "0.1.0"
@@ -33,6 +45,7 @@ __all__ = [
     "Adapted",
     "Animate",
     "Edit",
+    "Export",
     "Frame",
     "GiocondaError",
     "InputError",
@@ -51,6 +64,7 @@ __all__ = [
     "adapt",
     "animate",
     "edit",
+    "export",
     "frames",
     "frames_of",
     "run",
@@ -59,10 +73,12 @@ __all__ = [
     "verify",
 ]
 
-_FUNCTIONS = ("adapt", "animate", "edit", "frames", "frames_of", "run", "speak", "track", "verify")
+_FUNCTIONS = ("adapt", "animate", "edit", "export", "frames", "frames_of", "run", "speak", "track", "verify")
 _HOME = {
     **dict.fromkeys(("Result", *_FUNCTIONS), "gioconda.pipeline"),
-    **dict.fromkeys(("Adapt", "Adapted", "Animate", "Edit", "Speak", "Verify"), "gioconda.requests"),
+    **dict.fromkeys(
+        ("Adapt", "Adapted", "Animate", "Edit", "Export", "Speak", "Verify"), "gioconda.requests"
+    ),
     "Verdict": "gioconda.provenance",
     **dict.fromkeys(("Frame", "Motion", "Portrait"), "gioconda.types"),
     **dict.fromkeys((name for name in __all__ if name.endswith("Error")), "gioconda.errors"),

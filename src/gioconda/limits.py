@@ -54,6 +54,8 @@ SMALLEST_SIDE = 64
 """Pixels; the smallest side of a result. Below, a face cannot be distinguished from noise."""
 WHOLE_SIDE, CROP_SIDE = 1280, 512
 """Pixels; longest side of a whole picture, and side of a crop, unless the user chooses another."""
+EXPORT_SIDE = 1920
+"""Pixels; longest side of a film that is padded to another shape, unless the user chooses another."""
 
 
 def check_seconds(path: Path, seconds: float) -> None:

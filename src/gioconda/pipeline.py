@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,6 +15,8 @@ import numpy as np
 from gioconda import media, provenance
 from gioconda.engines import Engine, get_engine
 from gioconda.errors import GiocondaError, InputError
+from gioconda.films import ExportRenderer, plan_export
+from gioconda.inputs.film import load_film, marked_pictures
 from gioconda.inputs.motion import track_video
 from gioconda.inputs.sources import Loader
 from gioconda.inputs.speech import speech_loader
@@ -32,6 +34,7 @@ from gioconda.requests import (
     Adapted,
     Animate,
     Edit,
+    Export,
     Request,
     Speak,
     Verify,
@@ -49,6 +52,7 @@ __all__ = [
     "adapt",
     "animate",
     "edit",
+    "export",
     "frames",
     "frames_of",
     "revoice",
@@ -58,8 +62,6 @@ __all__ = [
     "verify",
 ]
 
-# Seconds of a video that are searched for the watermark: each frame carries it, and more would only take longer.
-VERIFY_SECONDS = 4.0
 # The engine that suits a still picture.
 WARP = "warp"
 
@@ -119,6 +121,21 @@ def edit(request: Edit) -> Result:
     return run(request)
 
 
+@takes(Export)
+def export(request: Export) -> Result:
+    """Write a finished film again, in another format, shape or size, and sign it again.
+
+    Only films that Gioconda made and that have not changed since can be exported. The result keeps the film's sound,
+    its watermark, its visible label and the declared right to the likeness, and its manifest names the film.
+
+    Raises:
+        InputError: The file is not an unchanged film of Gioconda.
+        LimitError: The film or the size exceeds a limit.
+        OutputError: The video cannot be written.
+    """
+    return run(request)
+
+
 @takes(Animate)
 def frames(request: Animate) -> Iterator[Frame]:
     """Animate a portrait and iterate over the watermarked frames; no file is written.
@@ -151,7 +168,7 @@ def run(request: Request) -> Result:
     """Carry out a request and write its signed file.
 
     Args:
-        request: An `Animate`, a `Speak` or an `Edit` with an output.
+        request: An `Animate`, a `Speak`, an `Edit` or an `Export` with an output.
 
     Raises:
         InputError, NoFaceError, LimitError, WeightsError, OutputError: As the functions do.
@@ -160,10 +177,13 @@ def run(request: Request) -> Result:
         raise InputError("the request names no output; set `out` to the file to write")
     check_inputs_stay(request)
     suffixes: tuple[str, ...] = media.VIDEO_SUFFIXES if request.result == "film" else media.PICTURE_SUFFIXES
-    if request.background == TRANSPARENT:
+    if not isinstance(request, Export) and request.background == TRANSPARENT:
         suffixes = tuple(suffix for suffix in suffixes if suffix in media.ALPHA_SUFFIXES)
-    output = Output.checked(request.out, suffixes, request.rights, request.key, request.certificate)
+    rights = None if isinstance(request, Export) else request.rights
+    output = Output.checked(request.out, suffixes, rights, request.key, request.certificate)
     with _planned(request, with_sound=True) as renderer:
+        if isinstance(renderer, ExportRenderer):
+            output = replace(output, rights=renderer.film.rights)
         if isinstance(request, Edit):
             return output.picture(renderer)
         return output.film(renderer, request.progress or _silent)
@@ -192,6 +212,8 @@ def _planned(request: Request, *, with_sound: bool) -> Generator[Renderer, None,
     """
     if isinstance(request, Edit):
         yield _planned_edit(request)
+    elif isinstance(request, Export):
+        yield _planned_export(request)
     elif isinstance(request, Animate):
         renderer = _planned_film(request, request.motion, request.engine)
         yield renderer if request.audio else replace(renderer, sound=None)
@@ -272,7 +294,13 @@ def _planned_edit(request: Edit) -> PortraitRenderer:
     )
 
 
-def _opened(request: Request, engine: str) -> Engine:
+def _planned_export(request: Export) -> ExportRenderer:
+    """The renderer of a finished film."""
+    out = None if request.out is None else Path(request.out)
+    return plan_export(load_film(request.film, request.progress or _silent), request.shape, request.size, out)
+
+
+def _opened(request: Animate | Speak | Edit, engine: str) -> Engine:
     """Open an engine with the request's options for it; InputError if one of its files does not exist."""
     options = {name: getattr(request, name) for name in engine_entry(engine).opens_with}
     files = {
@@ -369,22 +397,4 @@ def adapt(request: Adapt) -> Adapted:
 @takes(Verify)
 def verify(request: Verify) -> Verdict:
     """Check whether Gioconda made a file, and from what; a damaged file gives a verdict too, never an error."""
-    return provenance.verify(Path(request.path), _pictures)
-
-
-def _pictures(path: Path) -> Iterator[Image]:
-    """The picture of a file, or those of a video's first seconds."""
-    if not media.is_video(path):
-        # The watermark lies under what is transparent, too.
-        yield media.read_picture(path, flatten=False)[0]
-        return
-    with media.read_frames(path) as frames:
-        yield from _first_seconds(frames)
-
-
-def _first_seconds(frames: Iterable[Frame]) -> Iterator[Image]:
-    """The pictures of the first VERIFY_SECONDS."""
-    for frame in frames:
-        if frame.time > VERIFY_SECONDS:
-            return
-        yield np.asarray(frame.image)
+    return provenance.verify(Path(request.path), marked_pictures)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda.provenance import Ingredient
-from gioconda.types import FloatArray, Image
+from gioconda.types import FloatArray, Image, Word
 
 
 @dataclass
@@ -36,17 +36,19 @@ class Clock:
 
 @dataclass(frozen=True, eq=False)
 class Rendered:
-    """A finished frame without marks.
+    """A finished frame, without marks unless it comes from a signed film.
 
     Attributes:
         image: (H, W, 3) uint8 RGB, or (H, W, 4) RGBA of a transparent renderer.
         faces: Landmarks (N, 2 or 3) of each face in pixels; a visible label keeps clear of them.
         time: Seconds from the first frame.
+        marked: Whether it is a frame of a signed film, whose watermark is legible and has the renderer's payload.
     """
 
     image: Image
     faces: Sequence[FloatArray]
     time: float
+    marked: bool = False
 
 
 class Renderer(Protocol):
@@ -97,6 +99,10 @@ class Renderer(Protocol):
         """Sentences for the user."""
 
     @property
+    def words(self) -> tuple[Word, ...]:
+        """The words that are spoken, each with its time, where they are known."""
+
+    @property
     def transparent(self) -> bool:
         """Whether the pictures have an alpha channel."""
 
@@ -126,6 +132,7 @@ class Still:
     networks: tuple[tuple[str, str], ...] = ()
     bridged: int = 0
     warnings: tuple[str, ...] = ()
+    words: tuple[Word, ...] = ()
     clock: Clock = field(default_factory=Clock)
     transparent: bool = False
 

@@ -63,7 +63,7 @@ def problems(path, **options):
         ({"motion": ""}, "give either motion or template"),
         ({"template": "nod"}, "give either motion or template"),
         ({"motion": "", "template": "dance"}, "template 'dance' is not known; choose one of idle"),
-        ({"kind": "dance"}, "kind 'dance' is not known; choose one of animate, speak, edit"),
+        ({"kind": "dance"}, "kind 'dance' is not known; choose one of animate, speak, edit, export"),
         ({"kind": "speak", "motion": ""}, "give either a sound to speak (audio) or a text to say (text)"),
         ({"voice": "f2"}, "voice does not apply to kind animate; remove it"),
         ({"audio": "talk.npz"}, "audio 'talk.npz' is neither yes nor no"),

@@ -22,7 +22,18 @@ from gioconda.provenance import Verdict
 from gioconda.requests import Animate
 from gioconda.types import ARKIT_NAMES
 
-COMMANDS = ("animate", "track", "edit", "verify", "doctor", "demo", "prepare", "train", "export")
+COMMANDS = (
+    "animate",
+    "track",
+    "edit",
+    "verify",
+    "doctor",
+    "demo",
+    "prepare",
+    "train",
+    "export",
+    "export-weights",
+)
 RESULT = SimpleNamespace(
     path=Path("out.mp4"),
     frames=50,

@@ -13,7 +13,7 @@ from gioconda.batch.jobs import read_jobs
 from gioconda.cli import app
 from gioconda.cli.requests import read_request
 from gioconda.errors import InputError
-from gioconda.requests import KINDS, Adapt, Animate, Edit, Place, Speak, options_of
+from gioconda.requests import KINDS, Adapt, Animate, Edit, Export, Place, Speak, options_of
 from gioconda.web.requests import JOB
 
 SAID = "It is my own likeness."
@@ -41,7 +41,18 @@ ASKED = {
         "face": 2,
     },
     "edit": {"yaw": -4.5, "gaze_x": 0.25, "coefficients": {"jawOpen": 0.4, "browInnerUp": 1.0}, "size": 64},
+    "export": {"shape": "vertical", "size": 640},
 }
+
+
+def source_of(kind):
+    """The name of the file from which a kind of request starts."""
+    return next(option.name for option in options_of(KINDS[kind]))
+
+
+def declared(kind):
+    """The declared right, where a kind of request has one; an export keeps that of its film."""
+    return {"rights": SAID} if any(option.name == "rights" for option in options_of(KINDS[kind])) else {}
 
 
 def typed(kind):
@@ -64,13 +75,14 @@ def typed(kind):
 
 def by_command_line(kind, portrait, out):
     command = get_command(app).commands[kind]
-    words = [str(portrait), "-o", str(out), "--rights", SAID, *typed(kind)]
+    rights = ["--rights", SAID] if declared(kind) else []
+    words = [str(portrait), "-o", str(out), *rights, *typed(kind)]
     params = command.make_context(kind, words).params
     return read_request(KINDS[kind], {name: value for name, value in params.items() if name != "list"})
 
 
 def by_table(kind, portrait, out):
-    row = {"kind": kind, "portrait": portrait.name, "out": out.name, "rights": SAID}
+    row = {"kind": kind, source_of(kind): portrait.name, "out": out.name, **declared(kind)}
     for option in options_of(KINDS[kind], Place.BATCH):
         value = ASKED[kind].get(option.name)
         if isinstance(value, dict):
@@ -79,17 +91,18 @@ def by_table(kind, portrait, out):
             row[option.flag] = value
     table = portrait.parent / "jobs.jsonl"
     table.write_text(json.dumps(row))
-    return read_jobs(table)[0].request
+    # A right that is declared for all lines does not stand in the way of one that has none.
+    return read_jobs(table, SAID)[0].request
 
 
 def by_http(kind, portrait, out):
     web = pytest.importorskip("gioconda.web.requests")
-    fields = {**ASKED[kind], "kind": kind, "rights": SAID}
+    fields = {**ASKED[kind], "kind": kind, **declared(kind)}
     if kind == "animate":
         fields["template"] = fields.pop("motion")
     read = web.JOB.validate_json(json.dumps(fields))
-    read.check_files({"portrait": 1})
-    return read.request({"portrait": [portrait]}, out, None)
+    read.check_files({source_of(kind): 1})
+    return read.request({source_of(kind): [portrait]}, out, None)
 
 
 @pytest.mark.parametrize("way", [by_command_line, by_table, by_http])
@@ -98,7 +111,8 @@ def test_every_way_to_ask_gives_the_same_request(tmp_path, kind, way):
     portrait = tmp_path / "me.png"
     portrait.write_bytes(b"a picture")
     out = tmp_path / ("a.png" if kind == "edit" else "a.mp4")
-    assert way(kind, portrait, out) == KINDS[kind](portrait=portrait, out=out, rights=SAID, **ASKED[kind])
+    asked = {source_of(kind): portrait, "out": out, **declared(kind), **ASKED[kind]}
+    assert way(kind, portrait, out) == KINDS[kind](**asked)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -136,6 +150,8 @@ def test_python_sees_every_option_as_an_argument(kind):
         (lambda: Edit("a.png", coefficients={"jawOpn": 1}), "did you mean jawOpen"),
         (lambda: Edit("a.png", coefficients={"jawOpen": 2}), "coefficients jawOpen 2 is outside 0 to 1"),
         (lambda: Edit("a.png", face="all"), "face 'all': give 0"),
+        (lambda: Export("a.mp4", shape="round"), "choose one of as it is, vertical, square"),
+        (lambda: Export("a.mp4", size=63), "size 63 is outside 64 to 4096 pixels"),
     ],
 )
 def test_a_request_that_cannot_be_is_refused_when_it_is_made(make, words):
@@ -174,10 +190,11 @@ def test_revoice_still_works_and_warns(astronaut, tmp_path):
 
 
 def test_requests_are_public():
-    assert {requests.Animate, requests.Speak, requests.Edit} == {
+    assert {requests.Animate, requests.Speak, requests.Edit, requests.Export} == {
         gioconda.Animate,
         gioconda.Speak,
         gioconda.Edit,
+        gioconda.Export,
     }
 
 

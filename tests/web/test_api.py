@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import wave
 
 import cv2
 import httpx
@@ -19,8 +20,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 import gioconda
+from gioconda import media
 from gioconda.cli import run
 from gioconda.web.http.api import build_app
+from gioconda.web.requests import JOB
 from gioconda.web.serve import read_token
 from web_world import (
     ANIMATE,
@@ -93,6 +96,7 @@ def test_animate_from_upload_to_signed_file(server, inputs, tmp_path):
     path = tmp_path / "result.mp4"
     path.write_bytes(result.content)
     assert gioconda.verify(path).status == "ours"
+    assert states[-1]["result"]["seconds"] == pytest.approx(media.probe(path).seconds, abs=0.01)
     head = server.head(f"/v1/jobs/{job}/result")
     assert (head.headers["content-length"], head.content) == (str(len(result.content)), b"")
     sidecar = server.get(f"/v1/jobs/{job}/sidecar")
@@ -125,9 +129,14 @@ def test_speak_and_edit(server, inputs):
     say = {**ANIMATE, "kind": "speak", "text": "Hi.", "format": "webm"}
     speak = post(server, say, portrait=inputs[0]).json()["id"]
     edit = post(server, EDIT, portrait=inputs[0]).json()["id"]
-    assert done(server, speak)[-1]["result"]["sidecar"]
+    spoken = done(server, speak)[-1]["result"]
+    assert spoken["sidecar"]
+    (word,) = spoken["words"]
+    assert word["text"] == "Hi."
+    assert 0.2 < word["start"] < word["end"] < spoken["seconds"] < 3.0
     assert server.get(f"/v1/jobs/{speak}/sidecar").headers["content-type"] == "application/c2pa"
-    assert done(server, edit)[-1]["result"]["media_type"] == "image/png"
+    picture = done(server, edit)[-1]["result"]
+    assert (picture["media_type"], picture["seconds"], picture["words"]) == ("image/png", 0.0, [])
     assert server.get(f"/v1/jobs/{edit}/sidecar").status_code == 404
     assert server.get(f"/v1/jobs/{edit}/result").content.startswith(b"\x89PNG")
 
@@ -158,14 +167,70 @@ def test_cancel_and_metrics_and_health(server, inputs):
     rendering(server.app.state.queue, job)
     assert server.get(f"/v1/jobs/{job}").json()["progress"]["rate"] is not False
     assert server.get(f"/v1/jobs/{job}/result").status_code == 409
+    preview = wait_for(lambda: (got := server.get(f"/v1/jobs/{job}/preview")).status_code == 200 and got)
+    assert preview.headers["content-type"] == "image/jpeg"
+    picture = cv2.imdecode(np.frombuffer(preview.content, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == (360, 360, 3)
+    assert picture.std() > 20, "a face, not an empty picture"
     since = time.monotonic()
     assert server.post(f"/v1/jobs/{job}/cancel").json()["state"] == "cancelled"
     assert time.monotonic() - since < 2.0
     assert done(server, job)[-1]["state"] == "cancelled"
+    after = server.get(f"/v1/jobs/{job}/preview")
+    assert (after.status_code, after.content) == (204, b"")
+    assert server.get(f"/v1/jobs/{NOBODY}/preview").status_code == 404
     figures = server.get("/metrics").text
     assert 'gioconda_jobs_ended_total{kind="animate",state="cancelled"} 1.0' in figures
     assert job not in figures
     assert server.get("/healthz").json()["status"] == "ok"
+
+
+def test_the_server_tells_its_limits_and_what_it_can_do(idle, monkeypatch):
+    told = idle.get("/v1/server").json()
+    assert (told["version"], told["upload_bytes"]) == (gioconda.__version__, 2**20)
+    assert {"animate", "speak", "edit", "verify", "adapt"} <= set(told["kinds"])
+    assert {use["use"]: use["side"] for use in told["sessions"]}["edit"] == 512
+    monkeypatch.setattr("gioconda.runtime.extras.find_spec", lambda _: None)
+    told = idle.get("/v1/server").json()
+    able = {purpose["name"]: purpose for purpose in told["purposes"]}
+    assert (able["fewshot"]["available"], able["speech"]["available"]) == (False, True)
+    assert "pip install 'gioconda[train]'" in able["fewshot"]["reason"]
+    assert "adapt" in told["kinds"], "mouths can be collected"
+
+
+def test_voices_are_listed_and_can_be_heard(idle):
+    told = idle.get("/v1/voices").json()
+    assert {"f2", "m1"} <= set(told["voices"])
+    assert {"code": "fr", "name": "French (France)"} in told["languages"]
+    for name in told["voices"]:
+        JOB.validate_python({"kind": "speak", "rights": "mine", "text": "a", "voice": name})
+    high, low, usual, french = (
+        idle.get(f"/v1/voices/{voice}/sample", params=language)
+        for voice, language in (("f2", {}), ("m1", {}), ("usual", {}), ("f2", {"language": "fr"}))
+    )
+    assert (high.headers["content-type"], high.headers["cache-control"]) == (
+        "audio/wav",
+        "public, max-age=86400",
+    )
+    assert len({high.content, low.content, usual.content, french.content}) == 4
+    assert pitch(high) > 1.3 * pitch(low), "a woman's voice and a man's"
+    for address, status in (("nobody/sample", 404), ("..%2ff2/sample", 404), ("f2/sample?language=xx", 422)):
+        assert idle.get(f"/v1/voices/{address}").status_code == status, address
+
+
+def pitch(answer):
+    """Hertz of a voice in a WAV file: the median over its voiced pieces of 40 ms."""
+    with wave.open(io.BytesIO(answer.content)) as sound:
+        rate = sound.getframerate()
+        levels = np.frombuffer(sound.readframes(sound.getnframes()), "<i2").astype(float)
+    assert 1.5 < len(levels) / rate < 6.0
+    lags = np.arange(rate // 350, rate // 70)
+    found = []
+    for piece in np.split(levels, range(rate // 25, len(levels), rate // 25))[:-1]:
+        likeness = [piece[:-lag] @ piece[lag:] / (piece @ piece + 1) for lag in lags]
+        if piece.std() > 500 and max(likeness) > 0.5:
+            found.append(rate / lags[np.argmax(likeness)])
+    return np.median(found)
 
 
 def test_a_full_queue_is_told_with_a_time(idle, inputs):
@@ -227,7 +292,7 @@ def test_what_does_not_hold_is_refused_and_leaves_nothing(idle, inputs, job, fil
     ("job", "told"),
     [
         ("{", "not valid JSON"),
-        ({"rights": "mine"}, "the kinds are animate, speak, edit, verify, adapt"),
+        ({"rights": "mine"}, "the kinds are animate, speak, edit, export, verify, adapt"),
         (
             {**EDIT, "turn": 3},
             "job.turn: a job of kind 'edit' has no such field; its fields are format, yaw,",

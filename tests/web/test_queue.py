@@ -26,8 +26,10 @@ from gioconda.engines.fewshot import identity
 from gioconda.errors import InputError, LimitError, lacks_memory
 from gioconda.provenance.certificate import signing_identity
 from gioconda.web.errors import NotDoneError, QueueFullError, UnfitFileError, UnknownJobError
+from gioconda.web.files import PREVIEW
 from gioconda.web.queue.jobs import JobQueue
 from gioconda.web.queue.perform import perform
+from gioconda.web.queue.worker import write_preview
 from media_factory import write_clip
 from places import SUPPORT
 from web_world import (
@@ -161,6 +163,16 @@ def test_the_latest_frame_is_there_while_a_film_is_made(shared, portrait):
     assert cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR).shape == (360, 360, 3)
     shared.cancel(job)
     assert shared.preview(job) is None
+
+
+def test_a_preview_shows_what_is_transparent_over_white(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame = np.zeros((64, 64, 4), np.uint8)
+    frame[:, :32] = (255, 0, 0, 255)
+    write_preview(frame)
+    shown = cv2.imread(PREVIEW)[:, :, ::-1].astype(int)
+    assert np.abs(shown[:, :24] - (254, 0, 0)).max() < 8
+    assert shown[:, 40:].min() > 247
 
 
 def test_cancel_stops_the_work_and_leaves_nothing(shared, portrait):

@@ -118,7 +118,7 @@ class _Reader:
         wrong: list[str] = []
         values = self._values(kind, row, wrong)
         wrong += self._key_problem(values)
-        if "rights" not in values:
+        if "rights" not in values and _declares_rights(kind):
             wrong.append(
                 "rights is missing; say what entitles you to this likeness, here or for all lines with --rights"
             )
@@ -133,7 +133,9 @@ class _Reader:
 
     def _values(self, kind: str, row: TableRow, wrong: list[str]) -> dict[str, Any]:
         """The options that a row sets, by their names in Python, with absolute paths; problems go to `wrong`."""
-        values: dict[str, Any] = {} if self.rights is None else {"rights": self.rights}
+        values: dict[str, Any] = {}
+        if self.rights is not None and _declares_rights(kind):
+            values["rights"] = self.rights
         set_by: dict[str, str] = {}
         for name, cell in row.cells.items():
             if name in ("kind", "out"):
@@ -202,6 +204,11 @@ class _Reader:
                 self.key_problems[pair] = str(error)
         if self.key_problems[pair]:
             yield self.key_problems[pair]
+
+
+def _declares_rights(kind: str) -> bool:
+    """Whether a kind of job declares the right to a likeness; an export keeps what its film declares."""
+    return "rights" in COLUMNS[kind]
 
 
 def _build_request(kind: str, values: dict[str, Any], out: Path, wrong: list[str]) -> Request | None:

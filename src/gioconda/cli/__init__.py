@@ -1,6 +1,6 @@
-"""The command line: `gioconda animate`, `speak`, `track`, `edit`, `verify`, `batch`, `serve`, `doctor`, `demo`.
+"""The command line: `gioconda animate`, `speak`, `edit`, `export`, `track`, `verify`, `batch`, `serve` and so on.
 
-For those who train: `prepare`, `train`, `export`, `evaluate`.
+For those who train: `prepare`, `train`, `export-weights`, `evaluate`.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ SPEED_SECONDS = 600.0
 TableArgument = Annotated[
     Path,
     typer.Argument(
-        help="A .csv with a header, or a .jsonl: kind (animate, speak, edit), portrait, motion or template, audio or "
-        "text, out, rights, and options by their names. Paths are relative to its folder.",
+        help="A .csv with a header, or a .jsonl: kind (animate, speak, edit, export), portrait or film, motion or "
+        "template, audio or text, out, rights, and options by their names. Paths are relative to its folder.",
         show_default=False,
     ),
 ]

@@ -14,7 +14,7 @@ from gioconda.cli.options import MotionOption, OutOption
 from gioconda.cli.progress import plural, watch
 from gioconda.cli.requests import add_command, bridged, make, print_video_result
 from gioconda.errors import InputError
-from gioconda.requests import Animate, Edit, option_of
+from gioconda.requests import Animate, Edit, Export, option_of
 
 if TYPE_CHECKING:
     from gioconda.provenance import Verdict
@@ -92,6 +92,16 @@ add_command(
         bool,
         typer.Option("--list", callback=_print_names, is_eager=True, help="Print the names for --set."),
     ],
+)
+
+
+add_command(
+    app,
+    Export,
+    make,
+    "Write a finished film in another format, shape or size.",
+    "Write a film that gioconda made in another format, shape or size, and sign it again. "
+    "The name of the output decides the format: .mp4, .webm, .mov (ProRes), or a silent .gif or .apng.",
 )
 
 

@@ -40,8 +40,12 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "gioconda train refiner --data samples --out run --dry-run",
     ),
     "export": (
-        "gioconda export fewshot run --out weights",
-        "gioconda export speech run1 run2 --out weights",
+        "gioconda export film.mp4 --out film.gif --size 320",
+        "gioconda export film.mp4 --shape vertical --out vertical.mp4",
+    ),
+    "export-weights": (
+        "gioconda export-weights fewshot run --out weights",
+        "gioconda export-weights speech run1 run2 --out weights",
     ),
     "evaluate": (
         "gioconda evaluate videos/ --out report",

@@ -13,13 +13,24 @@ import typer
 from gioconda.cli.options import OutOption
 from gioconda.cli.progress import plural, watch
 from gioconda.errors import InputError
-from gioconda.requests import Adapt, Animate, Edit, Option, OptionError, Place, Request, Speak, options_of
+from gioconda.requests import (
+    Adapt,
+    Animate,
+    Edit,
+    Export,
+    Option,
+    OptionError,
+    Place,
+    Request,
+    Speak,
+    options_of,
+)
 from gioconda.requests.values import Choice, Coefficients, FaceChoice, Flag, LocalFile, Media, Number, Whole
 
 if TYPE_CHECKING:
     from gioconda.pipeline import Result
 
-R = TypeVar("R", Animate, Speak, Edit, Adapt)
+R = TypeVar("R", Animate, Speak, Edit, Export, Adapt)
 
 
 def add_command(

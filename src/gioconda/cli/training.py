@@ -1,4 +1,4 @@
-"""The commands `prepare`, `train` and `export`; they need gioconda[train]."""
+"""The commands `prepare`, `train` and `export-weights`; they need gioconda[train]."""
 
 from __future__ import annotations
 
@@ -205,8 +205,8 @@ def train(
     )
 
 
-@app.command(short_help="Export the weights of a trained run.")
-def export(
+@app.command(name="export-weights", short_help="Export the weights of a trained run.")
+def export_weights(
     network: NetworkArgument,
     runs: Annotated[
         list[Path],

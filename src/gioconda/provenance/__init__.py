@@ -6,7 +6,13 @@ from removing or copying the marks, since the source is open. A self-made certif
 
 from gioconda.provenance.credentials import Claim, Ingredient, sign
 from gioconda.provenance.explain import explain
-from gioconda.provenance.payload import WatermarkReading, describe_payload, job_payload
+from gioconda.provenance.payload import (
+    WatermarkReading,
+    describe_payload,
+    is_payload,
+    job_payload,
+    parse_payload,
+)
 from gioconda.provenance.sidecar import sidecar_path
 from gioconda.provenance.verdict import Verdict, verify
 from gioconda.provenance.watermark import Watermarker, read_watermark
@@ -19,7 +25,9 @@ __all__ = [
     "Watermarker",
     "describe_payload",
     "explain",
+    "is_payload",
     "job_payload",
+    "parse_payload",
     "read_watermark",
     "sidecar_path",
     "sign",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gioconda.registry import OTHER, engine_name, engine_number
 
 PAYLOAD_VERSION = 1
+_HEX = re.compile("[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ def job_payload(engine: str, *inputs: str) -> int:
     """Compute a payload: 4 bits of version, 4 of engine, 24 of a SHA-256 over the inputs' hashes and settings."""
     digest = hashlib.sha256("\n".join((engine, *inputs)).encode()).digest()
     return PAYLOAD_VERSION << 28 | engine_number(engine) << 24 | int.from_bytes(digest[:3], "big")
+
+
+def parse_payload(text: object) -> int | None:
+    """Return the 32 bits that a manifest names in hex; None if it names none."""
+    return int(text, 16) if isinstance(text, str) and _HEX.fullmatch(text) else None
 
 
 def is_payload(number: int) -> bool:

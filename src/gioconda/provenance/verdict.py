@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from gioconda.errors import GiocondaError
 from gioconda.provenance.credentials import Credentials, read_credentials
-from gioconda.provenance.payload import WatermarkReading, describe_payload
+from gioconda.provenance.payload import WatermarkReading, describe_payload, parse_payload
 from gioconda.provenance.sidecar import lacks_sidecar
 from gioconda.provenance.watermark import read_watermark
 from gioconda.runtime.text import readable
@@ -19,7 +18,6 @@ from gioconda.types import Image
 # Version of the verdict's JSON.
 SCHEMA = 1
 _UNSIGNED = "its sidecar is missing, so whether it was changed cannot be told: put the .c2pa file beside it"
-_PAYLOAD = re.compile("[0-9a-f]{8}")
 EXIT_CODES = {"ours": 0, "unreadable": 2, "unmarked": 3, "invalid": 4, "altered": 10, "unsigned": 11}
 
 
@@ -89,8 +87,7 @@ def verify(path: Path, frames: Callable[[Path], Iterator[Image]]) -> Verdict:
 
 def _named(credentials: Credentials | None) -> int | None:
     """The watermark's payload that the manifest names, whoever made the manifest."""
-    payload = ((credentials.summary if credentials else None) or {}).get("watermark")
-    return int(payload, 16) if isinstance(payload, str) and _PAYLOAD.fullmatch(payload) else None
+    return parse_payload(((credentials.summary if credentials else None) or {}).get("watermark"))
 
 
 def _survived(credentials: Credentials | None, reading: WatermarkReading) -> list[str]:

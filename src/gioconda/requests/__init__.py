@@ -10,19 +10,35 @@ from gioconda.requests.fields import (
     options_of,
     part_of,
 )
-from gioconda.requests.kinds import DEGREES, GAZE, KINDS, PHOTOS, Animate, Edit, Request, Speak, check_engine
+from gioconda.requests.kinds import (
+    AS_IT_IS,
+    DEGREES,
+    GAZE,
+    KINDS,
+    PHOTOS,
+    SHAPES,
+    Animate,
+    Edit,
+    Export,
+    Request,
+    Speak,
+    check_engine,
+)
 from gioconda.requests.verification import Verify
 
 __all__ = [
+    "AS_IT_IS",
     "DEGREES",
     "GAZE",
     "KINDS",
     "PHOTOS",
+    "SHAPES",
     "SOURCES",
     "Adapt",
     "Adapted",
     "Animate",
     "Edit",
+    "Export",
     "Option",
     "OptionError",
     "Place",

@@ -1,4 +1,4 @@
-"""The requests `Animate`, `Speak` and `Edit`. Each option is declared here, once.
+"""The requests `Animate`, `Speak`, `Edit` and `Export`. Each option is declared here, once.
 
 The keyword arguments of the Python functions, the command line, the columns of a table, the HTTP schema, the page's
 ranges and the documentation's tables are all derived from these classes.
@@ -11,7 +11,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from gioconda.errors import InputError
-from gioconda.limits import CROP_SIDE, LIMITS, SMALLEST_SIDE, WHOLE_SIDE
+from gioconda.limits import CROP_SIDE, EXPORT_SIDE, LIMITS, SMALLEST_SIDE, WHOLE_SIDE
 from gioconda.motion.emotion import EMOTIONS
 from gioconda.motion.retarget import REGIONS, STRENGTH
 from gioconda.motion.templates import TEMPLATES
@@ -42,6 +42,10 @@ PHOTOS = 8
 """The most further photos of a person."""
 SEEDS = 2**31
 """Number of seeds."""
+AS_IT_IS = "as it is"
+"""The shape of an export that keeps the film's own."""
+SHAPES: Mapping[str, tuple[int, int]] = {"vertical": (9, 16), "square": (1, 1)}
+"""Width and height of the other shapes of an export, as the least whole numbers."""
 
 _ENGINES = Choice(tuple(engines()))
 RIGHTS = Text(3, 500)
@@ -52,18 +56,15 @@ _LANGUAGE = Text(2, 24, r"[A-Za-z]+(-[A-Za-z0-9]+)*")
 
 _PORTRAIT = "A picture or video of the face, or an identity file of `adapt`."
 _MOTION = f"A video, a picture of an expression, a sound to speak, {describe_motions()}"
+_FILM = "A video that Gioconda made and that has not changed since."
 _FACE_HELP = "Which face moves: 0 for the largest, 1 for the next, and so on"
 
 
 @dataclass(frozen=True)
-class _Marked:
-    """Options of the marks that every written file carries."""
+class _Signed:
+    """Options of the signature that every written file carries."""
 
     _: KW_ONLY
-    label: bool = option(Flag(), "Write a visible label into the picture.", default=False)
-    rights: str | None = option(
-        RIGHTS, "What entitles you to this likeness; recorded in the signed manifest.", default=None
-    )
     key: PathLike | None = option(
         LocalFile(), "Your own private key (PEM) to sign with.", default=None, places=Place.LOCAL
     )
@@ -76,6 +77,17 @@ class _Marked:
 
     def __post_init__(self) -> None:
         check_options(self)
+
+
+@dataclass(frozen=True)
+class _Marked(_Signed):
+    """Options of the other marks of what is made from a portrait."""
+
+    _: KW_ONLY
+    label: bool = option(Flag(), "Write a visible label into the picture.", default=False)
+    rights: str | None = option(
+        RIGHTS, "What entitles you to this likeness; recorded in the signed manifest.", default=None
+    )
 
 
 @dataclass(frozen=True)
@@ -284,6 +296,42 @@ class Edit(_Rendered):
             raise InputError("absolute takes the pose of a picture; give that picture as like")
 
 
+@dataclass(frozen=True)
+class Export(_Signed):
+    """Write a finished film again, in another format, shape or size.
+
+    Args:
+        film: A video that Gioconda made and that has not changed since.
+        out: The video to write (.mp4, .webm, .mov, .gif, .apng).
+        progress: Called repeatedly with (stage, done, total); an exception that it raises ends the work.
+    """
+
+    kind: ClassVar[str] = "export"
+    result: ClassVar[Literal["film", "picture"]] = "film"
+
+    film: PathLike = option(Media("film", _FILM), _FILM)
+    out: PathLike | None = None
+    _: KW_ONLY
+    shape: str = option(
+        Choice((AS_IT_IS, *SHAPES)),
+        "The shape of the result: vertical is 9:16. It shows the whole film, over a blurred copy of itself.",
+        default=AS_IT_IS,
+    )
+    size: int | None = option(
+        Whole(SMALLEST_SIDE, LIMITS.output_side, "pixels"),
+        "Longer side of the result, in pixels. If left out, the film keeps its size, and a vertical or square result "
+        f"has up to {EXPORT_SIDE}.",
+        default=None,
+    )
+    sidecar: PathLike | None = option(
+        Media("sidecar", "The film's manifest, if it is a file of its own, as that of a WebM."),
+        "The film's manifest, if it is a file of its own.",
+        default=None,
+        places=Place.HTTP,
+    )
+    progress: Progress | None = field(default=None, compare=False, repr=False)
+
+
 def check_engine(request: Animate | Speak, engine: str) -> None:
     """Check that the engine supports every option that is set; an option turned off counts as not set.
 
@@ -305,6 +353,6 @@ def check_engine(request: Animate | Speak, engine: str) -> None:
             raise OptionError(candidate, problem)
 
 
-Request: TypeAlias = Animate | Speak | Edit
-KINDS: Mapping[str, type[Request]] = {kind.kind: kind for kind in (Animate, Speak, Edit)}
+Request: TypeAlias = Animate | Speak | Edit | Export
+KINDS: Mapping[str, type[Request]] = {kind.kind: kind for kind in (Animate, Speak, Edit, Export)}
 """The kinds of request by name."""

@@ -31,6 +31,27 @@ class QueueFullError(LimitError):
         self.retry_after = retry_after
 
 
+class KeyBusyError(InputError):
+    """A request with the same idempotency key is still being uploaded.
+
+    Attributes:
+        retry_after: Seconds after which to try again.
+    """
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("a request with this Idempotency-Key is still being uploaded; try again later")
+        self.retry_after = retry_after
+
+
+class KeyReusedError(InputError):
+    """An idempotency key belongs to a job of another request."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this Idempotency-Key belongs to a job with other fields or files; send a new key for a new job"
+        )
+
+
 class NotDoneError(InputError):
     """The job has no result: it has not ended, has failed or was cancelled."""
 

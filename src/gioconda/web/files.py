@@ -37,6 +37,8 @@ _ACCEPTED: dict[str, tuple[str, ...]] = {
     "bank": ("identity",),
     "source": (_PICTURE, _MOVING),
     "file": (_PICTURE, _MOVING),
+    # An animated picture is a film, too.
+    "film": (_PICTURE, _MOVING),
     "sidecar": ("sidecar",),
 }
 ROLES = tuple(_ACCEPTED)

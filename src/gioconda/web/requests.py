@@ -234,6 +234,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "animate": {"kind": "animate", "rights": _OWN, "template": "smile", "crop": True, "size": 256},
     "speak": {"kind": "speak", "rights": _OWN, "text": "Good evening.", "voice": "f2"},
     "edit": {"kind": "edit", "rights": _OWN, "yaw": 10, "coefficients": {"mouthSmileLeft": 0.8}},
+    "export": {"kind": "export", "shape": "vertical", "size": 1280, "format": "mp4"},
     "verify": {"kind": "verify"},
     "adapt": {"kind": "adapt", "rights": _OWN, "purpose": "fewshot"},
 }

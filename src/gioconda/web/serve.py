@@ -15,7 +15,6 @@ from fastapi import FastAPI
 from gioconda.errors import InputError, OutputError
 from gioconda.web import telemetry
 from gioconda.web.http.api import build_app
-from gioconda.web.queue.jobs import JobQueue
 from gioconda.web.settings import ServerSettings
 
 TOKEN_VARIABLE = "GIOCONDA_TOKEN"  # noqa: S105 (a name, not a token)
@@ -69,7 +68,7 @@ def serve(settings: ServerSettings, ready: Callable[[str], None], *, page: bool 
             app.state.queue.close()
 
 
-def _page() -> Callable[[FastAPI, JobQueue], None]:
+def _page() -> Callable[[FastAPI], None]:
     """The function that mounts the page."""
     from gioconda.web.page.mount import mount
 

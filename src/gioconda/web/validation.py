@@ -71,7 +71,7 @@ def _sentence(problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         fields = ", ".join(name for name in MODELS[kind].model_fields if name != "kind")
         return f"a job of kind {kind!r} has no such field; its fields are {fields or 'none'}"
-    return _words(problem)
+    return must_be(problem) or str(problem["msg"])
 
 
 def body_refusal(error: ValidationError, field: str = "") -> InputError:
@@ -86,18 +86,19 @@ def body_refusal(error: ValidationError, field: str = "") -> InputError:
         return MalformedError(f"the body is not valid JSON: {problem['ctx']['error']}"[:_MESSAGE_CHARACTERS])
     name = ".".join(str(part) for part in problem["loc"] if part != "[key]") or "the body"
     unknown = problem["type"] == "extra_forbidden"
-    sentence = "there is no such field" if unknown else _words(problem).removeprefix("Value error, ")
+    words = must_be(problem) or str(problem["msg"])
+    sentence = "there is no such field" if unknown else words.removeprefix("Value error, ")
     return InputError(f"{field}{name}: {sentence}"[:_MESSAGE_CHARACTERS])
 
 
-def _words(problem: Any) -> str:
-    """What a value must be, by the type of its problem."""
+def must_be(problem: Any) -> str | None:
+    """Return what a value that pydantic refuses must be; None for an error without words of our own."""
     words = _PROBLEMS.get(problem["type"])
     context = {
         name: f"{value:g}" if isinstance(value, float) else value
         for name, value in problem.get("ctx", {}).items()
     }
-    return words.format_map(context) if words else str(problem["msg"])
+    return words.format_map(context) if words else None
 
 
 def _joined(sentences: list[str]) -> str:

@@ -175,5 +175,5 @@ def test_the_commands_prepare_train_and_export(astronaut, tmp_path, capsys):
     more = ["--batch", "4", "--width", "16", "--threads", "1"]
     assert run(["train", "speech", "--data", voices, "-o", run_folder, "--dry-run", *more]) == 0
     assert "2 steps tried" in capsys.readouterr().out
-    assert run(["export", "speech", run_folder, "-o", str(tmp_path / "out")]) == 2
+    assert run(["export-weights", "speech", run_folder, "-o", str(tmp_path / "out")]) == 2
     assert "run first: gioconda train speech" in capsys.readouterr().err

@@ -94,7 +94,7 @@ class Networks:
             return asset_path(name)
         if not (self._folder / name).is_file():
             raise MissingFileError(
-                f"{self._folder / name} does not exist; write it with gioconda export fewshot"
+                f"{self._folder / name} does not exist; write it with gioconda export-weights fewshot"
             )
         return self._folder / name
 
@@ -132,7 +132,7 @@ def read_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
         WeightsError: The file is damaged.
     """
     if not path.is_file():
-        raise MissingFileError(f"{path} does not exist; write it with gioconda export fewshot")
+        raise MissingFileError(f"{path} does not exist; write it with gioconda export-weights fewshot")
     if path.stat().st_size > LIMITS.weights_bytes:
         raise LimitError(
             f"{path} is larger than {LIMITS.weights_bytes >> 20} MiB, the limit of a weights file"

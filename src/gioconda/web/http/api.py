@@ -1,35 +1,28 @@
-"""The HTTP API: jobs under /v1/jobs, sessions under /v1/sessions. A page may be mounted beside it."""
+"""The HTTP API: jobs, sessions and what the server offers, under /v1. A page may be mounted beside it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response, Security
-from fastapi import Path as InPath
-from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, StreamingResponse
+from fastapi import APIRouter, FastAPI, Request, Response, Security
+from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 import gioconda
-from gioconda.web.errors import (
-    ClosingError,
-    NoSidecarError,
-    QueueFullError,
-    UnknownJobError,
-)
-from gioconda.web.http import bodies, live_sessions, page_routes, reference, uploads
-from gioconda.web.http.guard import NO_CONTENT, Guard
+from gioconda.web.errors import ClosingError
+from gioconda.web.http import about, bodies, jobs, live_sessions, reference, voices
+from gioconda.web.http.deps import Queue
+from gioconda.web.http.guard import Guard
 from gioconda.web.http.head import HeadAnswers
 from gioconda.web.http.prefix import Prefixed
 from gioconda.web.http.problems import add_handlers, documented
+from gioconda.web.http.submission import Arrivals
 from gioconda.web.live.sessions import Sessions
 from gioconda.web.queue.jobs import JobQueue
-from gioconda.web.queue.state import JobState
 from gioconda.web.requests import EXAMPLES
 from gioconda.web.settings import ServerSettings
 from gioconda.web.telemetry import Metrics
@@ -38,23 +31,6 @@ _ABOUT = (
     "Portraits in motion over HTTP. Submit a job with its files, watch it and fetch the signed result. "
     "Whoever knows a job's id can see and cancel the job: keep the id secret."
 )
-# Seconds between checks of a job whose events a client receives.
-_POLL_SECONDS = 0.25
-# Seconds of silence after which a comment keeps the connection open.
-_PING_SECONDS = 15.0
-# Seconds after which a client should try again when too many uploads are in progress.
-_UPLOAD_RETRY_SECONDS = 5
-
-JobId = Annotated[
-    str,
-    InPath(
-        pattern=r"^[A-Za-z0-9_-]{22}$",
-        description="The id in the answer to the submission.",
-        examples=["w" * 22],
-    ),
-]
-
-v1 = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 operations = APIRouter(tags=["operation"])
 
 
@@ -63,7 +39,7 @@ def build_app(
     *,
     queue: JobQueue | None = None,
     sessions: Sessions | None = None,
-    mount: Callable[[FastAPI, JobQueue], None] | None = None,
+    mount: Callable[[FastAPI], None] | None = None,
 ) -> FastAPI:
     """Build the server's app, with a running queue as `app.state.queue` and sessions as `app.state.sessions`.
 
@@ -72,7 +48,7 @@ def build_app(
         queue: A queue that runs already and that the caller closes. Without one, the app makes a queue and closes it at
             the end of its lifespan.
         sessions: The app's sessions, which it ends at the end of its lifespan; by default new ones.
-        mount: Called with the app and the queue to add a page at "/". Without it, "/" redirects to the API's reference.
+        mount: Called with the app to add a page at "/". Without it, "/" redirects to the API's reference.
             The page passes the same checks as the API: Host, Origin and the token, for which a browser asks as a
             password of any user.
 
@@ -80,20 +56,20 @@ def build_app(
         InputError: Another server uses the data folder.
         OutputError: The data folder cannot be written.
     """
-    jobs = queue or JobQueue(settings)
+    running = queue or JobQueue(settings)
     live = sessions or Sessions(settings)
-    app = _bare_app(None if queue else jobs, live)
-    metrics = Metrics(jobs)
+    app = _bare_app(None if queue else running, live)
+    metrics = Metrics(running)
     metrics.watch(live)
-    app.state.queue, app.state.sessions = jobs, live
+    app.state.queue, app.state.sessions = running, live
     app.state.settings, app.state.metrics = settings, metrics
-    app.state.uploads = asyncio.Semaphore(settings.uploads)
+    app.state.arrivals = Arrivals(settings.uploads)
     add_handlers(app)
     _add_routes(app, settings)
     if mount is None:
         app.add_api_route("/", _to_reference, include_in_schema=False)
     else:
-        mount(app, jobs)
+        mount(app)
     app.add_middleware(HeadAnswers)
     app.add_middleware(Guard, settings=settings, metrics=metrics)
     app.add_middleware(Prefixed, root_path=settings.root_path)
@@ -126,10 +102,9 @@ def _add_routes(app: FastAPI, settings: ServerSettings) -> None:
     # `Guard` checks the token; this only documents it.
     guarded = [] if settings.token is None else [Security(_SCHEME)]
     refused = {} if settings.token is None else documented(401)
-    app.include_router(v1, dependencies=guarded, responses=refused)
-    app.include_router(live_sessions.router, dependencies=guarded, responses=refused)
+    for router in (jobs.router, live_sessions.router, about.router, voices.router):
+        app.include_router(router, dependencies=guarded, responses=refused)
     app.include_router(live_sessions.sockets)
-    app.include_router(page_routes.router)
     app.include_router(operations, dependencies=[], responses={})
     app.add_api_route(
         "/metrics",
@@ -141,142 +116,6 @@ def _add_routes(app: FastAPI, settings: ServerSettings) -> None:
 
 
 _SCHEME = HTTPBearer(auto_error=False, description="The token of --token-file.")
-
-
-def _queue(request: Request) -> JobQueue:
-    """The app's queue."""
-    queue: JobQueue = request.app.state.queue
-    return queue
-
-
-Queue = Annotated[JobQueue, Depends(_queue)]
-
-
-@v1.post(
-    "",
-    status_code=202,
-    response_model=JobState,
-    responses={
-        **documented(408, 413, 415, 422, 429, 503, 507),
-        202: {
-            "headers": {"Location": {"description": "The address of the job.", "schema": {"type": "string"}}}
-        },
-    },
-    openapi_extra=bodies.EXTRA,
-)
-async def make_job(request: Request, response: Response, queue: Queue) -> JobState:
-    """Submit a job: a field `job` with JSON, and the files that its kind takes.
-
-    The server recognises files by their content and ignores their names.
-    """
-    boundary = bodies.boundary_of(request.headers, queue.settings)
-    gate: asyncio.Semaphore = request.app.state.uploads
-    if gate.locked():
-        raise QueueFullError("too many uploads are in progress; try again later", _UPLOAD_RETRY_SECONDS)
-    async with gate:
-        await asyncio.to_thread(queue.check_room)
-        job = await _receive_job(request, queue, boundary)
-    response.headers["Location"] = f"{request.scope['root_path']}/v1/jobs/{job}"
-    return await asyncio.to_thread(queue.state, job)
-
-
-async def _receive_job(request: Request, queue: JobQueue, boundary: bytes) -> str:
-    """Read a request's body into a new folder and queue the job; an interrupted upload leaves nothing behind."""
-    settings = queue.settings
-    job, folder = queue.folders.fresh()
-    try:
-        intake = uploads.Intake(
-            uploads.JOB_FORM, folder, boundary, settings.upload_bytes, queue.folders.check_space
-        )
-        job_request = await uploads.receive(
-            request.stream(), intake, settings.upload_seconds, settings.idle_seconds
-        )
-        await asyncio.to_thread(queue.enqueue, job, job_request)
-    except BaseException:
-        queue.folders.discard(job)
-        raise
-    return job
-
-
-@v1.get("/{job}", response_model=JobState, responses=documented(404))
-def see_job(job: JobId, queue: Queue) -> JobState:
-    """Return the state of a job."""
-    return queue.state(job)
-
-
-@v1.post("/{job}/cancel", response_model=JobState, responses=documented(404))
-def cancel_job(job: JobId, queue: Queue) -> JobState:
-    """Stop a job and delete its files. A job that has ended stays as it is."""
-    return queue.cancel(job)
-
-
-@v1.delete("/{job}", status_code=204, responses=documented(404))
-def forget_job(job: JobId, queue: Queue) -> Response:
-    """Stop a job if it runs, and delete everything about it, including its result."""
-    queue.forget(job)
-    return Response(status_code=204)
-
-
-@v1.get("/{job}/result", response_class=FileResponse, responses={**documented(404, 409), **bodies.RESULT})
-def get_result(job: JobId, queue: Queue) -> FileResponse:
-    """Download the signed video or picture, or the verdict. Ranges are supported."""
-    path = queue.result_path(job)
-    result = queue.state(job).result
-    return _download(path, job, result.media_type if result else "application/octet-stream")
-
-
-@v1.get("/{job}/sidecar", response_class=FileResponse, responses={**documented(404, 409), **bodies.SIDECAR})
-def get_sidecar(job: JobId, queue: Queue) -> FileResponse:
-    """Download the manifest of a result whose format cannot hold it; keep it beside the result."""
-    path = queue.sidecar_path(job)
-    if path is None:
-        raise NoSidecarError
-    return _download(path, job, "application/c2pa")
-
-
-def _download(path: Path, job: str, media_type: str) -> FileResponse:
-    """Answer with a file that the browser saves under a name made from the job's id."""
-    try:
-        status = path.stat()
-    except OSError:
-        raise UnknownJobError from None
-    return FileResponse(
-        path,
-        media_type=media_type,
-        filename=f"gioconda-{job[:6]}{path.suffix}",
-        stat_result=status,
-        headers={"Content-Security-Policy": NO_CONTENT},
-    )
-
-
-@v1.get("/{job}/events", response_class=StreamingResponse, responses={**documented(404), **bodies.EVENTS})
-async def listen(job: JobId, queue: Queue) -> StreamingResponse:
-    """Stream server-sent events `state`, each with the job's state as JSON: now, at each change, until the job ends."""
-    first = await asyncio.to_thread(queue.state, job)
-    return StreamingResponse(
-        _events(queue, first), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
-    )
-
-
-async def _events(queue: JobQueue, state: JobState) -> AsyncIterator[str]:
-    """The text of a job's events, beginning with its first state."""
-    last: JobState | None = None
-    until = time.monotonic() + queue.settings.event_seconds
-    last_sent = time.monotonic()
-    while True:
-        if state != last:
-            yield f"event: state\ndata: {state.model_dump_json()}\n\n"
-            last, last_sent = state, time.monotonic()
-        elif time.monotonic() - last_sent > _PING_SECONDS:
-            yield ": still here\n\n"
-            last_sent = time.monotonic()
-        if state.final or queue.closed or time.monotonic() > until:
-            return
-        await asyncio.sleep(_POLL_SECONDS)
-        try:
-            state = await asyncio.to_thread(queue.state, state.id)
-        except UnknownJobError:
-            return
 
 
 @operations.get("/healthz", responses=documented(503))

@@ -135,6 +135,10 @@ MOTION: dict[int | str, dict[str, Any]] = {
     }
 }
 SIDECAR = _file(("application/c2pa",))
+PREVIEW: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The latest finished frame.", "content": {"image/jpeg": _WHOLE}},
+    204: {"description": "No frame is finished yet, or the job has ended."},
+}
 _EVENT = {
     "type": "object",
     "required": ["event", "data"],

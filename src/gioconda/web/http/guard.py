@@ -25,7 +25,7 @@ LOG = logging.getLogger("gioconda.web")
 # Paths that need no token.
 OPEN_PATHS = ("/healthz",)
 # Routes with many requests per second, which are logged at a lower level.
-_FREQUENT = ("/v1/live/", "/v1/sessions/{session}/look", "/v1/sessions/{session}/play")
+_FREQUENT = ("/v1/sessions/{session}/look", "/v1/sessions/{session}/play")
 # What precedes the token, percent-encoded, in the name of a subprotocol.
 _TOKEN_PROTOCOL = "gioconda.token."  # noqa: S105 (a name, not a token)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -34,17 +34,17 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
+    "cross-origin-embedder-policy": "require-corp",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "geolocation=(), payment=(), usb=()",
 }
 NO_CONTENT = "default-src 'none'; frame-ancestors 'none'; sandbox"
-# Gradio's scripts are inline or built at run time. Nothing may come from, or go to, another site.
-_PAGE = (
-    "default-src 'self'; script-src 'self' blob: 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
-    "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+# Nothing may come from, or go to, another site. WebAssembly runs the networks that track a face in the browser.
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; style-src 'self'; "
+    "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self'; connect-src 'self' blob:; "
+    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_UPLOADED = "/gradio_api/file="
 
 
 class Guard:
@@ -186,10 +186,8 @@ def _add_headers(headers: MutableHeaders, path: str, request_id: str) -> None:
     if path.startswith("/v1/") or path in ("/healthz", "/metrics", "/openapi.json"):
         headers.setdefault("content-security-policy", NO_CONTENT)
         headers.setdefault("cache-control", "no-store")
-    elif path.startswith(_UPLOADED):
-        headers["content-security-policy"] = NO_CONTENT
     else:
-        headers.setdefault("content-security-policy", _PAGE)
+        headers.setdefault("content-security-policy", PAGE_POLICY)
 
 
 async def _refuse(send: Send, status: int, detail: str, request_id: str, *, browser: bool = False) -> None:

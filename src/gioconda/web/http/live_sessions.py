@@ -15,9 +15,9 @@ from starlette.exceptions import HTTPException
 
 from gioconda.errors import InputError, LimitError
 from gioconda.registry import MotionEntry, motions
-from gioconda.web.errors import QueueFullError
 from gioconda.web.http import bodies, uploads
 from gioconda.web.http.problems import documented
+from gioconda.web.http.submission import Arrivals
 from gioconda.web.live import slider_values
 from gioconda.web.live.models import SessionRequest, SessionState
 from gioconda.web.live.sessions import FILE_SECONDS, EndedError, Sessions
@@ -30,8 +30,6 @@ _BODY_SECONDS = 10.0
 _JSON_BYTES = 256 * 2**10
 # The name of the field of a multipart body, and of its file.
 _FIELD, _PORTRAIT = "session", "portrait"
-# Seconds after which a client should try again when too many uploads are in progress.
-_UPLOAD_RETRY_SECONDS = 5
 
 _Answer = TypeVar("_Answer")
 SessionId = Annotated[
@@ -88,12 +86,10 @@ async def open_session(request: Request, response: Response, live: Live) -> Sess
     """Open a session: a field `session` with JSON, and the file `portrait`. It takes some seconds."""
     queue: JobQueue = request.app.state.queue
     boundary = bodies.boundary_of(request.headers, queue.settings)
-    gate: asyncio.Semaphore = request.app.state.uploads
-    if gate.locked():
-        raise QueueFullError("too many uploads are in progress; try again later", _UPLOAD_RETRY_SECONDS)
+    arrivals: Arrivals = request.app.state.arrivals
     name, folder = live.fresh()
     try:
-        async with gate:
+        async with arrivals.admit(None):
             opening = await _receive(request, queue, folder, boundary)
         state = await in_thread(live, lambda: live.start(name, opening))
     finally:

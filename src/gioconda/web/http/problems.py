@@ -16,6 +16,7 @@ from starlette.routing import Match
 from gioconda.errors import GiocondaError, InputError, LimitError, OutputError
 from gioconda.web.errors import (
     ClosingError,
+    KeyBusyError,
     MalformedError,
     NoSidecarError,
     NotDoneError,
@@ -24,6 +25,7 @@ from gioconda.web.errors import (
     UnknownJobError,
 )
 from gioconda.web.live.sessions import EndedError
+from gioconda.web.validation import must_be
 
 LOG = logging.getLogger("gioconda.web")
 # Most characters of a message about a parameter.
@@ -34,6 +36,7 @@ _STATUS: tuple[tuple[type[GiocondaError], int], ...] = (
     (UnknownJobError, 404),
     (NoSidecarError, 404),
     (NotDoneError, 409),
+    (KeyBusyError, 409),
     (QueueFullError, 429),
     (UnfitFileError, 415),
     (MalformedError, 400),
@@ -47,7 +50,7 @@ _MEANINGS = {
     400: "The request is malformed, or its Host header names another server.",
     401: "The bearer token is missing or wrong.",
     403: "The request comes from a page of another site.",
-    404: "The job, the session or the file that is asked for does not exist, or has expired.",
+    404: "What is asked for does not exist or has expired.",
     405: "This address does not accept the method.",
     408: "The upload took too long.",
     409: "The job has no result: it has not ended, has failed or was cancelled.",
@@ -98,7 +101,9 @@ def add_handlers(app: FastAPI) -> None:
 async def _on_gioconda_error(request: Request, error: Exception) -> JSONResponse:
     """Answer an error of Gioconda."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, QueueFullError) else {}
+    headers = (
+        {"Retry-After": str(error.retry_after)} if isinstance(error, (QueueFullError, KeyBusyError)) else {}
+    )
     return problem(request, status, str(error), headers)
 
 
@@ -128,4 +133,5 @@ async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     if first["loc"][0] == "path":
         unknown = EndedError() if first["loc"][1] == "session" else UnknownJobError()
         return await _on_gioconda_error(request, unknown)
-    return problem(request, 422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}"[:_MESSAGE_CHARACTERS])
+    place = " ".join(map(str, first["loc"]))
+    return problem(request, 422, f"{place}: {must_be(first) or first['msg']}"[:_MESSAGE_CHARACTERS])

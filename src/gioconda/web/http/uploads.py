@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +103,8 @@ class Intake(Generic[Parsed]):
         self._role = ""
         self._head = bytearray()
         self._file: BinaryIO | None = None
+        self._hash = hashlib.sha256()
+        self._digests: list[tuple[str, int, str]] = []
         self._ended = False
         callbacks: MultipartCallbacks = {
             "on_part_begin": self._on_part_begin,
@@ -143,6 +147,16 @@ class Intake(Generic[Parsed]):
             field = self._form.field
             raise MalformedError(f"the body has no field {field!r}; send the {field} in it as JSON")
         return self._form.parse(bytes(self._field), self.counts)
+
+    def fingerprint(self, request: JobRequest, webhook: str | None) -> str:
+        """Return the SHA-256 of the request that `finish` returned, its files and its webhook.
+
+        The order of the request's fields does not count.
+        """
+        fields = request.model_dump(mode="json", exclude_unset=True)
+        return hashlib.sha256(
+            json.dumps([fields, sorted(self._digests), webhook], sort_keys=True).encode()
+        ).hexdigest()
 
     def close(self) -> None:
         """Close a file that is half written."""
@@ -199,7 +213,7 @@ class Intake(Generic[Parsed]):
             if len(self._field) > FIELD_BYTES:
                 raise LimitError(f"the field {self._role!r} exceeds the limit of {FIELD_BYTES:,} bytes")
         elif self._file is not None:
-            self._file.write(data)
+            self._write(data)
         else:
             self._head.extend(data)
             if len(self._head) >= HEAD:
@@ -211,12 +225,22 @@ class Intake(Generic[Parsed]):
         count = self.counts.get(self._role, 0)
         self._file = (self._folder / own_name(self._role, count, bytes(self._head))).open("xb")
         self.counts[self._role] = count + 1
-        self._file.write(self._head)
+        self._hash = hashlib.sha256()
+        self._write(self._head)
+
+    def _write(self, data: bytes | bytearray) -> None:
+        """Add bytes to the open file and to its hash."""
+        assert self._file is not None
+        self._file.write(data)
+        self._hash.update(data)
 
     def _on_part_end(self) -> None:
         """Close the file of a part."""
-        if self._role != self._form.field and self._file is None:
+        if self._role == self._form.field:
+            return
+        if self._file is None:
             self._open()
+        self._digests.append((self._role, self.counts[self._role], self._hash.hexdigest()))
         self.close()
 
     def _on_end(self) -> None:

@@ -1,1 +1,1 @@
-"""The page in the browser. Gradio is imported only by `mount.page_for`."""
+"""The page in the browser, built from web/app."""

@@ -1,86 +1,63 @@
-"""Puts the page on the server's app, under "/"."""
+"""Serves the page: the files that web/app is built into, and the networks that track a face in the browser."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import threading
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
 
-from gioconda.web.page import gate
-from gioconda.web.queue.jobs import JobQueue
+from gioconda.assets import asset_path
+from gioconda.web.http.guard import PAGE_POLICY
 
-UPLOAD_SECONDS = 3600.0  # that an upload is kept
-_LOOK_SECONDS = 60.0
-_ENVIRONMENT = {
-    "GRADIO_ANALYTICS_ENABLED": "False",
-    "GRADIO_SSR_MODE": "False",
-    "GRADIO_RUN_HISTORY": "False",
-    "GRADIO_MCP_SERVER": "False",
-    "HF_HUB_OFFLINE": "1",
+STATIC = Path(__file__).with_name("static")
+# Files that may be kept for good: their names change with their content.
+_IMMUTABLE = "public, max-age=31536000, immutable"
+_REVALIDATED = "no-cache"
+_TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".jpg": "image/jpeg",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".wasm": "application/wasm",
+    ".webm": "video/webm",
+    ".webp": "image/webp",
+    ".webmanifest": "application/manifest+json",
 }
+NETWORKS = ("face_short_range", "face_full_range", "face_landmarks")
+"""Names of the packaged networks that the browser may fetch, to track a face by itself."""
 
 
-def mount(app: FastAPI, queue: JobQueue) -> None:
-    """What `api.build_app` takes as `mount`. Uploads of former sessions are deleted."""
-    settings = queue.settings
-    uploads = settings.data / "uploads"
-    uploads.mkdir(mode=0o700, exist_ok=True)
-    gate.empty(uploads, 0.0)
-    # Gradio reads these when it is imported and when components are made
-    os.environ.update(_ENVIRONMENT, GRADIO_TEMP_DIR=str(uploads))
-    import gradio as gr
-
-    from gioconda.web.page import page
-
-    app.add_middleware(CORSMiddleware)  # allows nobody; without one, Gradio lets other origins in
-    gr.mount_gradio_app(
-        app,
-        page.build(settings, queue, app.state.sessions),
-        path="/",
-        server_name=settings.host,
-        server_port=settings.port,
-        footer_links=[],
-        run_history=False,
-        allowed_paths=[],
-        show_error=False,
-        max_file_size=settings.upload_bytes,
-        ssr_mode=False,
-        enable_monitoring=False,
-        pwa=False,
-        mcp_server=False,
-        **page.looks(),
-    )
-    mounted: Any = app.router.routes.pop()
-    app.router.routes.append(gate.Page(mounted.app, app, queue, uploads))
-    app.router.lifespan_context = _with_cleaning(app.router.lifespan_context, uploads)
+def mount(app: FastAPI) -> None:
+    """Add the page's addresses to an app: one for each file that the build has made."""
+    for path in sorted(STATIC.rglob("*")):
+        if path.is_file():
+            address = path.relative_to(STATIC).as_posix().removesuffix(".gz")
+            _add(app, f"/{'' if address == 'index.html' else address}", path)
+    for name in NETWORKS:
+        _add(app, f"/networks/{name}.onnx", asset_path(f"{name}.onnx"))
 
 
-def _with_cleaning(
-    lifespan: Callable[[Any], contextlib.AbstractAsyncContextManager[Any]], uploads: Path
-) -> Callable[[Any], contextlib.AbstractAsyncContextManager[Any]]:
-    """A lifespan in which uploads expire, and after which none is left."""
+def _add(app: FastAPI, address: str, path: Path) -> None:
+    """Serve one file at one address."""
+    zipped, status = path.suffix == ".gz", path.stat()
+    kind = _TYPES.get(Path(address or "index.html").suffix, "application/octet-stream")
+    headers = {"Cache-Control": _IMMUTABLE if address.startswith("/assets/") else _REVALIDATED}
+    if zipped:
+        headers["Content-Encoding"] = "gzip"
+    if address == "/":
+        kind, headers["Content-Security-Policy"] = _TYPES[".html"], PAGE_POLICY
 
-    @contextlib.asynccontextmanager
-    async def cleaned(app: Any) -> AsyncIterator[Any]:
-        ended = threading.Event()
+    def file(request: Request) -> Response:
+        if zipped and "gzip" not in request.headers.get("accept-encoding", ""):
+            raise HTTPException(406, "this file is kept compressed; send the header Accept-Encoding: gzip")
+        answer = FileResponse(path, media_type=kind, headers=headers, stat_result=status)
+        if request.headers.get("if-none-match") == answer.headers.get("etag"):
+            return Response(status_code=304, headers=dict(answer.headers))
+        return answer
 
-        def clean() -> None:
-            while not ended.wait(_LOOK_SECONDS):
-                gate.empty(uploads, UPLOAD_SECONDS)
-            gate.empty(uploads, 0.0)
-
-        cleaner = threading.Thread(target=clean, name="gioconda-uploads")
-        cleaner.start()
-        try:
-            async with lifespan(app) as state:
-                yield state
-        finally:
-            ended.set()
-
-    return cleaned
+    app.add_api_route(address, file, include_in_schema=False)

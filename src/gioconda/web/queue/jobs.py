@@ -15,11 +15,12 @@ from pathlib import Path
 from gioconda.errors import GiocondaError
 from gioconda.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from gioconda.web import files
-from gioconda.web.errors import ClosingError, NotDoneError, QueueFullError, UnknownJobError
+from gioconda.web.errors import ClosingError, KeyReusedError, NotDoneError, QueueFullError, UnknownJobError
 from gioconda.web.files import PREVIEW, Folders
 from gioconda.web.queue.slots import RunningJob, Slot
-from gioconda.web.queue.state import JobState
+from gioconda.web.queue.state import JobState, Submission
 from gioconda.web.queue.store import Store
+from gioconda.web.queue.webhooks import SENDERS, Sender
 from gioconda.web.queue.workers import Outcome, Worker
 from gioconda.web.requests import JobRequest
 from gioconda.web.settings import ServerSettings
@@ -39,6 +40,7 @@ _JOIN_SECONDS = 15.0
 _IDLE_SECONDS = 1.0
 # Most seconds between searches for expired files.
 _SWEEP_SECONDS = 60.0
+_ALONE = Submission()
 
 
 class JobQueue:
@@ -74,9 +76,18 @@ class JobQueue:
         self._slots = [
             Slot(settings, number, self._stopping, self._work) for number in range(settings.workers)
         ]
+        self._senders = self._webhook_senders()
         self._sweeper = threading.Thread(target=self._sweep, name="gioconda-sweeper", daemon=True)
-        for thread in (*self._slots, self._sweeper):
+        for thread in (*self._slots, *self._senders, self._sweeper):
             thread.start()
+
+    def _webhook_senders(self) -> list[Sender]:
+        """The threads that send webhooks; none where no host is allowed."""
+        token, hosts = self.settings.token, self.settings.webhook_hosts
+        if not hosts:
+            return []
+        assert token is not None
+        return [Sender(self._store, token, hosts, self._changed, self._stopping) for _ in range(SENDERS)]
 
     def submit(self, request: JobRequest, files_by_role: Mapping[str, Sequence[Path]]) -> str:
         """Copy a job's files and queue the job.
@@ -107,14 +118,38 @@ class JobQueue:
             raise
         return job
 
-    def enqueue(self, job: str, request: JobRequest) -> None:
-        """Queue a job whose files are already in the folder that `Folders.fresh` made; errors as `check_room`."""
+    def enqueue(self, job: str, request: JobRequest, submission: Submission = _ALONE) -> str:
+        """Queue a job whose files are already in the folder that `Folders.fresh` made.
+
+        Args:
+            job: The job's id.
+            request: The request.
+            submission: What came with it.
+
+        Returns:
+            The job's id, or that of the job that an earlier request with the same idempotency key has made; then the
+            files are deleted.
+
+        Raises:
+            KeyReusedError: The key belongs to a job of another request.
+            QueueFullError, ClosingError, OutputError: As `check_room`.
+        """
         with self._changed:
+            if submission.key is not None and (made := self._store.by_key(submission.key)) is not None:
+                self.folders.discard(job)
+                if made[1] != submission.fingerprint:
+                    raise KeyReusedError
+                return made[0]
             self.check_room()
             self.folders.publish(job)
-            self._store.add(job, request.kind, request.model_dump_json())
+            self._store.add(job, request.kind, request.model_dump_json(), submission)
             self._changed.notify_all()
         LOG.info("job queued", extra={"job": job[:8], "kind": request.kind})
+        return job
+
+    def knows(self, key: str) -> bool:
+        """Whether a job has this idempotency key."""
+        return self._store.by_key(key) is not None
 
     def check_room(self) -> None:
         """Check that a job can be queued.
@@ -180,6 +215,7 @@ class JobQueue:
             running_job = self._running.get(job)
             if running_job is None:
                 self._finish(job, Outcome("cancelled"))
+                self._changed.notify_all()
         if running_job is not None:
             running_job.cancelled.set()
             with self._changed:
@@ -260,7 +296,7 @@ class JobQueue:
         self.stop()
         with self._changed:
             self._changed.notify_all()
-        for thread in (*self._slots, self._sweeper):
+        for thread in (*self._slots, *self._senders, self._sweeper):
             thread.join(_JOIN_SECONDS)
         self._store.close()
 

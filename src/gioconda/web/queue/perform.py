@@ -12,7 +12,7 @@ from gioconda.pipeline import Result
 from gioconda.registry import motions
 from gioconda.requests import Adapt, Verify
 from gioconda.types import Progress
-from gioconda.web.queue.state import Output
+from gioconda.web.queue.state import Output, SpokenWord
 from gioconda.web.requests import JOB, DerivedRequest, JobRequest
 
 __all__ = ["JOB", "check_length", "perform"]
@@ -43,9 +43,10 @@ def perform(
 
 
 def _verify(request: Verify, out: Path) -> Output:
-    """Write the verdict on a file."""
-    verdict = pipeline.verify(request.path).to_json()
-    out.write_text(json.dumps(verdict, indent=2), encoding="utf-8")
+    """Write the verdict on a file, with its explanation for people."""
+    verdict = pipeline.verify(request.path)
+    explained = {**verdict.to_json(), "explanation": provenance.explain(verdict).split("\n")}
+    out.write_text(json.dumps(explained, indent=2), encoding="utf-8")
     return Output(media_type="application/json", bytes=out.stat().st_size)
 
 
@@ -64,6 +65,8 @@ def _output(result: Result) -> Output:
         frames=result.frames,
         width=result.size[0],
         height=result.size[1],
+        seconds=result.duration,
+        words=tuple(SpokenWord(text=word.text, start=word.start, end=word.end) for word in result.words),
         sidecar=provenance.sidecar_path(result.path).is_file(),
         warnings=result.warnings,
     )
@@ -77,7 +80,7 @@ def _all(role: str) -> list[Path]:
 
 def check_length(most_seconds: float) -> None:
     """Raise LimitError if a video or sound in the working folder is longer than `most_seconds`."""
-    for path in (path for role in ("portrait", "motion", "audio", "source") for path in _all(role)):
+    for path in (path for role in ("portrait", "motion", "audio", "source", "film") for path in _all(role)):
         if path.suffix in (*motions(), ".safetensors"):
             continue
         if media.is_video(path):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gioconda.errors import InputError, OutputError
-from gioconda.web.queue.state import FINAL, JobState, Output
+from gioconda.web.queue.state import FINAL, JobState, Output, Submission
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -26,9 +26,22 @@ CREATE TABLE IF NOT EXISTS jobs (
   finished REAL,
   expires REAL,
   error TEXT,
-  result TEXT
+  result TEXT,
+  key TEXT,
+  fingerprint TEXT,
+  webhook TEXT,
+  webhook_tries INTEGER NOT NULL DEFAULT 0,
+  webhook_due REAL
 )
 """
+# Columns that databases of earlier versions lack.
+_ADDED = (
+    "key TEXT",
+    "fingerprint TEXT",
+    "webhook TEXT",
+    "webhook_tries INTEGER NOT NULL DEFAULT 0",
+    "webhook_due REAL",
+)
 _COLUMNS = "id, kind, state, attempts, created, started, finished, expires, error, result"
 
 
@@ -49,6 +62,7 @@ class Store:
             for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=NORMAL"):
                 self._base.execute(f"PRAGMA {pragma}").close()
             self._run(_TABLE)
+            self._add_columns()
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise InputError(
@@ -59,6 +73,14 @@ class Store:
             ) from None
         except sqlite3.DatabaseError as error:
             raise InputError(f"{path} is damaged ({error}); move it away (its jobs are lost)") from None
+
+    def _add_columns(self) -> None:
+        """Add the columns that a database of an earlier version lacks; a key belongs to one job."""
+        present = {row[1] for row in self._rows("PRAGMA table_info(jobs)")}
+        for column in _ADDED:
+            if column.split()[0] not in present:
+                self._run(f"ALTER TABLE jobs ADD COLUMN {column}")
+        self._run("CREATE UNIQUE INDEX IF NOT EXISTS keys ON jobs (key)")
 
     def close(self) -> None:
         """Close the database, so that another server can open it."""
@@ -75,12 +97,18 @@ class Store:
         with self._lock, closing(self._base.execute(query, values)) as cursor:
             return cursor.fetchall()
 
-    def add(self, job: str, kind: str, request: str) -> None:
+    def add(self, job: str, kind: str, request: str, submission: Submission) -> None:
         """Add a job, with its request as JSON, at the end of the queue."""
         self._run(
-            "INSERT INTO jobs (id, kind, request, state, created) VALUES (?, ?, ?, 'queued', ?)",
-            (job, kind, request, time.time()),
+            "INSERT INTO jobs (id, kind, request, state, created, key, fingerprint, webhook)"
+            " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?)",
+            (job, kind, request, time.time(), submission.key, submission.fingerprint, submission.webhook),
         )
+
+    def by_key(self, key: str) -> tuple[str, str] | None:
+        """Return the id and the fingerprint of the job with an idempotency key; None if there is none."""
+        rows = self._rows("SELECT id, fingerprint FROM jobs WHERE key = ?", (key,))
+        return rows[0] if rows else None
 
     def state(self, job: str) -> JobState | None:
         """Return the state of a job without its progress; None if the job does not exist."""
@@ -137,11 +165,34 @@ class Store:
         now = time.time()
         written = None if result is None else result.model_dump_json()
         changed = self._run(
-            "UPDATE jobs SET state = ?, error = ?, result = ?, finished = ?, expires = ?"
+            "UPDATE jobs SET state = ?, error = ?, result = ?, finished = ?, expires = ?, webhook_due = ?"
             " WHERE id = ? AND state IN ('queued', 'running')",
-            (state, error, written, now, now + keep, job),
+            (state, error, written, now, now + keep, now, job),
         )
         return changed > 0
+
+    def claim_webhook(self, first_pause: float, most_pause: float) -> tuple[str, str, float] | None:
+        """Take the webhook that is due for the longest time, and make it due again later.
+
+        Args:
+            first_pause: Seconds after the first attempt until it is due again; each further pause is twice as long.
+            most_pause: Seconds of the longest pause.
+
+        Returns:
+            The job's id, the webhook's address, and when it will be due again; None if none is due.
+        """
+        rows = self._rows(
+            "UPDATE jobs SET webhook_tries = webhook_tries + 1,"
+            " webhook_due = ?1 + MIN(?3, ?2 * (1 << MIN(webhook_tries, 30))) WHERE number ="
+            " (SELECT number FROM jobs WHERE webhook IS NOT NULL AND webhook_due <= ?1 ORDER BY webhook_due LIMIT 1)"
+            " RETURNING id, webhook, webhook_due",
+            (time.time(), first_pause, most_pause),
+        )
+        return rows[0] if rows else None
+
+    def drop_webhook(self, job: str) -> None:
+        """Send a job's webhook no more."""
+        self._run("UPDATE jobs SET webhook = NULL WHERE id = ?", (job,))
 
     def forget(self, job: str) -> None:
         """Delete a job."""

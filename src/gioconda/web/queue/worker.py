@@ -155,7 +155,7 @@ class _ProgressReporter:
             self._reports.send(progress=[stage, done, total])
 
     def preview(self, image: Image) -> None:
-        """Write a preview of a finished frame (H, W, 3) uint8 RGB, if the last one is old enough."""
+        """Write a preview of a finished frame (H, W, 3) uint8 RGB or (H, W, 4) RGBA, if the last one is old enough."""
         now = time.monotonic()
         if now - self._shown >= 1 / PREVIEWS_A_SECOND:
             self._shown = now
@@ -166,13 +166,17 @@ def write_preview(image: Image) -> None:
     """Write a small JPEG of a frame into the working folder, at once, since the last one may be read meanwhile.
 
     Args:
-        image: The frame (H, W, 3) uint8 RGB.
+        image: The frame (H, W, 3) uint8 RGB, or (H, W, 4) RGBA, which is shown over white.
     """
     import cv2
+    import numpy as np
 
     scale = PREVIEW_SIDE / max(*image.shape[:2], PREVIEW_SIDE)
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    done, data = cv2.imencode(".jpg", small[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, PREVIEW_QUALITY])
+    colours, alpha = small[..., :3], small[..., 3:] / np.float32(255)
+    if alpha.size:
+        colours = np.rint(colours * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    done, data = cv2.imencode(".jpg", colours[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, PREVIEW_QUALITY])
     if done:
         part = Path(f"{PREVIEW}.part")
         part.write_bytes(data.tobytes())

@@ -1,0 +1,156 @@
+/** The results: every job of this browser, from its submission until it expires or is deleted. */
+
+import { signal } from "@preact/signals";
+import { call, Refusal, sentence, upload } from "../api/http";
+import { ended, type Files, type JobRequest, type JobState } from "../api/types";
+import { pause, pauses } from "./patience";
+import { drop, load, save } from "./store";
+import { reachable, watch } from "./watch";
+
+export interface Entry {
+  /** Names the entry here, and the submission to the server: the same key never makes two jobs. */
+  key: string;
+  request: JobRequest;
+  /** Name of a downloaded file, without its suffix. */
+  name: string;
+  /** What it shows, for people. */
+  title: string;
+  /** The server's id; null until the server has taken the job. */
+  job: string | null;
+  state: JobState | null;
+  /** Share of the files that has been sent, 0 to 1. */
+  sent: number;
+  problem: string | null;
+  /** A small picture as a data address. */
+  thumbnail: string | null;
+  /** Milliseconds since 1970. */
+  created: number;
+}
+
+export const entries = signal<Entry[]>([]);
+/** The entry on the stage. */
+export const shown = signal<string | null>(null);
+
+const LIST = "entries";
+const STALLED_MILLISECONDS = 20000;
+const watchers = new Map<string, AbortController>();
+
+export const entryOf = (key: string | null): Entry | undefined => entries.value.find((entry) => entry.key === key);
+export const filesOf = (key: string): Promise<Files | undefined> => load<Files>(`files:${key}`);
+export const running = (entry: Entry): boolean => !entry.problem && !ended(entry.state);
+export const finished = (entry: Entry): boolean => entry.state?.state === "done";
+
+/** Submits a job and shows it on the stage. */
+export async function submit(request: JobRequest, files: Files, title: string, name: string): Promise<Entry> {
+  const entry: Entry = {
+    key: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random().toString(36).slice(2)}`,
+    request,
+    name,
+    title,
+    job: null,
+    state: null,
+    sent: 0,
+    problem: null,
+    thumbnail: null,
+    created: Date.now(),
+  };
+  await save(`files:${entry.key}`, files);
+  entries.value = [entry, ...entries.value];
+  shown.value = entry.key;
+  remember();
+  void carry(entry.key);
+  return entry;
+}
+
+/** Changes an entry; every change is remembered but for progress. */
+export function change(key: string, changes: Partial<Entry>): void {
+  entries.value = entries.value.map((entry) => (entry.key === key ? { ...entry, ...changes } : entry));
+  if (!("sent" in changes) && !changes.state?.progress) remember();
+}
+
+function remember(): void {
+  void save(LIST, entries.value);
+}
+
+/** Takes up what the browser remembers: what was not sent is sent, what runs is watched. */
+export async function restore(): Promise<void> {
+  const remembered = (await load<Entry[]>(LIST)) ?? [];
+  const here = new Set(entries.value.map((entry) => entry.key));
+  const valid = remembered.filter((entry) => !expired(entry));
+  entries.value = [...entries.value, ...valid.filter((entry) => !here.has(entry.key))];
+  for (const entry of remembered.filter(expired)) void drop(`files:${entry.key}`);
+  for (const entry of entries.value) if (running(entry)) void carry(entry.key);
+  remember();
+}
+
+const expired = (entry: Entry): boolean =>
+  entry.state?.expires != null && entry.state.expires * 1000 < Date.now();
+
+/** Brings an entry to its end: sends it if need be, then watches the job. */
+async function carry(key: string): Promise<void> {
+  const abort = new AbortController();
+  watchers.get(key)?.abort();
+  watchers.set(key, abort);
+  try {
+    if (!entryOf(key)?.job) await deliver(key, abort.signal);
+    const job = entryOf(key)?.job;
+    if (job) await watch(job, (state) => change(key, { state }), abort.signal);
+  } catch (problem) {
+    if (!abort.signal.aborted) change(key, { problem: sentence(problem) });
+  } finally {
+    if (watchers.get(key) === abort) watchers.delete(key);
+  }
+}
+
+/** Sends a job, again and again until the server has it or refuses it for good. */
+async function deliver(key: string, signal: AbortSignal): Promise<void> {
+  const entry = entryOf(key);
+  const files = await filesOf(key);
+  if (!entry || !files) throw new Refusal("the files of this job are gone; choose them again", 410, 0);
+  const wait = pauses();
+  while (!signal.aborted) {
+    try {
+      const state = await upload<JobState>({
+        path: "v1/jobs",
+        form: formOf(entry.request, files),
+        headers: { "Idempotency-Key": key },
+        progress: (sent) => change(key, { sent }),
+        stalledMilliseconds: STALLED_MILLISECONDS,
+      });
+      reachable.value = true;
+      if (entryOf(key)) change(key, { job: state.id, state });
+      else await call(`v1/jobs/${state.id}`, { method: "DELETE" }).catch(() => undefined);
+      return;
+    } catch (problem) {
+      if (problem instanceof Refusal && !problem.passing) throw problem;
+      reachable.value = problem instanceof Refusal;
+      if (problem instanceof Refusal && problem.retrySeconds) await pause(problem.retrySeconds * 1000);
+      else await wait();
+    }
+  }
+}
+
+function formOf(request: JobRequest, files: Files): FormData {
+  const form = new FormData();
+  form.set("job", JSON.stringify(request));
+  for (const [role, list] of Object.entries(files)) for (const file of list) form.append(role, file, file.name);
+  return form;
+}
+
+/** Stops a job. */
+export async function cancel(key: string): Promise<void> {
+  const entry = entryOf(key);
+  if (!entry?.job) return remove(key);
+  change(key, { state: await call(`v1/jobs/${entry.job}/cancel`, { method: "POST" }).then((answer) => answer.json()) });
+}
+
+/** Deletes an entry here and on the server. */
+export async function remove(key: string): Promise<void> {
+  const job = entryOf(key)?.job;
+  watchers.get(key)?.abort();
+  entries.value = entries.value.filter((entry) => entry.key !== key);
+  if (shown.value === key) shown.value = null;
+  remember();
+  await drop(`files:${key}`);
+  if (job) await call(`v1/jobs/${job}`, { method: "DELETE" }).catch(() => undefined);
+}

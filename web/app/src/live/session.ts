@@ -1,0 +1,93 @@
+/** A prepared portrait on the server, which answers with single pictures: previews, sliders, keyframes. */
+
+import { effect, signal } from "@preact/signals";
+import { call, callJson, Refusal, sentence } from "../api/http";
+import type { SessionFacts } from "../api/types";
+import { isIdentity, isVideo, portrait, rightOf, type PortraitChoice } from "../media/portrait";
+
+export const session = signal<SessionFacts | null>(null);
+export const sessionProblem = signal<string | null>(null);
+/** Whether the portrait is being prepared. */
+export const preparing = signal(false);
+
+const PREPARE_MILLISECONDS = 90000;
+let wanted = 0;
+
+/** Prepares a portrait; the caller ends the session with `endSession`. */
+export async function openSession(use: SessionFacts["use"], choice: PortraitChoice, rights: string): Promise<SessionFacts> {
+  const form = new FormData();
+  form.set("session", JSON.stringify({ use, rights, face: choice.face }));
+  form.set("portrait", choice.file, choice.file.name);
+  const answer = await call("v1/sessions", { method: "POST", body: form }, PREPARE_MILLISECONDS);
+  return (await answer.json()) as SessionFacts;
+}
+
+export function endSession(id: string): void {
+  // The request outlives the page.
+  void fetch(`v1/sessions/${id}`, { method: "DELETE", keepalive: true }).catch(() => undefined);
+}
+
+/** Keeps a session for previews and sliders open for the chosen portrait. */
+export function followPortrait(): void {
+  effect(() => {
+    const choice = portrait.value;
+    const rights = rightOf(choice);
+    if (session.peek()) endSession(session.peek()!.id);
+    session.value = null;
+    sessionProblem.value = null;
+    const turn = ++wanted;
+    if (choice && rights && !isVideo(choice) && !isIdentity(choice)) void prepare(choice, rights, turn);
+  });
+  window.addEventListener("pagehide", () => {
+    if (session.value) endSession(session.value.id);
+  });
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) renew();
+  });
+}
+
+async function prepare(choice: PortraitChoice, rights: string, turn: number): Promise<void> {
+  preparing.value = true;
+  try {
+    const opened = await openSession("edit", choice, rights);
+    if (turn === wanted) session.value = opened;
+    else endSession(opened.id);
+  } catch (problem) {
+    if (turn === wanted) sessionProblem.value = sentence(problem);
+  } finally {
+    if (turn === wanted) preparing.value = false;
+  }
+}
+
+/** Prepares the portrait again, after its session has ended. */
+export function renew(): void {
+  session.value = null;
+  sessionProblem.value = null;
+  const choice = portrait.value;
+  const rights = rightOf(choice);
+  if (choice && rights && !preparing.value) void prepare(choice, rights, ++wanted);
+}
+
+/** A picture of the session; null where the session has ended, which begins a new one. */
+export async function pictured(path: "look" | "play", body: unknown, signal?: AbortSignal): Promise<Blob | null> {
+  const id = session.value?.id;
+  if (!id) return null;
+  try {
+    const init = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal };
+    return await (await call(`v1/sessions/${id}/${path}`, init)).blob();
+  } catch (problem) {
+    if (problem instanceof Refusal && problem.status === 404) {
+      if (session.value?.id === id) renew();
+      return null;
+    }
+    if (problem instanceof Refusal && problem.status === 429) return null;
+    throw problem;
+  }
+}
+
+export const keyframesFile = async (keys: unknown): Promise<File> => {
+  const init = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ keys }) };
+  return new File([await (await call("v1/motions", init)).blob()], "keyframes.npz");
+};
+
+export const refetch = (id: string): Promise<SessionFacts> => callJson<SessionFacts>(`v1/sessions/${id}`);

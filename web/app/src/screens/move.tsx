@@ -1,0 +1,157 @@
+/** Move: a ready-made motion, or one out of a video, a picture or a file. */
+
+import { signal } from "@preact/signals";
+import { useEffect, useState } from "preact/hooks";
+import { ENGINES, MOTION_SUFFIXES, PHOTOS, REGIONS, STRENGTH, TEMPLATES } from "../api/options";
+import { sentence } from "../api/http";
+import { isIdentity, portrait } from "../media/portrait";
+import { Check, Choice, Chosen, Drop, Fold, Range, Select } from "../ui/controls";
+import { CameraClip } from "./camera";
+import { Emotion, filmFields, FilmFold, make, MakeButton, missing } from "./film";
+import { TemplateThumbnail } from "./thumbnails";
+
+export const driver = signal<File | null>(null);
+
+interface Choices {
+  template: string;
+  strength: number;
+  region: string;
+  absolute: boolean;
+  engine: string;
+  audio: boolean;
+}
+
+const choices = signal<Choices>({
+  template: "smile",
+  strength: STRENGTH.default,
+  region: REGIONS[0],
+  absolute: false,
+  engine: ENGINES[0],
+  audio: true,
+});
+const photos = signal<File[]>([]);
+const set = (changes: Partial<Choices>): void => {
+  choices.value = { ...choices.value, ...changes };
+};
+
+const ENGINE_WORDS: Record<string, string> = {
+  warp: "Warp: the picture itself moves",
+  fewshot: "Few-shot: a network draws the head",
+};
+const REGION_WORDS: Record<string, string> = {
+  all: "Everything",
+  pose: "The head's pose",
+  expression: "The expression",
+  lips: "The lips",
+  eyes: "The eyes",
+};
+export const templateWords = (word: string): string => word.charAt(0).toUpperCase() + word.slice(1).replace("-", " ");
+
+export function Move() {
+  const [problem, setProblem] = useState("");
+  const { template, strength } = choices.value;
+  const file = driver.value;
+  const begin = async () => {
+    const lacking = missing();
+    setProblem(lacking ?? "");
+    if (!lacking) await animate().catch((error: unknown) => setProblem(sentence(error)));
+  };
+  return (
+    <form class="tool" onSubmit={(event) => event.preventDefault()}>
+      <fieldset class="templates" disabled={file !== null}>
+        <legend>A motion</legend>
+        {TEMPLATES.map((word) => (
+          <label key={word} class="template">
+            <input type="radio" name="template" value={word} checked={!file && word === template} onChange={() => set({ template: word })} />
+            <TemplateThumbnail template={word} />
+            <span>{templateWords(word)}</span>
+          </label>
+        ))}
+      </fieldset>
+      <Driver />
+      <Range label="Strength" value={strength} low={STRENGTH.low} high={STRENGTH.high} step={0.05} unit="×" spoken="times" move={(value) => set({ strength: value })} />
+      <Emotion />
+      <FilmFold>
+        <MoveOptions />
+      </FilmFold>
+      <MakeButton id="animate" label="Animate" make={() => void begin()} problem={problem} />
+    </form>
+  );
+}
+
+function MoveOptions() {
+  const { region, absolute, engine, audio } = choices.value;
+  const regions = REGIONS.map((word) => [word, REGION_WORDS[word] ?? word] as const);
+  const engines = ENGINES.filter((word) => word in ENGINE_WORDS).map((word) => [word, ENGINE_WORDS[word]!] as const);
+  return (
+    <>
+      <Select label="What is transferred" value={region} options={regions} choose={(word) => set({ region: word })} />
+      <Check label="Take the driver's own pose and expression, not changes from rest" on={absolute} turn={(on) => set({ absolute: on })} />
+      <Check label="Keep the driver's sound" on={audio} turn={(on) => set({ audio: on })} />
+      <Choice label="Engine" value={engine} options={engines} choose={(word) => set({ engine: word })} />
+      <Fold title="More photos of the person">
+        <Drop label={`Up to ${PHOTOS} photos`} accept="image/*,.heic,.avif" several take={(files) => (photos.value = [...photos.value, ...files].slice(0, PHOTOS))} />
+        {photos.value.map((file) => (
+          <Chosen key={file.name} file={file} remove={() => (photos.value = photos.value.filter((other) => other !== file))} />
+        ))}
+      </Fold>
+    </>
+  );
+}
+
+const DRIVER_TYPES = ["video/*", "image/*", "audio/*", ...MOTION_SUFFIXES].join(",");
+
+function Driver() {
+  const [recording, setRecording] = useState(false);
+  const file = driver.value;
+  if (recording) {
+    return <CameraClip done={(clip) => (setRecording(false), clip && (driver.value = clip))} />;
+  }
+  if (file) {
+    return (
+      <div class="driver">
+        <DriverView file={file} />
+        <Chosen file={file} remove={() => (driver.value = null)} />
+      </div>
+    );
+  }
+  return (
+    <div class="driver">
+      <Drop id="driver" label="Or your own: a video, a picture of an expression, a motion file" accept={DRIVER_TYPES} take={([first]) => (driver.value = first ?? null)} />
+      <button type="button" class="link" onClick={() => setRecording(true)}>
+        Record yourself
+      </button>
+    </div>
+  );
+}
+
+function DriverView({ file }: { file: File }) {
+  const [address, setAddress] = useState("");
+  useEffect(() => {
+    const made = URL.createObjectURL(file);
+    setAddress(made);
+    return () => URL.revokeObjectURL(made);
+  }, [file]);
+  if (!address) return null;
+  if (file.type.startsWith("video/")) return <video class="preview" src={address} controls muted playsInline aria-label="The driving video" />;
+  if (file.type.startsWith("image/")) return <img class="preview" src={address} alt="The driving picture" />;
+  if (file.type.startsWith("audio/")) return <audio src={address} controls aria-label="The voice" />;
+  return null;
+}
+
+async function animate(): Promise<void> {
+  const { template, strength, region, absolute, engine, audio } = choices.value;
+  const file = driver.value;
+  const request = {
+    kind: "animate" as const,
+    strength,
+    region,
+    absolute,
+    audio,
+    engine: isIdentity(portrait.value!) ? "fewshot" : engine,
+    ...filmFields(),
+    ...(file ? {} : { template }),
+  };
+  const files = { ...(file ? { motion: [file] } : {}), ...(photos.value.length ? { photo: photos.value } : {}) };
+  await make(request, files, file ? file.name.replace(/\.[^.]+$/, "") : template.replace("-", " "));
+}

@@ -1,0 +1,58 @@
+/** Person: photos or videos of one person give a file for later films of this person. */
+
+import { signal } from "@preact/signals";
+import { useState } from "preact/hooks";
+import { PURPOSES, STEPS } from "../api/options";
+import { submit } from "../jobs/entries";
+import { declared, slug, wordsOf } from "../media/portrait";
+import { purposes } from "../server";
+import { Choice, Chosen, Drop, Fold } from "../ui/controls";
+import { Declaration } from "./rights";
+
+const sources = signal<File[]>([]);
+const purpose = signal<string>(PURPOSES[0]);
+const steps = signal<number>(STEPS.default);
+
+const WORDS: Record<string, string> = {
+  fewshot: "Photos that move: an identity file for the few-shot engine",
+  speech: "A video that says other words: this person's mouths",
+};
+
+export function Person() {
+  const [problem, setProblem] = useState("");
+  const able = PURPOSES.filter((word) => purposes.value.includes(word));
+  const options = able.map((word) => [word, WORDS[word] ?? word] as const);
+  const chosen = able.includes(purpose.value as never) ? purpose.value : (able[0] ?? "");
+  const begin = () => {
+    if (!sources.value.length) return setProblem("Choose photos or videos of one person first.");
+    if (!declared.value) return setProblem("Declare first what entitles you to use this likeness.");
+    setProblem("");
+    const name = wordsOf(sources.value[0]!);
+    const request = { kind: "adapt" as const, purpose: chosen, rights: declared.value, ...(chosen === "fewshot" ? { steps: steps.value } : {}) };
+    void submit(request, { source: sources.value }, `${name}: ${chosen === "speech" ? "mouths" : "identity"}`, `${slug(name)}-${chosen === "speech" ? "mouths" : "identity"}`);
+  };
+  return (
+    <form class="tool" onSubmit={(event) => event.preventDefault()}>
+      <Drop id="sources" label="Photos or videos of one person" accept="image/*,video/*,.heic,.avif" several take={(files) => (sources.value = [...sources.value, ...files])} />
+      {sources.value.map((file) => (
+        <Chosen key={file.name} file={file} remove={() => (sources.value = sources.value.filter((other) => other !== file))} />
+      ))}
+      {sources.value.length > 0 && <Declaration choice={{ file: sources.value[0]!, name: "", rights: null, face: 0, address: "" }} />}
+      <Choice label="What for" value={chosen} options={options} choose={(word) => (purpose.value = word)} />
+      {chosen === "fewshot" && (
+        <Fold title="More options">
+          <label class="field">
+            <span>Steps of fitting (0: as many as the photos need)</span>
+            <input type="number" min={STEPS.low} max={STEPS.high} value={steps.value} onInput={(event) => (steps.value = Number(event.currentTarget.value) || 0)} />
+          </label>
+        </Fold>
+      )}
+      <div class="make">
+        <button type="button" class="primary large" id="adapt" onClick={begin}>
+          Prepare
+        </button>
+        <p role="status" class="problem">{problem}</p>
+      </div>
+    </form>
+  );
+}
