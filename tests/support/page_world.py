@@ -13,7 +13,7 @@ import cv2
 import pytest
 
 from gioconda import media
-from web_world import serve_command
+from web_world import serve_command, wait_for
 
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -174,7 +174,8 @@ class Visitor:
 
     def plays(self):
         """Wait until the film on the stage plays."""
-        self.page.wait_for_function("document.querySelector('.stage video')?.currentTime > 0.1")
+        time_shown = "document.querySelector('.stage video')?.currentTime ?? 0"
+        wait_for(lambda: self.page.evaluate(time_shown) > 0.1)
         return self
 
     def findings(self):
@@ -196,7 +197,7 @@ class Visitor:
     def close(self):
         """Leave; nothing may have gone wrong unseen."""
         self.context.close()
-        assert self.problems == []
+        assert not self.problems, self.problems
 
 
 @contextlib.contextmanager
