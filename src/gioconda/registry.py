@@ -1,7 +1,7 @@
-"""The registry of engines and of kinds of motion file, from this package and from others.
+"""The registry of engines, of kinds of motion file and of live streams, from this package and from others.
 
-Another package registers an `EngineEntry` under the entry point group `gioconda.engines`, or a `MotionEntry` under
-`gioconda.motions`.
+Another package registers an `EngineEntry` under the entry point group `gioconda.engines`, a `MotionEntry` under
+`gioconda.motions`, or a `StreamEntry` under `gioconda.streams`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from gioconda.errors import InputError
 from gioconda.runtime.extras import require
 
-ENGINES, MOTIONS = "gioconda.engines", "gioconda.motions"
+ENGINES, MOTIONS, STREAMS = "gioconda.engines", "gioconda.motions", "gioconda.streams"
 """Groups of entry points."""
 OTHER = "other"
 """Name of an engine of another package in what the watermark says."""
@@ -99,6 +100,43 @@ class MotionEntry:
         """Write a `Motion` to a path."""
         _named(self.writes)(path=path, motion=motion)
 
+    def as_bytes(self, motion: Any) -> bytes:
+        """The bytes of the file of a `Motion`."""
+        with TemporaryDirectory(prefix="gioconda-motion-") as folder:
+            path = Path(folder) / f"motion{self.suffix}"
+            self.write(path, motion)
+            return path.read_bytes()
+
+
+@dataclass(frozen=True)
+class StreamEntry:
+    """The entry of a kind of message that drives a live session.
+
+    Attributes:
+        name: For users, such as "landmarks".
+        number: The first byte of its messages: 16 to 255 for other packages.
+        describes: What a message is, with an article.
+        opens: `module:function`, called without arguments when a session receives the first such message; returns a
+            reader (`gioconda.web.live.readers.Reader`).
+        use: The use of the sessions that it drives.
+        most_bytes: Largest message in bytes.
+    """
+
+    name: str
+    number: int
+    describes: str
+    opens: str
+    use: str = "live"
+    most_bytes: int = 64 * 2**10
+
+    def __post_init__(self) -> None:
+        if not 0 < self.number < 256:
+            raise InputError(f"the number {self.number} of the stream {self.name} must be 1 to 255")
+
+    def open(self) -> Any:
+        """Open the stream and return its reader."""
+        return _named(self.opens)()
+
 
 def _named(name: str) -> Callable[..., Any]:
     """The function called `module:function`."""
@@ -169,6 +207,26 @@ OWN_MOTIONS = (
 """The package's own kinds of motion file."""
 
 
+OWN_STREAMS = (
+    StreamEntry(
+        "landmarks",
+        1,
+        "the landmarks of a face: float64 seconds, float32 width and height of the camera's picture in pixels, then "
+        "float32 x, y and z of 478 points in pixels, or no points where the picture shows no face; little endian",
+        "gioconda.web.live.readers:LandmarkReader",
+    ),
+    StreamEntry(
+        "camera",
+        2,
+        "a JPEG picture of a camera, in which the server tracks the face",
+        "gioconda.web.live.readers:CameraReader",
+        most_bytes=512 * 2**10,
+    ),
+)
+"""The package's own kinds of live stream."""
+_LEAST_OTHER_STREAM = 16
+
+
 @dataclass(frozen=True)
 class Extension:
     """What another package registers.
@@ -182,14 +240,17 @@ class Extension:
 
     name: str
     package: str
-    entry: EngineEntry | MotionEntry | None
+    entry: EngineEntry | MotionEntry | StreamEntry | None
     problem: str = ""
 
 
-@lru_cache(maxsize=2)
+_KINDS: Mapping[str, type[Any]] = {ENGINES: EngineEntry, MOTIONS: MotionEntry, STREAMS: StreamEntry}
+
+
+@lru_cache(maxsize=len(_KINDS))
 def extensions(group: str) -> tuple[Extension, ...]:
     """The entries of other packages in a group of entry points; one that fails leaves all others usable."""
-    kind = EngineEntry if group == ENGINES else MotionEntry
+    kind = _KINDS[group]
     found = []
     for point in entry_points(group=group):
         package = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown package"
@@ -217,6 +278,17 @@ def motions() -> Mapping[str, MotionEntry]:
     for extension in extensions(MOTIONS):
         if isinstance(extension.entry, MotionEntry):
             entries.setdefault(extension.entry.suffix, extension.entry)
+    return entries
+
+
+@lru_cache(maxsize=1)
+def streams() -> Mapping[int, StreamEntry]:
+    """All kinds of live stream by number. An entry of another package never replaces one of this package."""
+    entries = {entry.number: entry for entry in OWN_STREAMS}
+    for extension in extensions(STREAMS):
+        entry = extension.entry
+        if isinstance(entry, StreamEntry) and entry.number >= _LEAST_OTHER_STREAM:
+            entries.setdefault(entry.number, entry)
     return entries
 
 

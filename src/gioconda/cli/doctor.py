@@ -12,7 +12,7 @@ import typer
 
 from gioconda import __version__, assets
 from gioconda.errors import GiocondaError
-from gioconda.registry import ENGINES, MOTIONS, extensions
+from gioconda.registry import ENGINES, MOTIONS, STREAMS, extensions
 
 _PACKAGES = (
     "opencv-python-headless",
@@ -65,8 +65,8 @@ def _other_opencv() -> list[str]:
 
 
 def _extensions() -> list[str]:
-    """Print the engines and kinds of motion file of other packages; problems of those that cannot be used."""
-    found = [*extensions(ENGINES), *extensions(MOTIONS)]
+    """Print what other packages add to the registry; problems of what cannot be used."""
+    found = [extension for group in (ENGINES, MOTIONS, STREAMS) for extension in extensions(group)]
     for extension in found:
         if extension.entry is not None:
             typer.echo(f"extension: {extension.name}, of {extension.package}")

@@ -1,13 +1,16 @@
-"""Slider values -> a motion that holds one pose."""
+"""Slider values -> a motion that holds one pose, or a moment of a live driver."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
 from gioconda.errors import InputError
 from gioconda.motion.expression import coefficients_from_gaze
+from gioconda.motion.moments import DriverCalibration, Moment, calibrate, moment_of
 from gioconda.motion.pose import rotation_from_euler
 from gioconda.types import ARKIT_INDEX, ARKIT_NAMES, Motion
 
@@ -55,3 +58,15 @@ def still_motion(
         reference=1,
         name="sliders",
     )
+
+
+def still_moment(time: float, motion: Motion) -> Moment:
+    """The pose of a motion of `still_motion` as the moment of a live driver at `time` seconds."""
+    return replace(moment_of(motion, 0), time=time)
+
+
+@lru_cache(maxsize=1)
+def authored_calibration() -> DriverCalibration:
+    """The calibration of a live driver whose moments come from `still_moment`; always the same object."""
+    rest = still_motion(0, 0, 0, 0, 0, {})
+    return replace(calibrate(rest, rest.all_takes[0]), speaks=True)

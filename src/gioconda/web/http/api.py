@@ -104,6 +104,7 @@ def _add_routes(app: FastAPI, settings: ServerSettings) -> None:
     refused = {} if settings.token is None else documented(401)
     for router in (jobs.router, live_sessions.router, about.router, voices.router):
         app.include_router(router, dependencies=guarded, responses=refused)
+    app.include_router(live_sessions.sockets)
     app.include_router(operations, dependencies=[], responses={})
     app.add_api_route(
         "/metrics",

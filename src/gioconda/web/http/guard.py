@@ -11,7 +11,7 @@ import logging
 import re
 import secrets
 import time
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,6 +26,8 @@ LOG = logging.getLogger("gioconda.web")
 OPEN_PATHS = ("/healthz",)
 # Routes with many requests per second, which are logged at a lower level.
 _FREQUENT = ("/v1/live/", "/v1/sessions/{session}/look", "/v1/sessions/{session}/play")
+# What precedes the token, percent-encoded, in the name of a subprotocol.
+_TOKEN_PROTOCOL = "gioconda.token."  # noqa: S105 (a name, not a token)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _HEADERS = {
@@ -50,7 +52,8 @@ class Guard:
 
     It uses these settings: `hosts` are the names under which clients reach the server, beside IP addresses and
     localhost; others are refused, which stops DNS rebinding. `token` is what clients send as a bearer token or, in a
-    browser, as the password of any user.
+    browser, as the password of any user. WebSockets pass the same checks; since a browser's scripts cannot send them a
+    header, the token may come as a subprotocol.
     """
 
     def __init__(self, app: ASGIApp, *, settings: ServerSettings, metrics: Metrics) -> None:
@@ -71,7 +74,7 @@ class Guard:
             if refusal is None:
                 await self._app(scope, receive, send)
             else:
-                await send({"type": "websocket.close", "code": 1008, "reason": refusal[1]})
+                await _refuse_socket(scope, send, *refusal, request_id)
             return
         began, status = time.perf_counter(), 0
 
@@ -106,7 +109,7 @@ class Guard:
         if scope.get("method") not in _SAFE and _foreign(headers):
             return 403, "this server refuses requests from pages of other sites"
         guarded = self._token is not None and route_path(scope) not in OPEN_PATHS
-        sent = headers.get("authorization", "")
+        sent = headers.get("authorization", "") or _offered_token(scope)
         if guarded and not sent:
             return 401, "a token is required; send the header Authorization: Bearer TOKEN"
         if guarded and not self._has_token(sent):
@@ -145,6 +148,15 @@ class Guard:
         about = {"request_id": request_id, "method": method, "route": route, "status": status}
         level = logging.DEBUG if route.startswith(_FREQUENT) else logging.INFO
         LOG.log(level, "request", extra={**about, "seconds": round(seconds, 4)})
+
+
+def _offered_token(scope: Scope) -> str:
+    """A token among a WebSocket's subprotocols, as an Authorization header would give it; "" if there is none."""
+    offered = scope.get("subprotocols", ()) if scope["type"] == "websocket" else ()
+    tokens = (
+        unquote(name.removeprefix(_TOKEN_PROTOCOL)) for name in offered if name.startswith(_TOKEN_PROTOCOL)
+    )
+    return next((f"Bearer {token}" for token in tokens), "")
 
 
 def _name_of(host: str) -> str | None:
@@ -187,3 +199,15 @@ async def _refuse(send: Send, status: int, detail: str, request_id: str, *, brow
     await send({"type": "http.response.start", "status": status, "headers": headers})
     body = json.dumps({"error": detail, "request_id": request_id}).encode()
     await send({"type": "http.response.body", "body": body})
+
+
+async def _refuse_socket(scope: Scope, send: Send, status: int, detail: str, request_id: str) -> None:
+    """Refuse a WebSocket with a status and a message where the server can send them, else close it."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008, "reason": detail})
+        return
+
+    async def send_denial(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    await _refuse(send_denial, status, detail, request_id)

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Request, Response, WebSocket
 from fastapi import Path as InPath
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
 from gioconda.errors import InputError, LimitError
-from gioconda.registry import motions
-from gioconda.types import Motion
+from gioconda.registry import MotionEntry, motions
 from gioconda.web.http import bodies, uploads
 from gioconda.web.http.problems import documented
 from gioconda.web.http.submission import Arrivals
 from gioconda.web.live import slider_values
 from gioconda.web.live.models import SessionRequest, SessionState
-from gioconda.web.live.sessions import Sessions
+from gioconda.web.live.sessions import FILE_SECONDS, EndedError, Sessions
+from gioconda.web.live.stream import serve_stream
 from gioconda.web.queue.jobs import JobQueue
 from gioconda.web.validation import body_refusal
 
@@ -43,6 +43,8 @@ SessionId = Annotated[
 MotionFormat: TypeAlias = Literal["npz", "csv"]
 
 router = APIRouter(prefix="/v1", tags=["sessions"])
+# FastAPI's scheme of the token, which documents the other routes, does not take WebSockets.
+sockets = APIRouter(prefix="/v1")
 
 
 def _sessions(request: Request) -> Sessions:
@@ -154,6 +156,28 @@ async def play(session: SessionId, request: Request, live: Live) -> Response:
     return await pictured(live, session, values.model_dump())
 
 
+@sockets.websocket("/sessions/{session}/stream")
+async def stream_session(socket: WebSocket, session: SessionId) -> None:
+    """Drive a session's portrait, and receive its pictures."""
+    try:
+        await serve_stream(socket, socket.app.state.sessions, session)
+    except EndedError as error:
+        await socket.send_denial_response(JSONResponse({"error": str(error)}, 404))
+
+
+@router.get(
+    "/sessions/{session}/recording",
+    response_class=Response,
+    responses={**documented(404, 422, 429), **bodies.MOTION},
+)
+async def get_recording(session: SessionId, live: Live, format: MotionFormat = "npz") -> Response:  # noqa: A002
+    """Return the motion that the stream has recorded, for jobs of kind `animate`."""
+    entry = motions()[f".{format}"]
+    header = {"recording": entry.suffix}
+    _, data = await in_thread(live, lambda: live.get(session).ask(header, seconds=FILE_SECONDS))
+    return _file(data, entry, "recording")
+
+
 @router.post(
     "/motions",
     response_class=Response,
@@ -164,17 +188,15 @@ async def save_keyframes(request: Request, live: Live, format: MotionFormat = "n
     """Turn keyframes into a motion file, for jobs of kind `animate`."""
     values = read(slider_values.Keyframes, await body(request, _JSON_BYTES))
     keys = [key.model_dump() for key in values.keys]
-    return await in_thread(live, lambda: motion_file(slider_values.keyframed(keys), "keyframes", format))
-
-
-def motion_file(motion: Motion, name: str, format: MotionFormat) -> Response:  # noqa: A002
-    """The answer with a motion as a file that the browser saves as `name`."""
     entry = motions()[f".{format}"]
-    with tempfile.TemporaryDirectory(prefix="gioconda-motion-") as folder:
-        path = Path(folder) / f"{name}{entry.suffix}"
-        entry.write(path, motion)
-        headers = {"Content-Disposition": f'attachment; filename="{path.name}"'}
-        return Response(path.read_bytes(), media_type=entry.mime, headers=headers)
+    data = await in_thread(live, lambda: entry.as_bytes(slider_values.keyframed(keys)))
+    return _file(data, entry, "keyframes")
+
+
+def _file(data: bytes, entry: MotionEntry, name: str) -> Response:
+    """Answer with a motion file that the browser saves as `name`."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}{entry.suffix}"'}
+    return Response(data, media_type=entry.mime, headers=headers)
 
 
 async def pictured(live: Sessions, session: str, header: dict[str, Any], payload: bytes = b"") -> Response:
@@ -187,8 +209,14 @@ async def pictured(live: Sessions, session: str, header: dict[str, Any], payload
 
 
 async def in_thread(live: Sessions, work: Callable[[], _Answer]) -> _Answer:
-    """Call a function in one of the sessions' threads."""
-    return await asyncio.get_running_loop().run_in_executor(live.pool, work)
+    """Call a function in one of the sessions' threads; ClosingError at the server's end."""
+    try:
+        return await asyncio.get_running_loop().run_in_executor(live.pool, work)
+    except RuntimeError:
+        # The threads take no more work.
+        if live.stopping:
+            raise ClosingError from None
+        raise
 
 
 async def body(request: Request, most: int) -> bytes:

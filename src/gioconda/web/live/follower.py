@@ -1,4 +1,4 @@
-"""Tracks a face before a camera, picture by picture, and measures its motion against its neutral pose."""
+"""Measures the motion of a tracked face, picture by picture, against its neutral pose."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gioconda import face
 from gioconda.motion.expression import load_basis
 from gioconda.motion.lips import open_rounded
 from gioconda.motion.moments import DriverCalibration, Moment, lid_ratio, lip_gap
 from gioconda.motion.pose import Pose, fit_own_pose, fit_pose, to_unit_head
 from gioconda.motion.smooth import OneEuro, nearest_rotation
-from gioconda.types import ARKIT_NAMES, Face, FloatArray, Image
+from gioconda.types import ARKIT_NAMES, Face, FloatArray
 
-# Pictures whose mean is the neutral face.
-REST_FRAMES = 6
+# Seconds of the face whose median is the neutral face, which a blink does not change; least seconds between two
+# pictures that count, and least number of pictures.
+REST_SECONDS, REST_APART, REST_LEAST = 1.0, 0.09, 4
 # Opening of shut lids as a share of that of the neutral face, until a blink shows the true one.
 SHUT_LIDS = 0.25
 # Share below which lids count as shut.
@@ -26,8 +26,8 @@ _SHUT_BOUNDS = (0.1, 0.4)
 LOST_SECONDS = 0.5
 # Least cutoff in Hz and its growth with speed, for the filter of the landmarks; they need less lag than the pose.
 _POINT_FILTER = (2.0, 80.0)
-# Rounds of aligning the pictures to their mean.
-_MEAN_ROUNDS = 2
+# Rounds of aligning the pictures to their median.
+_MEDIAN_ROUNDS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,56 +44,61 @@ class Rest:
 
 
 class Follower:
-    """Tracks motion in a stream of pictures, without looking ahead or keeping pictures."""
+    """Follows a face without looking ahead.
+
+    It takes the neutral face from the first second in which it sees the face.
+    """
 
     def __init__(self) -> None:
-        self._tracker = face.FaceTracker()
         # For rotation, for position and size, and for the landmarks.
         self._filters = OneEuro(), OneEuro(), OneEuro(*_POINT_FILTER)
-        self._seen: list[FloatArray] = []
+        self._seen: list[tuple[float, FloatArray]] = []
+        self._since: float | None = None
         self._rest: Rest | None = None
         self._calibration: DriverCalibration | None = None
         self._narrowest = 1.0
         self._last = 0.0
 
     def calibrate(self) -> None:
-        """Take the next pictures as the neutral face."""
-        self._seen, self._narrowest = [], 1.0
+        """Take the next second as the neutral face."""
+        self._seen, self._since, self._narrowest = [], None, 1.0
 
     @property
     def at_rest(self) -> bool:
         """Whether enough pictures have defined the neutral face."""
-        return self._rest is not None and len(self._seen) == REST_FRAMES
+        if self._since is None or len(self._seen) < REST_LEAST:
+            return False
+        return self._last - self._since >= REST_SECONDS
 
-    def look(self, image: Image, time: float) -> tuple[Moment, DriverCalibration] | None:
-        """Track the face in the next picture.
+    def follow(self, tracked: Face, time: float) -> tuple[Moment, DriverCalibration]:
+        """Measure the face in the next picture.
 
         Args:
-            image: The picture (H, W, 3) uint8 RGB.
-            time: Its time in seconds; it increases from call to call.
+            tracked: The face.
+            time: Of the picture, in seconds. If it is not later than the one before, the filters start again.
 
         Returns:
-            The motion of the moment, and the driver's calibration; None if no face shows both eyes.
+            The motion of the moment, and the driver's calibration.
         """
-        faces = self._tracker.process(image)
-        if not faces or not face.shows_both_eyes(faces[0], image.shape):
-            return None
-        if time - self._last > LOST_SECONDS:
+        if not 0 < time - self._last <= LOST_SECONDS:
             self._reset_filters()
         self._last = time
-        rest = self._neutral(faces[0])
-        return self._moment(faces[0], rest, time)
+        rest = self._neutral(tracked, time)
+        return self._moment(tracked, rest, time)
 
     def _reset_filters(self) -> None:
         """Forget the filters' past."""
         for smoothing in self._filters:
             smoothing.reset()
 
-    def _neutral(self, tracked: Face) -> Rest:
-        """The neutral face: the mean of the first pictures, or of those that have come so far."""
-        if len(self._seen) < REST_FRAMES:
-            self._seen.append(tracked.landmarks)
-            self._rest = _mean_rest(self._seen)
+    def _neutral(self, tracked: Face, time: float) -> Rest:
+        """The neutral face: the median of the first second, or of what has come of it so far."""
+        if self._since is None or time < self._since:
+            self._seen, self._since = [], time
+        early = time - self._since < REST_SECONDS or len(self._seen) < REST_LEAST
+        if early and (not self._seen or time - self._seen[-1][0] >= REST_APART):
+            self._seen.append((time, tracked.landmarks))
+            self._rest = _median_rest([landmarks for _, landmarks in self._seen])
             self._reset_filters()
         assert self._rest is not None
         return self._rest
@@ -134,13 +139,13 @@ def _at_rest(rest: Rest) -> Moment:
     return Moment(0.0, rest.pose.rotation, place, 1.0, np.zeros_like(rest.points), still)
 
 
-def _mean_rest(seen: list[FloatArray]) -> Rest:
-    """The mean of several trackings (478, 3) of one face, each rotated to face the camera."""
+def _median_rest(seen: list[FloatArray]) -> Rest:
+    """The median of several trackings (478, 3) of one face, each rotated to face the camera."""
     head = load_basis().neutral
-    for _ in range(_MEAN_ROUNDS):
+    for _ in range(_MEDIAN_ROUNDS):
         poses = [fit_pose(landmarks, head) for landmarks in seen]
         straight = [pose.to_canonical(landmarks) for pose, landmarks in zip(poses, seen, strict=True)]
-        head = to_unit_head(np.mean(straight, axis=0).astype(np.float32))
+        head = to_unit_head(np.median(straight, axis=0).astype(np.float32))
     poses = [fit_pose(landmarks, head) for landmarks in seen]
     rotation = nearest_rotation(np.mean([pose.rotation for pose in poses], axis=0))
     origin = np.mean([pose.origin for pose in poses], axis=0).astype(np.float32)

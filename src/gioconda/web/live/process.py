@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from gioconda.errors import GiocondaError, InputError
+from gioconda.registry import streams
 from gioconda.web.live import slider_values, wire
 from gioconda.web.queue.worker import restrain
 
 if TYPE_CHECKING:
+    from gioconda.motion.moments import DriverCalibration, Moment
     from gioconda.types import Image, Motion
-    from gioconda.web.live.follower import Follower
     from gioconda.web.live.puppet import Puppet
+    from gioconda.web.live.readers import Reader
+    from gioconda.web.live.recorder import Recorder
 
 # JPEG quality, of 100, of the pictures for the browser.
 QUALITY = 88
@@ -51,13 +54,15 @@ def _serve(session: _Session, requests: IO[bytes], answers: IO[bytes]) -> None:
 
 
 class _Session:
-    """A portrait, and the face before the camera once there is one."""
+    """A portrait, the readers of what drives it, and the recording of that."""
 
     def __init__(self, portrait: Path, side: int, face: int) -> None:
         from gioconda.web.live.puppet import Puppet
 
         self._puppet: Puppet = Puppet(portrait, side, face)
-        self._follower: Follower | None = None
+        self._readers: dict[int, Reader] = {}
+        self._recorder: Recorder | None = None
+        self._records = False
         self._keys: list[dict[str, Any]] = []
         self._motion: Motion | None = None
 
@@ -67,13 +72,17 @@ class _Session:
         return self._puppet.faces
 
     def answer(self, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
-        """Answer a request with a header and a JPEG; GiocondaError if that is not possible."""
-        if "follow" not in header:
-            return {}, self.picture(header)
-        began = time.perf_counter()
-        answer, image = self._followed(payload, calibrate=bool(header.get("calibrate")))
-        picture = b"" if image is None else _encoded(image)
-        return {**answer, "milliseconds": round(1000 * (time.perf_counter() - began), 1)}, picture
+        """Answer a request with a header and a JPEG or a file; GiocondaError if that is not possible."""
+        if "stream" in header:
+            return self._streamed(header, payload)
+        if "calibrate" in header:
+            self._calibrate()
+            return {}, b""
+        if "record" in header:
+            return self._record(on=bool(header["record"])), b""
+        if "recording" in header:
+            return {}, self._recorded(header["recording"])
+        return {}, self.picture(header)
 
     def picture(self, header: Mapping[str, Any]) -> bytes:
         """Return a JPEG of a look, or of a moment of keyframes."""
@@ -92,39 +101,51 @@ class _Session:
             return self._puppet.played(motion, float(look["at"]), side)
         return self._puppet.still(slider_values.slider_motion(look), side)
 
-    def _followed(self, jpeg: bytes, *, calibrate: bool) -> tuple[dict[str, Any], Image | None]:
-        """The portrait that moves as the face of a webcam picture does; None where that shows no face."""
-        image = decoded(jpeg)
-        if self._follower is None:
-            from gioconda.web.live.follower import Follower
+    def _streamed(self, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+        """The portrait as a message of a stream moves it; no picture where the message shows no face."""
+        began = time.perf_counter()
+        number = int(header["stream"])
+        if number not in self._readers:
+            self._readers[number] = streams()[number].open()
+        reader = self._readers[number]
+        if header.get("calibrate"):
+            reader.calibrate()
+        arrived = float(header.get("arrived", time.monotonic()))
+        driven = reader.read(payload, arrived)
+        picture = b"" if driven is None else self._drawn(*driven, calibrated=reader.calibrated)
+        answer: dict[str, Any] = {"face": driven is not None, "calibrated": bool(reader.calibrated)}
+        answer["time"] = arrived if driven is None else driven[0].time
+        if self._records:
+            assert self._recorder is not None
+            answer["recorded"] = round(self._recorder.seconds, 2)
+        return {**answer, "milliseconds": round(1000 * (time.perf_counter() - began), 1)}, picture
 
-            self._follower = Follower()
-        if calibrate:
-            self._follower.calibrate()
-        tracked = self._follower.look(image, time.monotonic())
-        if tracked is None:
-            return {"face": False}, None
-        return {"face": True, "calibrated": self._follower.at_rest}, self._puppet.streamed(*tracked)
+    def _drawn(self, moment: Moment, calibration: DriverCalibration, *, calibrated: bool) -> bytes:
+        """A JPEG of the next moment, which is recorded if recording is on and the neutral face is known."""
+        if self._records and calibrated:
+            assert self._recorder is not None
+            self._recorder.add(moment, calibration)
+        return _encoded(self._puppet.streamed(moment, calibration))
 
+    def _calibrate(self) -> None:
+        """Take what comes next as the driver's neutral face."""
+        for reader in self._readers.values():
+            reader.calibrate()
 
-def decoded(jpeg: bytes) -> Image:
-    """Decode a webcam picture.
+    def _record(self, *, on: bool) -> dict[str, Any]:
+        """Begin a new recording, or end the one that goes on; returns its state."""
+        if on:
+            from gioconda.web.live.recorder import Recorder
 
-    Returns:
-        The picture (H, W, 3) uint8 RGB.
+            self._recorder = Recorder()
+        self._records = on
+        return {"recording": on, "recorded": round(self._recorder.seconds, 2) if self._recorder else 0.0}
 
-    Raises:
-        InputError: The picture is not a JPEG, or is damaged.
-        LimitError: It has too many bytes or pixels.
-    """
-    import cv2
-    import numpy as np
-
-    wire.check_jpeg(jpeg)
-    image: Any = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    if image is None or max(image.shape[:2]) > wire.FRAME_SIDE:
-        raise InputError("the JPEG picture is damaged; send another")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    def _recorded(self, suffix: str) -> bytes:
+        """The bytes of a motion file of the recording; InputError without one."""
+        if self._recorder is None:
+            raise InputError("nothing is recorded; switch recording on first")
+        return self._recorder.file(suffix)
 
 
 def _encoded(image: Image) -> bytes:

@@ -31,6 +31,8 @@ IDLE_SECONDS: dict[Use, float] = {"edit": 900.0, "live": 60.0}
 # Seconds in which a session has to start, and to answer a request.
 START_SECONDS = 90.0
 ANSWER_SECONDS = 10.0
+# Seconds in which it has to write a recording.
+FILE_SECONDS = 60.0
 # Requests that a session holds, including the one that it answers.
 WAITING = 2
 # Refusals within a second after which a session ends.
@@ -38,8 +40,8 @@ FLOOD = 120
 # Seconds after which a client should try again: for a picture, and for a session.
 _PICTURE_RETRY_SECONDS = 1
 _SESSION_RETRY_SECONDS = 20
-# Largest file in bytes that a session may write.
-_FILE_BYTES = 2**20
+# Largest file in bytes that a session may write: the recording of a motion.
+_FILE_BYTES = 128 * 2**20
 # Seconds between searches for sessions to end.
 _TICK = 1.0
 
@@ -60,12 +62,14 @@ class Session:
         rest: A JPEG of the portrait in its own pose, once it is prepared.
         ready: Whether the portrait is prepared.
         asked: The monotonic time of the last request, in seconds.
+        stream: The connection that drives the portrait, or None.
     """
 
     def __init__(self, request: SessionRequest, settings: ServerSettings, log: Path) -> None:
         self.request = request
         self.faces: list[FaceBox] = []
         self.rest = b""
+        self.stream: object = None
         self.ready, self.asked = False, time.monotonic()
         self._lock, self._room = threading.Lock(), threading.BoundedSemaphore(WAITING)
         self._refused: tuple[int, int] = 0, 0
@@ -102,15 +106,22 @@ class Session:
         self.faces = [FaceBox(**dict(zip(names, place, strict=True))) for place in answer["faces"]]
         self.ready, self.asked = True, time.monotonic()
 
-    def ask(self, header: dict[str, Any], payload: bytes = b"") -> wire.Message:
-        """Send a request and return the answer: a header, and the bytes of a JPEG or none.
+    def ask(
+        self, header: dict[str, Any], payload: bytes = b"", seconds: float = ANSWER_SECONDS
+    ) -> wire.Message:
+        """Send a request and return the answer: a header, and the bytes of a JPEG, a file or none.
+
+        Args:
+            header: The request.
+            payload: Its bytes.
+            seconds: What the answer may take; then the session ends.
 
         Raises:
             QueueFullError: Other requests wait.
             InputError: The request is not valid.
             EndedError: The session has ended.
         """
-        self.asked = time.monotonic()
+        self.touch()
         if not self._room.acquire(blocking=False):
             self._count_refusal()
             raise QueueFullError(
@@ -118,13 +129,17 @@ class Session:
             )
         try:
             with self._lock:
-                answer, picture = self._exchange(header, payload, ANSWER_SECONDS)
+                answer, picture = self._exchange(header, payload, seconds)
         finally:
             self._room.release()
-            self.asked = time.monotonic()
+            self.touch()
         if "refused" in answer:
             raise InputError(str(answer["refused"]))
         return answer, picture
+
+    def touch(self) -> None:
+        """Note that the session is in use."""
+        self.asked = time.monotonic()
 
     def _count_refusal(self) -> None:
         """End the session after too many refusals within a second."""
@@ -309,6 +324,11 @@ class Sessions:
         for session in list(self._open.values()):
             held[session.request.use].append(session.memory())
         return held
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no more sessions are accepted."""
+        return self._stopping.is_set()
 
     def stop(self) -> None:
         """End all sessions and accept no more."""
