@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from gioconda.errors import InputError, LimitError
 from gioconda.registry import MotionEntry, motions
+from gioconda.web.errors import ClosingError
 from gioconda.web.http import bodies, uploads
 from gioconda.web.http.problems import documented
 from gioconda.web.http.submission import Arrivals
