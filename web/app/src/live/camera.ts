@@ -14,8 +14,8 @@ export interface Driver {
   /** Whether landmarks are found in this browser. */
   local: boolean;
   video: HTMLVideoElement;
-  /** Tells that an answer to what was sent has come. */
-  answered(): void;
+  /** Notes an answer and how many messages the server has dropped in all; returns when the answered one was sent. */
+  answered(dropped?: number): number;
   stop(): void;
 }
 
@@ -26,7 +26,9 @@ export async function drive(stream: Stream, mirrored: () => boolean): Promise<Dr
   video.srcObject = camera;
   await video.play();
   const tracker = await localTracker();
-  let under = 0;
+  // Seconds at which what is under way was sent.
+  let under: number[] = [];
+  let droppedBefore = 0;
   let going = true;
   const paper = new OffscreenCanvas(1, 1);
 
@@ -41,7 +43,7 @@ export async function drive(stream: Stream, mirrored: () => boolean): Promise<Dr
     } else {
       draw(paper, video, mirrored(), SENT_SIDE);
       const jpeg = await paper.convertToBlob({ type: "image/jpeg", quality: SENT_QUALITY });
-      if (going) await stream.sendPicture(time, jpeg);
+      if (going) await stream.sendPicture(jpeg);
     }
     return true;
   };
@@ -50,18 +52,21 @@ export async function drive(stream: Stream, mirrored: () => boolean): Promise<Dr
   const frame = async () => {
     if (!going) return;
     video.requestVideoFrameCallback(() => void frame());
-    if (tracking || under >= DEPTH || !video.videoWidth) return;
+    if (tracking || under.length >= DEPTH || !video.videoWidth) return;
     tracking = true;
-    under += 1;
-    const sent = await send().catch(() => false);
-    if (!sent) under -= 1;
+    const began = performance.now() / 1000;
+    if (await send().catch(() => false)) under.push(began);
     tracking = false;
   };
   video.requestVideoFrameCallback(() => void frame());
   return {
     local: tracker !== null,
     video,
-    answered: () => void (under = Math.max(0, under - 1)),
+    answered: (dropped = droppedBefore) => {
+      const done = under.splice(0, 1 + dropped - droppedBefore);
+      droppedBefore = dropped;
+      return done.at(-1) ?? performance.now() / 1000;
+    },
     stop: () => {
       going = false;
       stopStream(camera);

@@ -31,6 +31,9 @@ let driver: Driver | null = null;
 let player: Player | null = null;
 let times: [at: number, delay: number][] = [];
 
+// Seconds at which what the next picture shows was sent.
+let sentAt = 0;
+
 const DEFAULT_RATE = 22050;
 
 export async function begin(use: Use): Promise<void> {
@@ -74,9 +77,8 @@ async function connect(use: Use, opened: SessionFacts): Promise<void> {
 async function receive(jpeg: Blob, time: number): Promise<void> {
   const decoded = await createImageBitmap(jpeg);
   if (player) return player.picture(decoded, time);
-  driver?.answered();
   show(decoded);
-  count(performance.now() / 1000 - time);
+  count(performance.now() / 1000 - sentAt);
 }
 
 function show(decoded: ImageBitmap): void {
@@ -84,9 +86,12 @@ function show(decoded: ImageBitmap): void {
 }
 
 function hear(message: ServerMessage): void {
-  if (message.type === "error") status.value = sentence(new Error(message.error ?? "it failed"));
+  if (message.type === "error") {
+    driver?.answered();
+    status.value = sentence(new Error(message.error ?? "it failed"));
+  }
   if (message.type === "face") {
-    if (!message.found) driver?.answered();
+    sentAt = driver?.answered(message.dropped) ?? 0;
     status.value = !message.found ? "No face seen." : message.calibrated ? "" : "Look straight ahead, your mouth shut.";
   }
   if (message.type === "said" && message.words) spoken.value = message.words;
