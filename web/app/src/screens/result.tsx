@@ -141,7 +141,10 @@ function Actions({ entry, address, output, comparing, compare }: ActionsProps) {
         </button>
       )}
       {(film || picture) && <Reuse entry={entry} film={film} />}
-      <button type="button" class="plain" aria-label="Close" onClick={() => (shown.value = null)}>
+      <button type="button" class="plain" aria-label={`Delete ${entry.title}`} title="Delete" onClick={() => void remove(entry.key)}>
+        <Icon name="trash" />
+      </button>
+      <button type="button" class="plain" aria-label="Close" title="Close" onClick={() => (shown.value = null)}>
         <Icon name="close" />
       </button>
     </p>
