@@ -135,7 +135,7 @@ def main() -> None:
             visitor.close()
     columns = ["what", "pictures", "a second", "median ms", "p95 ms", f"within {FAST:.0f} ms"]
     text = (
-        f"{markdown(columns, table)}\n\nThe first screen loads {size / 1000:.0f} kB and can be used after {ready:.0f} ms. "
+        f"{markdown(columns, table)}\n\nThe first screen loads {size / 1000:.0f} kB, usable after {ready:.0f} ms. "
         f"Load average {load:.1f} before, {os.getloadavg()[0]:.1f} after."
     )
     result = {"rows": table, "load": load, "first_screen_bytes": size, "interactive_ms": ready}
