@@ -218,7 +218,7 @@ OWN_STREAMS = (
     StreamEntry(
         "camera",
         2,
-        "a JPEG picture of a camera, in which the server tracks the face",
+        "float64 seconds, little endian, then a JPEG picture of a camera, in which the server tracks the face",
         "gioconda.web.live.readers:CameraReader",
         most_bytes=512 * 2**10,
     ),

@@ -104,7 +104,12 @@ def test_landmarks_move_the_portraits_mouth_as_the_drivers(client, live, webcam,
 def test_pictures_of_a_camera_move_it_too(client, live, webcam):
     with connected(client, live) as socket:
         socket.receive_json()
-        shown = [driven(socket, bytes([CAMERA]) + jpeg_of(image))[2] for image in webcam]
+        shown = []
+        for i, image in enumerate(webcam):
+            found, seconds, picture = driven(socket, struct.pack("<Bd", CAMERA, i / 25) + jpeg_of(image))
+            assert seconds == i / 25
+            shown.append(picture)
+        assert found["calibrated"]
     assert np.corrcoef(openings(webcam)[6:], openings(shown)[6:])[0, 1] > 0.8
 
 
@@ -126,7 +131,9 @@ def test_what_shows_no_face_is_told_and_the_session_goes_on(client, live, tracke
     with connected(client, live) as socket:
         socket.receive_json()
         empty = bytes([CAMERA]) + jpeg_of(np.full((240, 320, 3), 90, np.uint8))
-        for message in (landmarks(None, 1.0), empty, landmarks(tracked[0] + (500, 0, 0), 1.1)):
+        no_face = np.random.default_rng(1).normal(size=(478, 3))
+        points = (None, tracked[0] + (500, 0, 0), 0 * no_face, 1e30 * no_face, np.nan * no_face)
+        for message in (empty, *(landmarks(shape, 1.0) for shape in points)):
             found, _, picture = driven(socket, message)
             assert (found["found"], picture) == (False, None)
         assert driven(socket, landmarks(tracked[0], 1.2))[2] is not None
@@ -194,9 +201,6 @@ def test_a_recording_makes_a_film_that_moves_as_the_driver_did(
         bytes([CAMERA]) + jpeg_of(np.zeros((480, 2000, 3), np.uint8)),
         bytes([CAMERA]) + bytes(wire.FRAME_BYTES + 1),
         bytes([LANDMARKS]) + bytes(100),
-        landmarks(np.full((478, 3), np.nan), 1.0),
-        landmarks(np.zeros((478, 3)), 1.0),
-        landmarks(np.random.default_rng(1).normal(size=(478, 3)) * 1e30, 1.0),
         landmarks(np.zeros((478, 3)), float("nan")),
         landmarks(np.zeros((478, 3)), 1.0, size=(1e9, 240)),
         "{",
@@ -322,12 +326,6 @@ def test_the_subprotocol_is_chosen_and_is_not_the_token(client, live):
         assert socket.accepted_subprotocol == "gioconda.v1"
 
 
-def test_the_pages_own_script_follows_a_camera(client, live, webcam):
-    answer = client.post(f"/v1/live/{live}/follow", content=jpeg_of(webcam[0]))
-    assert (answer.status_code, answer.headers["x-face"]) == (200, "true")
-    assert client.post(f"/v1/live/{NOBODY}/follow", content=jpeg_of(webcam[0])).status_code == 404
-
-
 def test_more_pictures_at_once_than_fit_are_refused(client, live):
     session = client.live.get(live)
     for _ in range(sessions.WAITING):
@@ -341,6 +339,7 @@ def test_more_pictures_at_once_than_fit_are_refused(client, live):
 
 def test_sessions_are_bounded_let_go_when_idle_and_ended_by_a_flood(astronaut, tmp_path, monkeypatch):
     monkeypatch.setitem(sessions.MOST, "live", 1)
+    monkeypatch.setattr(sessions, "FLOOD", 20)
     with serving(tmp_path, idle_seconds={"live": 2.0, "edit": 60.0}) as client:
         first, _ = client.live.open("live", astronaut, RIGHTS)
         pid = client.live.get(first).pid

@@ -25,7 +25,7 @@ LOG = logging.getLogger("gioconda.web")
 # Paths that need no token.
 OPEN_PATHS = ("/healthz",)
 # Routes with many requests per second, which are logged at a lower level.
-_FREQUENT = ("/v1/live/", "/v1/sessions/{session}/look", "/v1/sessions/{session}/play")
+_FREQUENT = ("/v1/sessions/{session}/look", "/v1/sessions/{session}/play")
 # What precedes the token, percent-encoded, in the name of a subprotocol.
 _TOKEN_PROTOCOL = "gioconda.token."  # noqa: S105 (a name, not a token)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

@@ -17,6 +17,8 @@ from gioconda.web.live.follower import Follower
 
 # Seconds, width and height before the landmarks.
 _HEAD = struct.Struct("<dff")
+# The time that may stand before a camera's picture, and how a picture begins.
+_TIME, _JPEG = struct.Struct("<d"), b"\xff\xd8\xff"
 # Bounds of the sides of a camera's picture in pixels.
 _SIDES = (16.0, 8192.0)
 # Bytes of 478 points of x, y and z as float32.
@@ -81,8 +83,8 @@ class LandmarkReader(_FollowingReader):
         if len(payload) == _HEAD.size:
             return None
         points = np.frombuffer(payload, "<f4", offset=_HEAD.size).reshape(LANDMARKS, 3).astype(np.float32)
-        if not np.isfinite(points).all() or not is_facelike(points):
-            raise InputError("the landmarks are not those of a face; send 478 points in pixels")
+        if not is_facelike(points) or not np.isfinite(points).all():
+            return None
         tracked = Face(points)
         if not face.shows_both_eyes(tracked, (int(height), int(width))):
             return None
@@ -97,12 +99,17 @@ class CameraReader(_FollowingReader):
         self._tracker = face.FaceTracker()
 
     def read(self, payload: bytes, arrived: float) -> tuple[Moment, DriverCalibration] | None:
-        """Track the face in a JPEG; as `Reader.read`."""
-        image = decoded(payload)
+        """Track the face in a JPEG, before which its own time in seconds may stand; as `Reader.read`."""
+        time, jpeg = arrived, payload
+        if payload[_TIME.size :].startswith(_JPEG):
+            (time,), jpeg = _TIME.unpack_from(payload), payload[_TIME.size :]
+        if not np.isfinite(time):
+            raise InputError("the time of the picture is not a number")
+        image = decoded(jpeg)
         faces = self._tracker.process(image)
         if not faces or not face.shows_both_eyes(faces[0], image.shape):
             return None
-        return self._follower.follow(faces[0], arrived)
+        return self._follower.follow(faces[0], time)
 
 
 def decoded(jpeg: bytes) -> Image:
