@@ -20,7 +20,7 @@ from gioconda.provenance import Claim, Watermarker
 from gioconda.provenance.certificate import signing_identity
 from gioconda.render import Clock, Rendered, Renderer
 from gioconda.runtime.blas import hold_blas
-from gioconda.types import Frame, Image, PathLike, Progress, Watcher
+from gioconda.types import Frame, Image, PathLike, Progress, Watcher, Word
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Result:
         size: (width, height) in pixels.
         stages: Seconds spent in each stage; some stages overlap.
         warnings: Sentences for the user.
+        duration: Seconds that the video lasts; 0 for a picture.
+        words: The words of a text that is spoken, each with its time in the video, where they are known.
     """
 
     path: Path
@@ -44,6 +46,8 @@ class Result:
     size: tuple[int, int]
     stages: dict[str, float]
     warnings: tuple[str, ...] = ()
+    duration: float = 0.0
+    words: tuple[Word, ...] = ()
 
 
 class Marker:
@@ -141,7 +145,15 @@ class Output:
         warnings = (*renderer.warnings, *writer.warnings)
         seconds = time.perf_counter() - clock.start
         return Result(
-            self.path, writer.frames, seconds, renderer.bridged, writer.size, clock.stages, warnings
+            self.path,
+            writer.frames,
+            seconds,
+            renderer.bridged,
+            writer.size,
+            clock.stages,
+            warnings,
+            writer.seconds,
+            renderer.words,
         )
 
     def picture(self, renderer: Renderer) -> Result:

@@ -40,6 +40,7 @@ from gioconda.types import (
     Portrait,
     Progress,
     TargetPose,
+    Word,
 )
 
 UNFITTED = "the few-shot networks are not fitted to this person; fit them with gioconda adapt for a likeness"
@@ -104,6 +105,11 @@ class PortraitRenderer:
     def networks(self) -> tuple[tuple[str, str], ...]:
         """File name and SHA-256 of the engine's networks, and of the one that turned a voice into motion."""
         return (*self.opened_engine.networks, *self.motion_source.networks)
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """The words that are spoken, each with its time, where they are known."""
+        return self.motion_source.words
 
     @property
     def transparent(self) -> bool:

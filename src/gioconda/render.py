@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda.provenance import Ingredient
-from gioconda.types import FloatArray, Image
+from gioconda.types import FloatArray, Image, Word
 
 
 @dataclass
@@ -99,6 +99,10 @@ class Renderer(Protocol):
         """Sentences for the user."""
 
     @property
+    def words(self) -> tuple[Word, ...]:
+        """The words that are spoken, each with its time, where they are known."""
+
+    @property
     def transparent(self) -> bool:
         """Whether the pictures have an alpha channel."""
 
@@ -128,6 +132,7 @@ class Still:
     networks: tuple[tuple[str, str], ...] = ()
     bridged: int = 0
     warnings: tuple[str, ...] = ()
+    words: tuple[Word, ...] = ()
     clock: Clock = field(default_factory=Clock)
     transparent: bool = False
 

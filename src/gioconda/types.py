@@ -53,6 +53,21 @@ def _check(name: str, value: Any, shape: tuple[int | None, ...]) -> None:
         raise ValueError(f"{name} holds values that are not finite")
 
 
+@dataclass(frozen=True)
+class Word:
+    """A word of a spoken text.
+
+    Attributes:
+        text: As it was written.
+        start: When it begins, in seconds.
+        end: When it ends, in seconds.
+    """
+
+    text: str
+    start: float
+    end: float
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One picture of a video.

@@ -11,6 +11,7 @@ import pytest
 from gioconda.errors import InputError, LimitError
 from gioconda.limits import LIMITS
 from gioconda.speech.voice import say, variants, voices
+from gioconda.speech.words import time_words
 
 TEXTS = {
     "en": "Bob may pump maple syrup.",
@@ -68,6 +69,44 @@ def test_voices_differ_and_repeat():
     size = min(len(usual.samples), len(other.samples))
     assert not np.allclose(usual.samples[:size], other.samples[:size])
     assert {"f1", "m3"} <= set(variants())
+
+
+def loud_stretches(voice, quiet=0.15):
+    """Beginning and end of each stretch of sound, in seconds; silence shorter than `quiet` is part of one."""
+    loud = np.flatnonzero(np.abs(voice.samples) > 0.01) / voice.rate
+    gaps = np.flatnonzero(np.diff(loud) > quiet)
+    return list(zip(loud[[0, *(gaps + 1)]], loud[[*gaps, -1]], strict=True))
+
+
+def test_words_are_where_they_sound():
+    voice = say("Harbour. Müller's!  Well-known? Memory.")  # f2 has an echo
+    assert [word.text for word in voice.words] == ["Harbour.", "Müller's!", "Well-known?", "Memory."]
+    for word, (begin, end) in zip(voice.words, loud_stretches(voice), strict=True):
+        assert abs(word.start - begin) < 0.03, word
+        assert abs(word.end - end) < 0.01, word
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "words"),
+    [
+        ("It's 25 — isn't it?", "en", ["It's", "25 —", "isn't", "it?"]),
+        ("« Été », où êtes-vous", "fr", ["« Été »,", "où", "êtes-vous"]),
+        ("你好，世界。", "cmn", ["你好，", "世", "界。"]),
+        ("مرحبا بالعالم", "ar", ["مرحبا", "بالعالم"]),
+    ],
+)
+def test_the_words_are_the_whole_text(text, language, words):
+    voice = say(text, "", language)
+    assert [word.text for word in voice.words] == words
+    times = [time for word in voice.words for time in (word.start, word.end)]
+    assert times == sorted(times)
+    assert 0.25 < times[0] < times[-1] < voice.seconds
+
+
+def test_words_whose_marks_contradict_the_text_are_left_out():
+    assert time_words("one two", [(0.1, 4), (0.3, 0)], [], 1.0) == ()
+    assert time_words("one two", [(0.1, 0), (0.3, 9)], [], 1.0) == ()
+    assert time_words("one two", [], [], 1.0) == ()
 
 
 def test_languages_are_listed():

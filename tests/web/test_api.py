@@ -20,6 +20,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 import gioconda
+from gioconda import media
 from gioconda.cli import run
 from gioconda.web.http.api import build_app
 from gioconda.web.requests import JOB
@@ -95,6 +96,7 @@ def test_animate_from_upload_to_signed_file(server, inputs, tmp_path):
     path = tmp_path / "result.mp4"
     path.write_bytes(result.content)
     assert gioconda.verify(path).status == "ours"
+    assert states[-1]["result"]["seconds"] == pytest.approx(media.probe(path).seconds, abs=0.01)
     head = server.head(f"/v1/jobs/{job}/result")
     assert (head.headers["content-length"], head.content) == (str(len(result.content)), b"")
     sidecar = server.get(f"/v1/jobs/{job}/sidecar")
@@ -127,9 +129,14 @@ def test_speak_and_edit(server, inputs):
     say = {**ANIMATE, "kind": "speak", "text": "Hi.", "format": "webm"}
     speak = post(server, say, portrait=inputs[0]).json()["id"]
     edit = post(server, EDIT, portrait=inputs[0]).json()["id"]
-    assert done(server, speak)[-1]["result"]["sidecar"]
+    spoken = done(server, speak)[-1]["result"]
+    assert spoken["sidecar"]
+    (word,) = spoken["words"]
+    assert word["text"] == "Hi."
+    assert 0.2 < word["start"] < word["end"] < spoken["seconds"] < 3.0
     assert server.get(f"/v1/jobs/{speak}/sidecar").headers["content-type"] == "application/c2pa"
-    assert done(server, edit)[-1]["result"]["media_type"] == "image/png"
+    picture = done(server, edit)[-1]["result"]
+    assert (picture["media_type"], picture["seconds"], picture["words"]) == ("image/png", 0.0, [])
     assert server.get(f"/v1/jobs/{edit}/sidecar").status_code == 404
     assert server.get(f"/v1/jobs/{edit}/result").content.startswith(b"\x89PNG")
 

@@ -41,6 +41,14 @@ AllowHostOption = Annotated[
         show_default=False,
     ),
 ]
+WebhookHostOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--webhook-host",
+        help="A host, or HOST:PORT, to which jobs may send webhooks, signed with the token; may be repeated.",
+        show_default=False,
+    ),
+]
 RootPathOption = Annotated[
     str,
     typer.Option(
@@ -76,6 +84,7 @@ def serve(
     token_file: TokenFileOption = None,
     no_token: NoTokenOption = False,
     allow_host: AllowHostOption = None,
+    webhook_host: WebhookHostOption = None,
     root_path: RootPathOption = "",
     queue: QueueOption = 64,
     keep: KeepOption = 24.0,
@@ -92,14 +101,8 @@ def serve(
         raise InputError(f"serve needs {', '.join(missing)}; run: pip install 'gioconda[web]'")
     from gioconda.provenance.certificate import signing_identity
     from gioconda.web import serve as server
-    from gioconda.web.http.prefix import valid_prefix
     from gioconda.web.settings import ServerSettings
 
-    prefix = valid_prefix(root_path)
-    if prefix is None:
-        raise InputError(
-            f"--root-path {root_path} is not a prefix such as /gio; give one of letters and digits"
-        )
     # A wrong key fails here, not in the first job.
     signing_identity(key, certificate)
     token = server.read_token(token_file)
@@ -115,7 +118,8 @@ def serve(
         queue=queue,
         token=token,
         hosts=tuple(allow_host or ()),
-        root_path=prefix,
+        webhook_hosts=tuple(host.lower() for host in webhook_host or ()),
+        root_path=_prefix(root_path),
         keep_seconds=keep * 3600,
         upload_bytes=upload * 2**20,
         memory_bytes=memory * 2**20,
@@ -126,6 +130,18 @@ def serve(
     server.serve(
         settings, lambda address: typer.echo(f"serving {address} (Ctrl-C ends)", err=True), page=page
     )
+
+
+def _prefix(root_path: str) -> str:
+    """A valid prefix without its final slash; InputError for others."""
+    from gioconda.web.http.prefix import valid_prefix
+
+    prefix = valid_prefix(root_path)
+    if prefix is None:
+        raise InputError(
+            f"--root-path {root_path} is not a prefix such as /gio; give one of letters and digits"
+        )
+    return prefix
 
 
 def _is_loopback(host: str) -> bool:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from gioconda import composite, media
 from gioconda.provenance import Ingredient
-from gioconda.types import Image, Motion, Portrait, Progress
+from gioconda.types import Image, Motion, Portrait, Progress, Word
 
 # Seconds from which the first face of a video counts as late.
 LATE_SECONDS = 0.2
@@ -27,6 +27,7 @@ class MotionSource:
         warnings: Sentences for the user.
         speaks: Whether it was made from a voice, so that silence shuts the mouth.
         networks: File name and SHA-256 of each network that turned the voice into motion.
+        words: The words that it speaks, each with its time, where they are known.
     """
 
     motion: Motion
@@ -36,6 +37,7 @@ class MotionSource:
     warnings: tuple[str, ...] = ()
     speaks: bool = False
     networks: tuple[tuple[str, str], ...] = ()
+    words: tuple[Word, ...] = ()
 
     def sound_file(self) -> Path | None:
         """The file whose sound belongs to the motion: that of the voice, or a driver with sound; or None."""

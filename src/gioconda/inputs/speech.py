@@ -157,4 +157,6 @@ def _load_voice(
 ) -> MotionSource:
     """The loaded motion of a synthesised voice."""
     motion = motion_of_voice(voice, manner=manner)
-    return MotionSource(motion, None, ingredient, sound, speaks=True, networks=speech_networks())
+    return MotionSource(
+        motion, None, ingredient, sound, speaks=True, networks=speech_networks(), words=voice.words
+    )

@@ -166,6 +166,7 @@ def _plan(
         warnings=(*source.warnings, *_warnings(path, selection), *notes),
         sound=source.sound_file(),
         networks=source.networks,
+        words=source.words,
     )
 
 

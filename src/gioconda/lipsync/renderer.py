@@ -23,7 +23,7 @@ from gioconda.provenance import Ingredient
 from gioconda.registry import LIPSYNC
 from gioconda.render import Clock, Rendered
 from gioconda.runtime.prefetch import run_ahead
-from gioconda.types import Face, FloatArray, Frame, Image
+from gioconda.types import Face, FloatArray, Frame, Image, Word
 
 # Moments of the target at which the visible label keeps clear of the face.
 LABEL_MOMENTS = 50
@@ -52,6 +52,7 @@ class LipSyncRenderer:
         warnings: Sentences for the user.
         sound: The file whose sound the output carries, or None.
         networks: File name and SHA-256 of each network that heard the voice.
+        words: The words that are spoken, each with its time, where they are known.
     """
 
     video: Path
@@ -72,6 +73,7 @@ class LipSyncRenderer:
     warnings: tuple[str, ...]
     sound: Path | None = None
     networks: tuple[tuple[str, str], ...] = ()
+    words: tuple[Word, ...] = ()
 
     engine: ClassVar[str] = LIPSYNC
     transparent: ClassVar[bool] = False

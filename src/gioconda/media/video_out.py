@@ -89,6 +89,7 @@ class VideoWriter:
             the context deletes it.
         size: Width and height in pixels as written.
         frames: Frames that were written.
+        seconds: Until the last frame ends.
         warnings: Sentences for people, such as about lost sound.
     """
 
@@ -112,6 +113,7 @@ class VideoWriter:
         self._zero = float(times[0])
         self._times = [float(time) - self._zero for time in times]
         self._last = _last_duration(self._times, fps_hint)
+        self.seconds = self._times[-1] + self._last
         self._audio_from = audio_from
         self._queue: queue.Queue[tuple[Image, float] | None] = queue.Queue(_AHEAD)
         self._error: BaseException | None = None

@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from gioconda.errors import InputError, LimitError, WeightsError
 from gioconda.limits import LIMITS
-from gioconda.types import FloatArray
+from gioconda.speech.words import time_words
+from gioconda.types import FloatArray, Word
 
 ALIASES = {"zh": "cmn", "zh-cn": "cmn", "zh-hans": "cmn", "jp": "ja"}
 IDEOGRAPHS = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
@@ -33,7 +34,7 @@ FULL_SCALE = 32768
 # Variants that a message names as examples at most.
 EXAMPLES = 8
 # Values of espeak_EVENT_TYPE.
-ENDED, PHONEME = 0, 7
+ENDED, WORD, PHONEME = 0, 1, 7
 # Values of espeak_AUDIO_OUTPUT and of espeak_Initialize's options: phoneme events, in IPA, do not exit on an error.
 _SYNCHRONOUS, _OPTIONS = 2, 1 | 2 | 0x8000
 # Flags of espeak_Synth (UTF-8, pause at the end), espeak_POSITION_TYPE, espeak_PARAMETER.
@@ -50,11 +51,13 @@ class Voice:
         samples: Mono (n,) float32, -1 to 1.
         rate: Hertz.
         phones: Seconds at which each begins, and its name in IPA with stress and length marks, "" for a pause.
+        words: The words of the text, each with its time; none where the times are unknown.
     """
 
     samples: FloatArray
     rate: int
     phones: tuple[tuple[float, str], ...]
+    words: tuple[Word, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -108,10 +111,11 @@ _lock = threading.Lock()
 
 @dataclass
 class _Recording:
-    """Samples and phonemes that espeak-ng's callback collects."""
+    """Samples, phonemes and words, as index of their first character, that espeak-ng's callback collects."""
 
     pieces: list[npt.NDArray[np.int16]] = field(default_factory=list)
     phones: list[tuple[int, str]] = field(default_factory=list)
+    words: list[tuple[int, int]] = field(default_factory=list)
 
     def receive(self, wave: Any, count: int, events: Any) -> int:
         """The callback: `count` samples at `wave`, and events up to one of type ENDED; returns 0 to continue."""
@@ -122,6 +126,9 @@ class _Recording:
             if events[index].type == PHONEME:
                 name = bytes(events[index].id.string).decode(errors="ignore")
                 self.phones.append((events[index].sample, name))
+            elif events[index].type == WORD:
+                # espeak-ng counts characters from 1.
+                self.words.append((events[index].sample, events[index].text_position - 1))
             index += 1
         return 0
 
@@ -151,7 +158,9 @@ def say(text: str, voice: str = "", language: str = "en") -> Voice:
     lead = np.zeros(round(LEAD * rate), np.int16)
     samples = np.concatenate([lead, *recording.pieces]).astype(np.float32) / np.float32(FULL_SCALE)
     phonemes = [(0, ""), *((len(lead) + sample, name) for sample, name in recording.phones)]
-    return Voice(samples, rate, _phones(phonemes, rate))
+    phones, seconds = _phones(phonemes, rate), len(samples) / rate
+    marks = [((len(lead) + sample) / rate, place) for sample, place in recording.words]
+    return Voice(samples, rate, phones, time_words(readable, marks, phones, seconds))
 
 
 def _synthesise(library: Any, voice_name: str, text: str, language: str) -> _Recording:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from gioconda.errors import InputError
+
 
 @dataclass(frozen=True)
 class ServerSettings:
@@ -19,6 +21,7 @@ class ServerSettings:
         token: What clients must send; None admits everyone.
         root_path: The prefix under which a proxy serves the app, such as /gio; "" for the header X-Forwarded-Prefix.
         hosts: Further names under which clients reach the server.
+        webhook_hosts: Hosts, in lower case, to which webhooks are sent: "name" or "name:port".
         upload_bytes: What all files of one request may have.
         upload_seconds: What one upload may take.
         idle_seconds: What the next piece of an upload may take.
@@ -34,6 +37,9 @@ class ServerSettings:
         certificate: Absolute path of the certificate chain of that key.
         keep_seconds: How long results are kept.
         event_seconds: What one stream of events may take; then the client has to connect again.
+
+    Raises:
+        InputError: There are hosts for webhooks, but no token, which signs them.
     """
 
     data: Path
@@ -44,6 +50,7 @@ class ServerSettings:
     token: str | None = None
     root_path: str = ""
     hosts: tuple[str, ...] = ()
+    webhook_hosts: tuple[str, ...] = ()
     upload_bytes: int = 512 * 2**20
     upload_seconds: float = 600.0
     idle_seconds: float = 30.0
@@ -59,3 +66,7 @@ class ServerSettings:
     certificate: Path | None = None
     keep_seconds: float = 24 * 3600.0
     event_seconds: float = 900.0
+
+    def __post_init__(self) -> None:
+        if self.webhook_hosts and self.token is None:
+            raise InputError("--webhook-host needs a token, which signs what is sent; add --token-file FILE")

@@ -43,6 +43,7 @@ class Server(BaseModel):
     media_seconds: float = Field(gt=0, description="The longest video or sound that is accepted.")
     job_seconds: float = Field(gt=0, description="What one job may take.")
     keep_seconds: float = Field(gt=0, description="How long a job and its result are kept after its end.")
+    webhooks: list[str] = Field(description="Hosts to which jobs may send webhooks.")
     sessions: list[SessionLimits] = Field(description="Limits of live sessions, by use.")
 
 
@@ -59,6 +60,7 @@ def describe_server(settings: Settings) -> Server:
         media_seconds=settings.media_seconds,
         job_seconds=settings.job_seconds,
         keep_seconds=settings.keep_seconds,
+        webhooks=list(settings.webhook_hosts),
         sessions=[
             SessionLimits(
                 use=use, most=most, side=sessions.SIDES[use], seconds_idle=sessions.IDLE_SECONDS[use]

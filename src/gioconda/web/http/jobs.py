@@ -17,7 +17,7 @@ from gioconda.web.http import bodies
 from gioconda.web.http.deps import Queue
 from gioconda.web.http.guard import NO_CONTENT
 from gioconda.web.http.problems import documented
-from gioconda.web.http.submission import KEY_BUSY, IdempotencyKey, receive_job
+from gioconda.web.http.submission import KEY_BUSY, IdempotencyKey, Webhook, receive_job
 from gioconda.web.queue.jobs import JobQueue
 from gioconda.web.queue.state import JobState
 
@@ -54,14 +54,18 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
     openapi_extra=bodies.EXTRA,
 )
 async def make_job(
-    request: Request, response: Response, queue: Queue, idempotency_key: IdempotencyKey = None
+    request: Request,
+    response: Response,
+    queue: Queue,
+    idempotency_key: IdempotencyKey = None,
+    webhook: Webhook = None,
 ) -> JobState:
     """Submit a job: a field `job` with JSON, and the files that its kind takes.
 
     The server recognises files by their content and ignores their names. A repeated request with the same header
     Idempotency-Key returns the job of the first one, with status 200.
     """
-    job, repeated = await receive_job(request, queue, idempotency_key)
+    job, repeated = await receive_job(request, queue, idempotency_key, webhook)
     response.headers["Location"] = f"{request.scope['root_path']}/v1/jobs/{job}"
     if repeated:
         response.status_code = 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Header, Request
@@ -16,6 +17,7 @@ from gioconda.web.http import bodies, uploads
 from gioconda.web.http.problems import documented
 from gioconda.web.queue.jobs import JobQueue
 from gioconda.web.queue.state import Submission
+from gioconda.web.queue.webhooks import check_webhook
 
 # Bytes by which a multipart body may exceed its files: the JSON and the headers of the parts.
 _BODY_OVERHEAD = 2**20
@@ -32,6 +34,18 @@ IdempotencyKey = Annotated[
         description=(
             "A text that the client makes up for this job, such as a UUID. The same key with the same request and "
             "files returns the same job, for as long as the job exists."
+        ),
+    ),
+]
+Webhook = Annotated[
+    str | None,
+    Header(
+        alias="Webhook",
+        max_length=2000,
+        pattern=r"^https?://[!-~]+$",
+        description=(
+            "An address to which the server posts the job's final state as JSON, signed with the server's token. Its "
+            "host has to be one of --webhook-host."
         ),
     ),
 ]
@@ -72,13 +86,16 @@ class Arrivals:
             self._keys -= held
 
 
-async def receive_job(request: Request, queue: JobQueue, key: str | None) -> tuple[str, bool]:
+async def receive_job(
+    request: Request, queue: JobQueue, key: str | None, webhook: str | None
+) -> tuple[str, bool]:
     """Receive a submitted job, and queue it unless an earlier request with the same key has done so.
 
     Args:
         request: The request, whose body is not read yet.
         queue: The queue.
         key: The idempotency key, or None.
+        webhook: The address for the job's final state, or None.
 
     Returns:
         The job's id, and whether an earlier request made the job.
@@ -87,6 +104,8 @@ async def receive_job(request: Request, queue: JobQueue, key: str | None) -> tup
         GiocondaError: The request is refused.
         HTTPException: The upload takes too long.
     """
+    if webhook is not None:
+        check_webhook(webhook, queue.settings.webhook_hosts)
     boundary = uploads.boundary_of(request.headers.get("content-type", ""))
     if boundary is None:
         raise UnfitFileError("the body is not multipart/form-data; send a field job and the files")
@@ -98,10 +117,12 @@ async def receive_job(request: Request, queue: JobQueue, key: str | None) -> tup
         # A job that exists needs no room.
         if key is None or not await asyncio.to_thread(queue.knows, key):
             await asyncio.to_thread(queue.check_room)
-        return await _upload(request, queue, boundary, key)
+        return await _upload(request, queue, boundary, Submission(key=key, webhook=webhook))
 
 
-async def _upload(request: Request, queue: JobQueue, boundary: bytes, key: str | None) -> tuple[str, bool]:
+async def _upload(
+    request: Request, queue: JobQueue, boundary: bytes, submission: Submission
+) -> tuple[str, bool]:
     """Read a request's body into a new folder and queue the job; an interrupted upload leaves nothing behind."""
     settings = queue.settings
     job, folder = queue.folders.fresh()
@@ -110,7 +131,7 @@ async def _upload(request: Request, queue: JobQueue, boundary: bytes, key: str |
         job_request = await uploads.receive(
             request.stream(), intake, settings.upload_seconds, settings.idle_seconds
         )
-        submission = Submission(key=key, fingerprint=intake.fingerprint(job_request))
+        submission = replace(submission, fingerprint=intake.fingerprint(job_request, submission.webhook))
         made = await asyncio.to_thread(queue.enqueue, job, job_request, submission)
     except asyncio.TimeoutError:
         await asyncio.to_thread(queue.folders.discard, job)

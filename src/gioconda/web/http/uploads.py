@@ -112,11 +112,14 @@ class Intake:
         request.check_files(self.counts)
         return request
 
-    def fingerprint(self, request: JobRequest) -> str:
-        """Return the SHA-256 of the request that `finish` returned, in any order of its fields, and of its files."""
+    def fingerprint(self, request: JobRequest, webhook: str | None) -> str:
+        """Return the SHA-256 of the request that `finish` returned, its files and its webhook.
+
+        The order of the request's fields does not count.
+        """
         fields = request.model_dump(mode="json", exclude_unset=True)
         return hashlib.sha256(
-            json.dumps([fields, sorted(self._digests)], sort_keys=True).encode()
+            json.dumps([fields, sorted(self._digests), webhook], sort_keys=True).encode()
         ).hexdigest()
 
     def close(self) -> None:

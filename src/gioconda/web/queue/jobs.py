@@ -20,6 +20,7 @@ from gioconda.web.files import PREVIEW, Folders
 from gioconda.web.queue.slots import RunningJob, Slot
 from gioconda.web.queue.state import JobState, Submission
 from gioconda.web.queue.store import Store
+from gioconda.web.queue.webhooks import SENDERS, Sender
 from gioconda.web.queue.workers import Outcome, Worker
 from gioconda.web.requests import JobRequest
 from gioconda.web.settings import ServerSettings
@@ -75,9 +76,18 @@ class JobQueue:
         self._slots = [
             Slot(settings, number, self._stopping, self._work) for number in range(settings.workers)
         ]
+        self._senders = self._webhook_senders()
         self._sweeper = threading.Thread(target=self._sweep, name="gioconda-sweeper", daemon=True)
-        for thread in (*self._slots, self._sweeper):
+        for thread in (*self._slots, *self._senders, self._sweeper):
             thread.start()
+
+    def _webhook_senders(self) -> list[Sender]:
+        """The threads that send webhooks; none where no host is allowed."""
+        token, hosts = self.settings.token, self.settings.webhook_hosts
+        if not hosts:
+            return []
+        assert token is not None
+        return [Sender(self._store, token, hosts, self._changed, self._stopping) for _ in range(SENDERS)]
 
     def submit(self, request: JobRequest, files_by_role: Mapping[str, Sequence[Path]]) -> str:
         """Copy a job's files and queue the job.
@@ -205,6 +215,7 @@ class JobQueue:
             running_job = self._running.get(job)
             if running_job is None:
                 self._finish(job, Outcome("cancelled"))
+                self._changed.notify_all()
         if running_job is not None:
             running_job.cancelled.set()
             with self._changed:
@@ -285,7 +296,7 @@ class JobQueue:
         self.stop()
         with self._changed:
             self._changed.notify_all()
-        for thread in (*self._slots, self._sweeper):
+        for thread in (*self._slots, *self._senders, self._sweeper):
             thread.join(_JOIN_SECONDS)
         self._store.close()
 

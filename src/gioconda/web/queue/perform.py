@@ -12,7 +12,7 @@ from gioconda.pipeline import Result
 from gioconda.registry import motions
 from gioconda.requests import Adapt, Verify
 from gioconda.types import Progress
-from gioconda.web.queue.state import Output
+from gioconda.web.queue.state import Output, SpokenWord
 from gioconda.web.requests import JOB, DerivedRequest, JobRequest
 
 __all__ = ["JOB", "check_length", "perform"]
@@ -64,6 +64,8 @@ def _output(result: Result) -> Output:
         frames=result.frames,
         width=result.size[0],
         height=result.size[1],
+        seconds=result.duration,
+        words=tuple(SpokenWord(text=word.text, start=word.start, end=word.end) for word in result.words),
         sidecar=provenance.sidecar_path(result.path).is_file(),
         warnings=result.warnings,
     )

@@ -22,10 +22,12 @@ class Submission:
     Attributes:
         key: The idempotency key, or None.
         fingerprint: A hash of the request and its files, by which a repeated request is recognised.
+        webhook: The address to which the job's final state is sent, or None.
     """
 
     key: str | None = None
     fingerprint: str | None = None
+    webhook: str | None = None
 
 
 class Progress(BaseModel):
@@ -40,6 +42,16 @@ class Progress(BaseModel):
     seconds_left: float | None = Field(default=None, ge=0, description="Seconds until this stage ends.")
 
 
+class SpokenWord(BaseModel):
+    """A word that is spoken, in seconds from the beginning."""
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str
+    start: float = Field(ge=0)
+    end: float = Field(ge=0)
+
+
 class Output(BaseModel):
     """The file of a result."""
 
@@ -50,6 +62,10 @@ class Output(BaseModel):
     frames: int = Field(default=0, ge=0)
     width: int = Field(default=0, ge=0)
     height: int = Field(default=0, ge=0)
+    seconds: float = Field(default=0.0, ge=0, description="Duration; 0 unless the result is a video.")
+    words: tuple[SpokenWord, ...] = Field(
+        default=(), description="The words of a spoken text, where their times are known."
+    )
     sidecar: bool = Field(default=False, description="Whether the manifest is a file of its own.")
     warnings: tuple[str, ...] = Field(default=(), description="Remarks on a result that is otherwise fine.")
 

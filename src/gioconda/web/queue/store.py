@@ -28,11 +28,20 @@ CREATE TABLE IF NOT EXISTS jobs (
   error TEXT,
   result TEXT,
   key TEXT,
-  fingerprint TEXT
+  fingerprint TEXT,
+  webhook TEXT,
+  webhook_tries INTEGER NOT NULL DEFAULT 0,
+  webhook_due REAL
 )
 """
 # Columns that databases of earlier versions lack.
-_ADDED = ("key TEXT", "fingerprint TEXT")
+_ADDED = (
+    "key TEXT",
+    "fingerprint TEXT",
+    "webhook TEXT",
+    "webhook_tries INTEGER NOT NULL DEFAULT 0",
+    "webhook_due REAL",
+)
 _COLUMNS = "id, kind, state, attempts, created, started, finished, expires, error, result"
 
 
@@ -91,9 +100,9 @@ class Store:
     def add(self, job: str, kind: str, request: str, submission: Submission) -> None:
         """Add a job, with its request as JSON, at the end of the queue."""
         self._run(
-            "INSERT INTO jobs (id, kind, request, state, created, key, fingerprint)"
-            " VALUES (?, ?, ?, 'queued', ?, ?, ?)",
-            (job, kind, request, time.time(), submission.key, submission.fingerprint),
+            "INSERT INTO jobs (id, kind, request, state, created, key, fingerprint, webhook)"
+            " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?)",
+            (job, kind, request, time.time(), submission.key, submission.fingerprint, submission.webhook),
         )
 
     def by_key(self, key: str) -> tuple[str, str] | None:
@@ -156,11 +165,34 @@ class Store:
         now = time.time()
         written = None if result is None else result.model_dump_json()
         changed = self._run(
-            "UPDATE jobs SET state = ?, error = ?, result = ?, finished = ?, expires = ?"
+            "UPDATE jobs SET state = ?, error = ?, result = ?, finished = ?, expires = ?, webhook_due = ?"
             " WHERE id = ? AND state IN ('queued', 'running')",
-            (state, error, written, now, now + keep, job),
+            (state, error, written, now, now + keep, now, job),
         )
         return changed > 0
+
+    def claim_webhook(self, first_pause: float, most_pause: float) -> tuple[str, str, float] | None:
+        """Take the webhook that is due for the longest time, and make it due again later.
+
+        Args:
+            first_pause: Seconds after the first attempt until it is due again; each further pause is twice as long.
+            most_pause: Seconds of the longest pause.
+
+        Returns:
+            The job's id, the webhook's address, and when it will be due again; None if none is due.
+        """
+        rows = self._rows(
+            "UPDATE jobs SET webhook_tries = webhook_tries + 1,"
+            " webhook_due = ?1 + MIN(?3, ?2 * (1 << MIN(webhook_tries, 30))) WHERE number ="
+            " (SELECT number FROM jobs WHERE webhook IS NOT NULL AND webhook_due <= ?1 ORDER BY webhook_due LIMIT 1)"
+            " RETURNING id, webhook, webhook_due",
+            (time.time(), first_pause, most_pause),
+        )
+        return rows[0] if rows else None
+
+    def drop_webhook(self, job: str) -> None:
+        """Send a job's webhook no more."""
+        self._run("UPDATE jobs SET webhook = NULL WHERE id = ?", (job,))
 
     def forget(self, job: str) -> None:
         """Delete a job."""
