@@ -20,7 +20,7 @@ from gioconda.provenance import Ingredient
 from gioconda.render import Clock, Rendered
 from gioconda.requests import AS_IT_IS, SHAPES
 from gioconda.runtime.prefetch import run_ahead
-from gioconda.types import RGBA, Frame, Image
+from gioconda.types import RGBA, Frame, Image, Word
 
 # Longer side in pixels of the picture that is blurred, and standard deviation of the blur in it.
 BLURRED_SIDE, BLUR = 48, 1.6
@@ -53,6 +53,8 @@ class ExportRenderer:
     # A label that the film has stays visible; a second one is never drawn.
     label: bool = False
     bridged: int = 0
+    # A film does not record what is said in it.
+    words: tuple[Word, ...] = ()
 
     @property
     def engine(self) -> str:
