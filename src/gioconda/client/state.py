@@ -43,7 +43,7 @@ class JobOutput:
         frames: Number of frames; 0 if it has none.
         width: Of the pictures, in pixels.
         height: Of the pictures, in pixels.
-        seconds: Duration in seconds; None for a file without one.
+        seconds: Duration; 0 unless it is a video.
         words: The words of a spoken text, each with `text`, `start` and `end` in seconds; empty where unknown.
         sidecar: Whether the manifest is a file of its own.
         warnings: Sentences for the user.
@@ -54,7 +54,7 @@ class JobOutput:
     frames: int = 0
     width: int = 0
     height: int = 0
-    seconds: float | None = None
+    seconds: float = 0.0
     words: tuple[Mapping[str, Any], ...] = ()
     sidecar: bool = False
     warnings: tuple[str, ...] = ()
