@@ -57,7 +57,9 @@ def build_app(
     app = _bare_app(None if queue else running)
     metrics = Metrics(running)
     app.state.queue, app.state.settings, app.state.metrics = running, settings, metrics
-    app.state.arrivals = Arrivals(settings.uploads)
+    # The page's uploads take the same places.
+    app.state.uploads = asyncio.Semaphore(settings.uploads)
+    app.state.arrivals = Arrivals(app.state.uploads)
     add_handlers(app)
     _add_routes(app, settings)
     if mount is None:

@@ -61,9 +61,9 @@ KEY_BUSY: dict[int | str, dict[str, Any]] = {
 class Arrivals:
     """The uploads in progress: how many more may begin, and the idempotency keys that they hold."""
 
-    def __init__(self, most: int) -> None:
-        """Admit `most` uploads at once."""
-        self._room, self._keys = asyncio.Semaphore(most), set[str]()
+    def __init__(self, room: asyncio.Semaphore) -> None:
+        """Admit as many uploads at once as `room` has places."""
+        self._room, self._keys = room, set[str]()
 
     @contextlib.asynccontextmanager
     async def admit(self, key: str | None) -> AsyncIterator[None]:
