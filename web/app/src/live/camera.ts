@@ -19,13 +19,12 @@ export interface Driver {
   stop(): void;
 }
 
-export async function drive(stream: Stream, mirrored: () => boolean): Promise<Driver> {
+export async function drive(stream: Stream, mirrored: () => boolean, tracker: Tracker | null): Promise<Driver> {
   const camera = await openCamera();
   const video = document.createElement("video");
   video.muted = video.playsInline = true;
   video.srcObject = camera;
   await video.play();
-  const tracker = await localTracker();
   // Seconds at which what is under way was sent.
   let under: number[] = [];
   let droppedBefore = 0;
@@ -76,7 +75,7 @@ export async function drive(stream: Stream, mirrored: () => boolean): Promise<Dr
 }
 
 /** A tracker in this browser; null where it cannot run one fast enough. */
-async function localTracker(): Promise<Tracker | null> {
+export async function localTracker(): Promise<Tracker | null> {
   try {
     const tracking = await import("../tracking");
     return (await tracking.canTrack()) ? await tracking.createTracker() : null;

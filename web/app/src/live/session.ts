@@ -15,10 +15,15 @@ let wanted = 0;
 // Ends the requests of a session before the session itself ends.
 let requests = new AbortController();
 
-/** Prepares a portrait; the caller ends the session with `endSession`. */
-export async function openSession(use: SessionFacts["use"], choice: PortraitChoice, rights: string): Promise<SessionFacts> {
+/** Prepares a portrait, in pictures of a side in pixels (the server's default without one); the caller ends the session with `endSession`. */
+export async function openSession(
+  use: SessionFacts["use"],
+  choice: PortraitChoice,
+  rights: string,
+  side?: number,
+): Promise<SessionFacts> {
   const form = new FormData();
-  form.set("session", JSON.stringify({ use, rights, face: choice.face }));
+  form.set("session", JSON.stringify({ use, rights, face: choice.face, side }));
   form.set("portrait", choice.file, choice.file.name);
   const answer = await call("v1/sessions", { method: "POST", body: form }, PREPARE_MILLISECONDS);
   return (await answer.json()) as SessionFacts;

@@ -5,7 +5,8 @@ import { call, sentence } from "../api/http";
 import type { SessionFacts, Word } from "../api/types";
 import { isVideo, portrait, rightOf } from "../media/portrait";
 import { cameraProblem } from "../screens/camera";
-import { drive, type Driver } from "./camera";
+import type { Tracker } from "../tracking";
+import { drive, localTracker, type Driver } from "./camera";
 import { endSession, openSession } from "./session";
 import { Stream, type ServerMessage } from "./stream";
 import { Player } from "./voice";
@@ -34,6 +35,8 @@ let times: [at: number, delay: number][] = [];
 // Seconds at which what the next picture shows was sent.
 let sentAt = 0;
 
+// Side in pixels of the pictures where this browser tracks the face: the server has time for larger ones then.
+const LOCAL_SIDE = 512;
 const DEFAULT_RATE = 22050;
 
 export async function begin(use: Use): Promise<void> {
@@ -45,8 +48,9 @@ export async function begin(use: Use): Promise<void> {
   recorded.value = recording.value = false;
   status.value = "Preparing the portrait";
   try {
-    facts = await openSession(use, choice, rights);
-    await connect(use, facts);
+    const tracker = use === "live" ? await localTracker() : null;
+    facts = await openSession(use, choice, rights, tracker ? LOCAL_SIDE : undefined);
+    await connect(use, facts, tracker);
     on.value = use;
   } catch (problem) {
     end(problem instanceof DOMException ? cameraProblem(problem) : sentence(problem));
@@ -55,7 +59,7 @@ export async function begin(use: Use): Promise<void> {
   }
 }
 
-async function connect(use: Use, opened: SessionFacts): Promise<void> {
+async function connect(use: Use, opened: SessionFacts, tracker: Tracker | null): Promise<void> {
   times = [];
   if (use === "voice") player = new Player(DEFAULT_RATE, show);
   const opening = (stream = new Stream(opened.id, {
@@ -68,7 +72,7 @@ async function connect(use: Use, opened: SessionFacts): Promise<void> {
   }));
   await opening.ready();
   if (use === "live") {
-    driver = await drive(opening, () => mirrored.value);
+    driver = await drive(opening, () => mirrored.value, tracker);
     cameraPreview.value = driver.video;
     status.value = "Look straight ahead, your mouth shut.";
   } else status.value = "";
