@@ -1,13 +1,14 @@
 /** Edit: sliders, presets, drag on the face and keyframes; each change is one picture of the session. */
 
 import { effect, signal } from "@preact/signals";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { ARKIT_NAMES, PRESETS } from "../api/options";
 import { sentence } from "../api/http";
 import { pictured, preparing, session } from "../live/session";
 import { isVideo, portrait } from "../media/portrait";
 import { Fold, Range } from "../ui/controls";
 import { Icon } from "../ui/icon";
+import { useProblem } from "../ui/problem";
 import { Emotion, film, filmFields, FilmFold, make, MakeButton, missing } from "./film";
 import { canRedo, canUndo, edit, keyframes, lookOf, move, put, redo, settle, undo, type Values } from "./look";
 import { PortraitView } from "./portrait";
@@ -147,7 +148,7 @@ function dragged(zone: "eyes" | "mouth" | "head", from: Values, x: number, y: nu
 }
 
 export function Edit() {
-  const [problem, setProblem] = useState("");
+  const [problem, setProblem] = useProblem();
   const save = async () => {
     const lacking = missing();
     setProblem(lacking ?? "");

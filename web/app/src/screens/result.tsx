@@ -5,7 +5,7 @@ import { call, sentence } from "../api/http";
 import type { Files, Output, Word } from "../api/types";
 import { remove, shown, submit, type Entry } from "../jobs/entries";
 import { addressOf, fileName, keepThumbnail, resultFile } from "../jobs/result";
-import { marksOf, size } from "../jobs/words";
+import { marksOf, named, size } from "../jobs/words";
 import { choose } from "../media/portrait";
 import { open } from "../tools";
 import { Icon } from "../ui/icon";
@@ -238,7 +238,7 @@ function About({ entry, output }: { entry: Entry; output: Output }) {
         <strong>{entry.title}.</strong> Done. {marked && marksOf(output)}
       </p>
       {output.warnings.map((warning) => (
-        <p key={warning} class="warning">{warning}</p>
+        <p key={warning} class="warning">{named(warning, entry)}</p>
       ))}
     </div>
   );
