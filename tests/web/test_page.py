@@ -154,6 +154,48 @@ def test_dragging_the_face_turns_it(visit, astronaut):
     assert float(page.get_by_label("Turn (yaw)").input_value()) > 8
 
 
+def test_a_film_is_exported_used_again_and_deleted(visit, astronaut, folder):
+    visitor = visit().portrait(astronaut).declare()
+    page = visitor.page
+    visitor.small().press("animate").done()
+    page.locator(".menu > summary").click()
+    assert visitor.findings() == []
+    page.get_by_role("button", name="Vertical, 9:16").click()
+    film = visitor.download(folder)
+    probed = media.probe(film)
+    assert probed.width * 16 == probed.height * 9
+    assert gioconda.verify(film).status == "ours"
+    assert film.name.endswith("-vertical.mp4")
+    page.get_by_role("button", name="Use as motion").click()
+    page.locator(".driver .chosen").filter(has_text=film.name).wait_for()
+    cards = page.locator(".result-card")
+    cards.first.click()
+    visitor.done().page.get_by_role("button", name="Delete").first.click()
+    wait_for(lambda: cards.count() == 1)
+
+
+def test_the_portrait_follows_the_camera_and_the_recording_becomes_a_film(visit, astronaut, folder):
+    visitor = visit().portrait(astronaut).declare().tool("live")
+    page = visitor.page
+    page.locator("#live-start").click()
+    page.locator("#live:not([hidden])").wait_for()
+    page.get_by_role("button", name="Record", exact=True).click()
+    path, mouths = folder / "live.png", []
+    for _ in range(12):
+        page.locator("#live").screenshot(path=path)
+        mouths.append(float(openings([np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])])[0]))
+        page.wait_for_timeout(150)
+    assert max(mouths) > min(mouths) + 0.05
+    assert visitor.findings() == []
+    page.get_by_role("button", name="Stop recording").click()
+    with page.expect_popup() as popup:
+        page.locator("#clean").click()
+    assert popup.value.locator("canvas").count() == 1
+    popup.value.close()
+    visitor.press("live-film")
+    assert gioconda.verify(visitor.download(folder)).status == "ours"
+
+
 def test_verify_says_what_the_marks_mean(visit, astronaut, folder):
     film = folder / "film.mp4"
     gioconda.animate(astronaut, short_motion(folder), film, crop=True, size=128, rights=RIGHT)
