@@ -63,7 +63,7 @@ _PARTS: dict[str, Any] = {
     "file": {**_FILE, "description": "verify: the file to check.", _KINDS: ["verify"]},
     "sidecar": {
         **_FILE,
-        "description": "verify: the manifest of the file, if it is a file of its own.",
+        "description": "verify, export: the manifest of the file, if it is a file of its own.",
         _KINDS: ["verify"],
     },
 }
