@@ -64,7 +64,7 @@ _PARTS: dict[str, Any] = {
     "sidecar": {
         **_FILE,
         "description": "verify, export: the manifest of the file, if it is a file of its own.",
-        _KINDS: ["verify"],
+        _KINDS: ["verify", "export"],
     },
 }
 assert set(_PARTS) == set(files.ROLES)
