@@ -117,8 +117,8 @@ class StreamEntry:
         number: The first byte of its messages: 16 to 255 for other packages.
         describes: What a message is, with an article.
         opens: `module:function`, called without arguments when a session receives the first such message; returns a
-            reader (`gioconda.web.live.readers.Reader`).
-        use: The use of the sessions that it drives.
+            reader: of moments (`gioconda.web.live.readers.Reader`), or of sound (`SoundReader`) for voices.
+        use: The use of the sessions that it drives: "live", or "voice".
         most_bytes: Largest message in bytes.
     """
 
@@ -220,7 +220,14 @@ OWN_STREAMS = (
         2,
         "float64 seconds, little endian, then a JPEG picture of a camera, in which the server tracks the face",
         "gioconda.web.live.readers:CameraReader",
-        most_bytes=512 * 2**10,
+        most_bytes=512 * 2**10 + 16,
+    ),
+    StreamEntry(
+        "voice",
+        3,
+        "sound of a voice: int16 samples, mono, 16 kHz, little endian",
+        "gioconda.web.live.readers:VoiceReader",
+        use="voice",
     ),
 )
 """The package's own kinds of live stream."""

@@ -81,10 +81,10 @@ def listen(blocks: Iterable[FloatArray], fps: float = 25.0, *, weights: Path | N
     seconds = length / features.HERTZ
     times = np.arange(max(1, round(seconds * fps))) / fps
     energy = np.concatenate(energies)
-    voiced = _voiced(energy)
+    voiced = voiced_at(energy)
     return Heard(
         times,
-        _expression(np.concatenate(coefficients), voiced, times),
+        expression_at(np.concatenate(coefficients), voiced, times),
         _at(energy, features.HERTZ, times),
         _at(voiced.astype(np.float32), features.HERTZ, times) > 0.5,
     )
@@ -153,14 +153,14 @@ def pieces(blocks: Iterable[FloatArray]) -> Iterator[tuple[FloatArray, slice]]:
         yield features.log_mel(buffer), slice(start - first, start - first + rest)
 
 
-def _voiced(energy: FloatArray) -> npt.NDArray[np.bool_]:
-    """Whether somebody speaks within PAUSE frames of each frame, (T,)."""
+def voiced_at(energy: FloatArray) -> npt.NDArray[np.bool_]:
+    """Whether somebody speaks within PAUSE frames of each frame, (T,), of the energy (T,)."""
     from scipy.ndimage import binary_dilation
 
     return np.asarray(binary_dilation(energy > VOICED, iterations=PAUSE), bool)
 
 
-def _expression(
+def expression_at(
     coefficients: FloatArray, voiced: npt.NDArray[np.bool_], times: npt.NDArray[np.float64]
 ) -> FloatArray:
     """Coefficients (T, 52) at `times` (T,), faded to 0 where nobody speaks, of the network's (n, 27) at OUT_HERTZ."""

@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gioconda.limits import LIMITS
 
-Use: TypeAlias = Literal["edit", "live"]
+Use: TypeAlias = Literal["edit", "live", "voice"]
 
 # Sides of the pictures in pixels, unless the request chooses another.
-SIDES: dict[Use, int] = {"edit": 512, "live": 384}
+SIDES: dict[Use, int] = {"edit": 512, "live": 384, "voice": 384}
 LEAST_SIDE, LARGEST_SIDE = 64, 768
 """Bounds of that side in pixels."""
 # Fewest and most characters of a declared right to the likeness.
@@ -26,9 +26,7 @@ class SessionRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    use: Use = Field(
-        description="edit: sliders, emotions, templates and keyframes move the portrait; live: a face."
-    )
+    use: Use = Field(description="edit: requests move the portrait; live: a face; voice: what it says.")
     rights: Annotated[str, Field(min_length=_RIGHTS[0], max_length=_RIGHTS[1])] = Field(
         description="What entitles you to this likeness."
     )

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from gioconda.motion.moments import DriverCalibration, Moment
     from gioconda.types import Image, Motion
     from gioconda.web.live.puppet import Puppet
-    from gioconda.web.live.readers import Reader
     from gioconda.web.live.recorder import Recorder
+    from gioconda.web.live.speaker import Speaker
 
 # JPEG quality, of 100, of the pictures for the browser.
 QUALITY = 88
@@ -36,11 +36,10 @@ def main() -> None:
     restrain(first[0]["limits"])
     try:
         session = _Session(Path(first[0]["portrait"]), first[0]["side"], first[0]["face"])
-        wire.write_message(
-            answers,
-            {"ready": True, "faces": session.faces, "shown": session.shown},
-            session.picture({"look": {}}),
-        )
+        if first[0]["speaks"]:
+            session.begin_to_speak()
+        ready = {"ready": True, "faces": session.faces, "shown": session.shown}
+        wire.write_message(answers, ready, session.picture({"look": {}}))
     except GiocondaError as error:
         wire.write_message(answers, {"failed": str(error)})
         return
@@ -64,7 +63,8 @@ class _Session:
         from gioconda.web.live.puppet import Puppet
 
         self._puppet: Puppet = Puppet(portrait, side, face)
-        self._readers: dict[int, Reader] = {}
+        self._readers: dict[int, Any] = {}
+        self._speaker: Speaker | None = None
         self._recorder: Recorder | None = None
         self._records = False
         self._keys: list[dict[str, Any]] = []
@@ -84,6 +84,11 @@ class _Session:
         """Answer a request with a header and a JPEG or a file; GiocondaError if that is not possible."""
         if "stream" in header:
             return self._streamed(header, payload)
+        if self._speaker is not None and "frame" in header:
+            return self._spoken(self._speaker, int(header["frame"]))
+        if self._speaker is not None and "speech" in header:
+            self._order(self._speaker, header["speech"])
+            return {}, b""
         if "calibrate" in header:
             self._calibrate()
             return {}, b""
@@ -113,13 +118,13 @@ class _Session:
     def _streamed(self, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
         """The portrait as a message of a stream moves it; no picture where the message shows no face."""
         began = time.perf_counter()
-        number = int(header["stream"])
+        number, arrived = int(header["stream"]), float(header["arrived"])
         if number not in self._readers:
             self._readers[number] = streams()[number].open()
         reader = self._readers[number]
-        if header.get("calibrate"):
-            reader.calibrate()
-        arrived = float(header.get("arrived", time.monotonic()))
+        if self._speaker is not None:
+            self._speaker.hear(reader.read(payload, arrived))
+            return {}, b""
         driven = reader.read(payload, arrived)
         picture = b"" if driven is None else self._drawn(*driven, calibrated=reader.calibrated)
         answer: dict[str, Any] = {"face": driven is not None, "calibrated": bool(reader.calibrated)}
@@ -135,6 +140,36 @@ class _Session:
             assert self._recorder is not None
             self._recorder.add(moment, calibration)
         return _encoded(self._puppet.streamed(moment, calibration))
+
+    def begin_to_speak(self) -> None:
+        """Load what a voice needs, so that the first sentence comes at once; WeightsError without the network."""
+        from gioconda.web.live.speaker import Speaker
+
+        self._speaker = Speaker()
+
+    def _order(self, speaker: Speaker, order: Mapping[str, Any]) -> None:
+        """Say a text, stop, or note the end of a sound."""
+        if order["type"] == "say":
+            speaker.say(order["text"], order["voice"], order["language"], order["emotion"])
+        elif order["type"] == "interrupt":
+            speaker.interrupt()
+        else:
+            speaker.end_of_speech()
+
+    def _spoken(self, speaker: Speaker, frame: int) -> tuple[dict[str, Any], bytes]:
+        """The portrait at a frame; the payload has all pieces of sound, then the picture."""
+        from gioconda.motion.edit import authored_calibration
+
+        step = speaker.step(frame)
+        image = self._puppet.streamed(step.moment, authored_calibration(), shut=True)
+        sounds = [(seconds, samples.astype("<i2").tobytes()) for seconds, samples in step.sounds]
+        answer = {
+            "time": step.moment.time,
+            "speaking": step.speaking,
+            "events": step.events,
+            "sounds": [(seconds, len(samples)) for seconds, samples in sounds],
+        }
+        return answer, b"".join(samples for _, samples in sounds) + _encoded(image)
 
     def _calibrate(self) -> None:
         """Take what comes next as the driver's neutral face."""

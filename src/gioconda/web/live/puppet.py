@@ -80,10 +80,19 @@ class Puppet:
         index = int(np.abs(motion.times - motion.times[0] - seconds).argmin())
         return self._single(kept[id(motion)][1].target(index), side)
 
-    def streamed(self, moment: Moment, calibration: DriverCalibration) -> Image:
-        """Draw the next moment of a live driver; (side, side, 3) uint8 RGB."""
+    def streamed(self, moment: Moment, calibration: DriverCalibration, *, shut: bool = False) -> Image:
+        """Draw the next moment of a live driver.
+
+        Args:
+            moment: The moment.
+            calibration: The driver's.
+            shut: Whether the lips meet at rest even if the portrait parts them, so that a voice can close them.
+
+        Returns:
+            The marked picture (side, side, 3) uint8 RGB.
+        """
         if self._follows is None or self._follows.calibration is not calibration:
-            self._follows = Retargeter(calibration, self._portrait, Style())
+            self._follows = Retargeter(calibration, self._portrait, Style(), shut=shut)
         self._next.append(self._follows.target(moment))
         return self._finished(composite.compose(self._source.image, [next(self._stream)]))
 

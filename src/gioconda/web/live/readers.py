@@ -11,7 +11,7 @@ from gioconda import face
 from gioconda.errors import InputError
 from gioconda.landmarks import is_facelike
 from gioconda.motion.moments import DriverCalibration, Moment
-from gioconda.types import LANDMARKS, Face, Image
+from gioconda.types import LANDMARKS, Face, FloatArray, Image
 from gioconda.web.live import wire
 from gioconda.web.live.follower import Follower
 
@@ -19,6 +19,8 @@ from gioconda.web.live.follower import Follower
 _HEAD = struct.Struct("<dff")
 # The time that may stand before a camera's picture, and how a picture begins.
 _TIME, _JPEG = struct.Struct("<d"), b"\xff\xd8\xff"
+# Magnitude of the largest int16.
+_FULL_SCALE = 32768
 # Bounds of the sides of a camera's picture in pixels.
 _SIDES = (16.0, 8192.0)
 # Bytes of 478 points of x, y and z as float32.
@@ -50,6 +52,27 @@ class Reader(Protocol):
 
     def calibrate(self) -> None:
         """Take what comes next as the neutral face."""
+
+
+class SoundReader(Protocol):
+    """What reads the messages of a stream with which a portrait speaks."""
+
+    def read(self, payload: bytes, arrived: float) -> FloatArray:
+        """Read a message; arguments and errors as of `Reader.read`.
+
+        Returns:
+            The next samples (n,) float32, -1 to 1, mono, at 16 kHz.
+        """
+
+
+class VoiceReader:
+    """Reads samples."""
+
+    def read(self, payload: bytes, arrived: float) -> FloatArray:
+        """Read int16 samples; as `SoundReader.read`."""
+        if not payload or len(payload) % 2:
+            raise InputError("send the samples of the voice as int16, two bytes each")
+        return np.frombuffer(payload, "<i2").astype(np.float32) / np.float32(_FULL_SCALE)
 
 
 class _FollowingReader:

@@ -25,9 +25,9 @@ from gioconda.web.settings import ServerSettings
 LOG = logging.getLogger("gioconda.web")
 
 # Sessions at a time.
-MOST: dict[Use, int] = {"edit": 4, "live": 2}
+MOST: dict[Use, int] = {"edit": 4, "live": 2, "voice": 2}
 # Seconds without a request after which a session ends.
-IDLE_SECONDS: dict[Use, float] = {"edit": 900.0, "live": 60.0}
+IDLE_SECONDS: dict[Use, float] = {"edit": 900.0, "live": 60.0, "voice": 300.0}
 # Seconds in which a session has to start, and to answer a request.
 START_SECONDS = 90.0
 ANSWER_SECONDS = 10.0
@@ -64,6 +64,7 @@ class Session:
         ready: Whether the portrait is prepared.
         asked: The monotonic time of the last request, in seconds.
         stream: The connection that drives the portrait, or None.
+        frame: The last frame that was drawn of a portrait that speaks.
     """
 
     def __init__(self, request: SessionRequest, settings: ServerSettings, log: Path) -> None:
@@ -72,6 +73,7 @@ class Session:
         self.shown = Box(x=0, y=0, width=1, height=1)
         self.rest = b""
         self.stream: object = None
+        self.frame = 0
         self.ready, self.asked = False, time.monotonic()
         self._lock, self._room = threading.Lock(), threading.BoundedSemaphore(WAITING)
         self._refused: tuple[int, int] = 0, 0
@@ -100,7 +102,13 @@ class Session:
             EndedError: The process has died, or takes too long.
         """
         request = self.request
-        about = {"limits": limits, "portrait": str(portrait), "side": request.pixels, "face": request.face}
+        about = {
+            "limits": limits,
+            "portrait": str(portrait),
+            "side": request.pixels,
+            "face": request.face,
+            "speaks": request.use == "voice",
+        }
         answer, self.rest = self._exchange(about, b"", START_SECONDS)
         if "failed" in answer:
             raise InputError(str(answer["failed"]))
@@ -109,7 +117,13 @@ class Session:
         self.ready, self.asked = True, time.monotonic()
 
     def ask(
-        self, header: dict[str, Any], payload: bytes = b"", seconds: float = ANSWER_SECONDS
+        self,
+        header: dict[str, Any],
+        payload: bytes = b"",
+        seconds: float = ANSWER_SECONDS,
+        *,
+        patient: bool = False,
+        touches: bool = True,
     ) -> wire.Message:
         """Send a request and return the answer: a header, and the bytes of a JPEG, a file or none.
 
@@ -117,14 +131,17 @@ class Session:
             header: The request.
             payload: Its bytes.
             seconds: What the answer may take; then the session ends.
+            patient: Whether to wait for a place, instead of raising QueueFullError, if other requests wait.
+            touches: Whether the session counts as in use.
 
         Raises:
             QueueFullError: Other requests wait.
             InputError: The request is not valid.
             EndedError: The session has ended.
         """
-        self.touch()
-        if not self._room.acquire(blocking=False):
+        if touches:
+            self.touch()
+        if not self._room.acquire(blocking=patient, timeout=ANSWER_SECONDS if patient else None):
             self._count_refusal()
             raise QueueFullError(
                 "too many requests at once; wait for the previous answer", _PICTURE_RETRY_SECONDS
@@ -134,7 +151,8 @@ class Session:
                 answer, picture = self._exchange(header, payload, seconds)
         finally:
             self._room.release()
-            self.touch()
+            if touches:
+                self.touch()
         if "refused" in answer:
             raise InputError(str(answer["refused"]))
         return answer, picture

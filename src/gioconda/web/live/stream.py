@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import struct
 import time
 from collections import deque
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
+from functools import partial
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gioconda.errors import GiocondaError, InputError
 from gioconda.registry import StreamEntry, streams
+from gioconda.web.live.controls import CONTROL, SPEECH, Calibrate, Control, Record
 from gioconda.web.live.sessions import EndedError, Session, Sessions
 from gioconda.web.validation import body_refusal
 
@@ -25,39 +28,22 @@ PROTOCOL = "gioconda.v1"
 """The subprotocol that clients may offer."""
 # Most messages in a second; a stream that receives more ends.
 MOST_A_SECOND = 240
-# Controls that may wait.
-_MOST_WAITING = 32
 # Most bytes of a control.
 _CONTROL_BYTES = 64 * 2**10
 # Kind and time of what is sent: the first byte, then float64 seconds.
 _HEAD = struct.Struct("<Bd")
-PICTURE = 1
-"""Kind of a message with a picture as JPEG."""
+PICTURE, SOUND = 1, 2
+"""Kinds of messages: a picture as JPEG, and int16 samples, mono, at RATE."""
+FPS, RATE = 25.0, 16000
+"""Frames and samples a second of a portrait that speaks."""
+AHEAD_SECONDS = 0.16
+"""Seconds by which pictures are sent before they are due."""
+# Frames by which a picture of a voice may be late; the sound is sent farther ahead.
+_MOST_SKIPPED = 8
 # Seconds between looks at whether the session still runs.
 _LOOK_SECONDS = 2.0
 # Codes with which the server closes.
 ENDED, FLOODED, REPLACED = 4404, 4429, 4409
-
-
-class Calibrate(BaseModel):
-    """Takes what comes next as the driver's neutral face."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    type: Literal["calibrate"]
-
-
-class Record(BaseModel):
-    """Begins a new recording of the motion, or ends it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    type: Literal["record"]
-    on: bool
-
-
-Control: TypeAlias = Annotated[Calibrate | Record, Field(discriminator="type")]
-_CONTROL: TypeAdapter[Calibrate | Record] = TypeAdapter(Control)
 
 
 class _Waiting(NamedTuple):
@@ -80,7 +66,8 @@ async def serve_stream(socket: WebSocket, sessions: Sessions, name: str) -> None
         PROTOCOL if PROTOCOL in offered else next((o for o in offered if o.startswith("gioconda.")), None)
     )
     await socket.accept(subprotocol=chosen)
-    stream = Stream(socket, sessions, session)
+    kind = SpeakingStream if session.request.use == "voice" else Stream
+    stream = kind(socket, sessions, session)
     former, session.stream = session.stream, stream
     if isinstance(former, Stream):
         former.close(REPLACED, "another connection has taken over this session")
@@ -97,17 +84,20 @@ async def serve_stream(socket: WebSocket, sessions: Sessions, name: str) -> None
 
 
 class Stream:
-    """One connection.
+    """One connection, whose messages are drawn as they come.
 
     Attributes:
+        most_waiting: Controls, and pieces of sound, that may wait.
         counts: Messages received, dropped because newer ones came, and pictures sent.
     """
+
+    most_waiting = 32
 
     def __init__(self, socket: WebSocket, sessions: Sessions, session: Session) -> None:
         self.counts = {"received": 0, "dropped": 0, "pictures": 0}
         self._socket, self._sessions, self._session = socket, sessions, session
         self._latest: _Waiting | None = None
-        self._controls: deque[Calibrate | Record] = deque()
+        self._waiting: deque[Control | _Waiting] = deque()
         self._wake = asyncio.Event()
         self._sending = asyncio.Lock()
         self._closing: tuple[int, str] | None = None
@@ -120,7 +110,7 @@ class Stream:
             for entry in streams().values()
             if entry.use == self._session.request.use
         ]
-        await self._tell({"type": "state", "session": state, "streams": kinds, "recording": False})
+        await self._tell({"type": "state", "session": state, "streams": kinds, **self._about()})
         receiving = asyncio.create_task(self._receive())
         receiving.add_done_callback(lambda _: self._wake.set())
         try:
@@ -130,6 +120,10 @@ class Stream:
             receiving.cancel()
         if self._closing is not None:
             await self._socket.close(*self._closing)
+
+    def _about(self) -> dict[str, Any]:
+        """What the first message says beside the session's state."""
+        return {"recording": False}
 
     def close(self, code: int, reason: str) -> None:
         """Let the connection end."""
@@ -164,20 +158,26 @@ class Stream:
         """Keep a message until its turn; InputError if it is not valid."""
         text, data = message.get("text"), message.get("bytes")
         if text is not None:
-            self._controls.append(_control(text))
-            if len(self._controls) > _MOST_WAITING:
-                self._controls.popleft()
-                raise InputError("too many messages wait; wait for the answers")
+            self._wait(_control(text))
         elif data:
             entry = streams().get(data[0])
             if entry is None or entry.use != self._session.request.use:
                 raise InputError(f"messages of kind {data[0]} do not drive this session")
             if len(data) > entry.most_bytes:
                 raise InputError(f"the message has {len(data):,} bytes, the limit is {entry.most_bytes:,}")
-            self.counts["dropped"] += self._latest is not None
-            # Only the latest counts: a driver must not lag behind.
-            self._latest = _Waiting(entry, data[1:], time.monotonic())
+            self._keep(_Waiting(entry, data[1:], time.monotonic()))
         self._wake.set()
+
+    def _wait(self, message: Control | _Waiting) -> None:
+        """Keep a message for its turn; InputError if too many wait."""
+        if len(self._waiting) >= self.most_waiting:
+            raise InputError("messages come faster than they can be carried out; this one is dropped")
+        self._waiting.append(message)
+
+    def _keep(self, message: _Waiting) -> None:
+        """Keep a message until it is drawn; only the latest counts, since a driver must not lag behind."""
+        self.counts["dropped"] += self._latest is not None
+        self._latest = message
 
     async def _work(self) -> None:
         """Wait for a message, carry out controls, and draw what drives the portrait."""
@@ -198,20 +198,22 @@ class Stream:
 
     async def _carry_out(self) -> None:
         """Carry out the controls that wait, then draw the latest message."""
-        while self._controls:
-            await self._control(self._controls.popleft())
+        while self._waiting:
+            await self._control(self._waiting.popleft())
         latest, self._latest = self._latest, None
         if latest is not None:
             await self._draw(latest)
 
-    async def _control(self, control: Calibrate | Record) -> None:
+    async def _control(self, control: Control | _Waiting) -> None:
         """Carry out one control."""
         if isinstance(control, Calibrate):
             await self._ask({"calibrate": True})
             await self._tell({"type": "state", "calibrated": False})
-        else:
+        elif isinstance(control, Record):
             answer, _ = await self._ask({"record": control.on})
             await self._tell({"type": "state", **answer})
+        elif not isinstance(control, _Waiting):
+            raise InputError(f"{control.type!r} is for sessions with the use 'voice'")
 
     async def _draw(self, latest: _Waiting) -> None:
         """Draw a message, and send what was found in it and the picture."""
@@ -222,10 +224,12 @@ class Stream:
         if picture:
             await self._send(PICTURE, shown, picture)
 
-    async def _ask(self, header: dict[str, Any], payload: bytes = b"") -> tuple[dict[str, Any], bytes]:
-        """Ask the session's process in one of the sessions' threads."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._sessions.pool, self._session.ask, header, payload)
+    async def _ask(
+        self, header: dict[str, Any], payload: bytes = b"", *, touches: bool = True
+    ) -> tuple[dict[str, Any], bytes]:
+        """Ask the session's process in one of the sessions' threads; `touches` is that of `Session.ask`."""
+        loop, ask = asyncio.get_running_loop(), partial(self._session.ask, patient=True, touches=touches)
+        return await loop.run_in_executor(self._sessions.pool, ask, header, payload)
 
     async def _send(self, kind: int, seconds: float, payload: bytes) -> None:
         """Send a binary message; waits while the client does not read."""
@@ -243,11 +247,87 @@ class Stream:
         await self._tell({"type": "error", "error": error})
 
 
-def _control(text: str) -> Calibrate | Record:
+class SpeakingStream(Stream):
+    """One connection of a portrait that speaks: pictures and sound come on a clock of their own."""
+
+    most_waiting = 512
+
+    def __init__(self, socket: WebSocket, sessions: Sessions, session: Session) -> None:
+        super().__init__(socket, sessions, session)
+        # A newer connection goes on where the last one ended.
+        self._frame = session.frame
+        self._origin = time.monotonic() - self._frame / FPS
+        self._speaking = False
+
+    def _about(self) -> dict[str, Any]:
+        """What the first message says beside the session's state."""
+        return {"rate": RATE, "frames_per_second": FPS, "speaking": False}
+
+    def _keep(self, message: _Waiting) -> None:
+        """Keep sound for its turn."""
+        self._wait(message)
+
+    async def _work(self) -> None:
+        """Carry out controls, pass sound on, and draw the next frame when it is due."""
+        self._wake.clear()
+        try:
+            await self._carry_out()
+            await self._draw_due()
+        except EndedError as error:
+            await self._tell_error(str(error))
+            self.close(ENDED, "the session has ended")
+        except GiocondaError as error:
+            await self._tell_error(str(error))
+
+    async def _carry_out(self) -> None:
+        """Carry out what waits, in order."""
+        while self._waiting:
+            await self._control(self._waiting.popleft())
+
+    async def _control(self, control: Control | _Waiting) -> None:
+        """Carry out one control, or pass sound on."""
+        if isinstance(control, _Waiting):
+            await self._ask({"stream": control.entry.number, "arrived": control.arrived}, control.payload)
+            return
+        if not isinstance(control, SPEECH):
+            raise InputError(f"{control.type!r} is for sessions with the use 'live'")
+        await self._ask({"speech": control.model_dump()})
+        if control.type == "interrupt":
+            # What the client has not played yet, it drops: the clock begins again here.
+            self._origin = time.monotonic() - self._frame / FPS
+            await self._tell({"type": "interrupted", "time": self._frame / FPS})
+
+    async def _draw_due(self) -> None:
+        """Draw the next frame once it is due; frames that would come too late are left out."""
+        late = int((time.monotonic() - self._origin) * FPS)
+        frame = max(self._frame + 1, min(late, self._frame + _MOST_SKIPPED))
+        if late > frame:
+            # A machine that stood still makes all that follows late, instead of dropping words.
+            self._origin += (late - frame) / FPS
+        wait = self._origin + frame / FPS - AHEAD_SECONDS - time.monotonic()
+        if wait > 0:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), wait)
+                return
+        answer, payload = await self._ask({"frame": frame}, touches=False)
+        self._frame = self._session.frame = frame
+        for event in answer["events"]:
+            await self._tell(event)
+        if answer["speaking"] != self._speaking:
+            self._speaking = answer["speaking"]
+            await self._tell({"type": "state", "speaking": self._speaking})
+        at = 0
+        for seconds, length in answer["sounds"]:
+            await self._send(SOUND, seconds, payload[at : at + length])
+            at += length
+        await self._send(PICTURE, answer["time"], payload[at:])
+
+
+def _control(text: str) -> Control:
     """Parse a control; InputError if it is not valid."""
     if len(text) > _CONTROL_BYTES:
         raise InputError(f"the message has {len(text):,} characters, the limit is {_CONTROL_BYTES:,}")
     try:
-        return _CONTROL.validate_json(text)
+        return CONTROL.validate_json(text)
     except ValidationError as error:
         raise body_refusal(error) from None
