@@ -18,8 +18,10 @@ SIZE, QUALITY = {"width": 1200, "height": 630}, 82
 HTML = """<body style="margin:0;width:1200px;height:630px;display:flex;background:#f6f1e8;color:#2a211a;
 font-family:'Iowan Old Style',Palatino,'URW Palladio L',Georgia,serif">
 <img src="data:image/webp;base64,{picture}" style="height:630px;width:504px;object-fit:cover">
-<div style="padding:0 72px;align-self:center"><div style="font-size:92px;font-weight:600">Gioconda</div>
-<div style="font-size:40px;line-height:1.3;margin-top:20px">Brings a portrait to life,<br>and signs what it makes.</div></div>"""
+<div style="padding:0 72px;align-self:center">
+<div style="font-size:92px;font-weight:600">Gioconda</div>
+<div style="font-size:40px;line-height:1.3;margin-top:20px">
+Brings a portrait to life,<br>and signs what it makes.</div></div>"""
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ export interface Driver {
   /** Whether landmarks are found in this browser. */
   local: boolean;
   video: HTMLVideoElement;
-  /** Notes an answer and how many messages the server has dropped in all; returns when the answered one was sent. */
-  answered(dropped?: number): number;
+  /** Notes an answer, and how many messages the server has dropped in all. */
+  answered(dropped?: number): void;
   stop(): void;
 }
 
@@ -25,8 +25,7 @@ export async function drive(stream: Stream, mirrored: () => boolean, tracker: Tr
   video.muted = video.playsInline = true;
   video.srcObject = camera;
   await video.play();
-  // Seconds at which what is under way was sent.
-  let under: number[] = [];
+  let under = 0;
   let droppedBefore = 0;
   let going = true;
   const paper = new OffscreenCanvas(1, 1);
@@ -37,24 +36,22 @@ export async function drive(stream: Stream, mirrored: () => boolean, tracker: Tr
       draw(paper, video, mirrored(), Infinity);
       const [width, height] = [paper.width, paper.height];
       const face = await tracker.track(paper.transferToImageBitmap(), time);
-      if (!going || !face) return false;
-      stream.sendLandmarks(time, width, height, face.landmarks);
+      if (going) stream.sendLandmarks(time, width, height, face?.landmarks ?? new Float32Array());
     } else {
       draw(paper, video, mirrored(), SENT_SIDE);
       const jpeg = await paper.convertToBlob({ type: "image/jpeg", quality: SENT_QUALITY });
-      if (going) await stream.sendPicture(jpeg);
+      if (going) await stream.sendPicture(time, jpeg);
     }
-    return true;
   };
 
   let tracking = false;
   const frame = async () => {
     if (!going) return;
     video.requestVideoFrameCallback(() => void frame());
-    if (tracking || under.length >= DEPTH || !video.videoWidth) return;
+    if (tracking || under >= DEPTH || !video.videoWidth) return;
     tracking = true;
-    const began = performance.now() / 1000;
-    if (await send().catch(() => false)) under.push(began);
+    under += 1;
+    await send().catch(() => void (under -= 1));
     tracking = false;
   };
   video.requestVideoFrameCallback(() => void frame());
@@ -62,9 +59,8 @@ export async function drive(stream: Stream, mirrored: () => boolean, tracker: Tr
     local: tracker !== null,
     video,
     answered: (dropped = droppedBefore) => {
-      const done = under.splice(0, 1 + dropped - droppedBefore);
+      under = Math.max(0, under - 1 - (dropped - droppedBefore));
       droppedBefore = dropped;
-      return done.at(-1) ?? performance.now() / 1000;
     },
     stop: () => {
       going = false;

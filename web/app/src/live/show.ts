@@ -32,9 +32,6 @@ let driver: Driver | null = null;
 let player: Player | null = null;
 let times: [at: number, delay: number][] = [];
 
-// Seconds at which what the next picture shows was sent.
-let sentAt = 0;
-
 // Side in pixels of the pictures where this browser tracks the face: the server has time for larger ones then.
 const LOCAL_SIDE = 512;
 const DEFAULT_RATE = 22050;
@@ -82,7 +79,7 @@ async function receive(jpeg: Blob, time: number): Promise<void> {
   const decoded = await createImageBitmap(jpeg);
   if (player) return player.picture(decoded, time);
   show(decoded);
-  count(performance.now() / 1000 - sentAt);
+  count(performance.now() / 1000 - time);
 }
 
 function show(decoded: ImageBitmap): void {
@@ -95,7 +92,7 @@ function hear(message: ServerMessage): void {
     status.value = sentence(new Error(message.error ?? "it failed"));
   }
   if (message.type === "face") {
-    sentAt = driver?.answered(message.dropped) ?? 0;
+    driver?.answered(message.dropped);
     status.value = !message.found ? "No face seen." : message.calibrated ? "" : "Look straight ahead, your mouth shut.";
   }
   if (message.type === "said" && message.words) spoken.value = message.words;
@@ -151,7 +148,7 @@ export async function recordedMotion(format: "npz" | "csv"): Promise<File> {
 }
 
 export function say(text: string, voice: string, language: string, emotion: string): void {
-  stream?.say({ type: "say", text, voice, language, ...(emotion ? { emotion } : {}) });
+  stream?.say({ type: "say", text, language, ...(voice ? { voice } : {}), ...(emotion ? { emotion } : {}) });
 }
 
 export function interrupt(): void {

@@ -84,8 +84,12 @@ export class Stream {
     if (this.open) this.socket.send(bytes);
   }
 
-  async sendPicture(jpeg: Blob): Promise<void> {
-    this.sendBytes(SENT.jpeg, new Uint8Array(await jpeg.arrayBuffer()));
+  async sendPicture(time: number, jpeg: Blob): Promise<void> {
+    const body = new Uint8Array(await jpeg.arrayBuffer());
+    const bytes = new Uint8Array(8 + body.length);
+    new DataView(bytes.buffer).setFloat64(0, time, true);
+    bytes.set(body, 8);
+    this.sendBytes(SENT.jpeg, bytes);
   }
 
   sendVoice(samples: Int16Array): void {
