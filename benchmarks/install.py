@@ -102,8 +102,10 @@ def peak_mb(command: Sequence[str]) -> float:
     return usage.ru_maxrss * unit / MEGABYTE
 
 
-def measure(tree: Tree, python: str, media: tuple[Path, Path] | None, *, cache: bool) -> Cost:
-    """Install a tree into a fresh environment, try it, and delete the environment."""
+def measure(
+    tree: Tree, python: str, media: tuple[Path, Path] | None, *, cache: bool, extra: str = ""
+) -> Cost:
+    """Install a tree, with an extra of the package, into a fresh environment, try it, and delete the environment."""
     with tempfile.TemporaryDirectory(prefix="gioconda-install-") as folder:
         env = Path(folder) / "venv"
         subprocess.run([python, "-m", "venv", str(env)], check=True)
@@ -111,9 +113,8 @@ def measure(tree: Tree, python: str, media: tuple[Path, Path] | None, *, cache: 
         own = str(binaries / "python")
         pip = [own, "-m", "pip", "install", "-qq", "--no-input", "--disable-pip-version-check"]
         began = time.perf_counter()
-        subprocess.run(
-            [*pip, *(() if cache else ("--no-cache-dir",)), str(tree.folder), *tree.pins], check=True
-        )
+        sources = f"{tree.folder}[{extra}]" if extra else str(tree.folder)
+        subprocess.run([*pip, *(() if cache else ("--no-cache-dir",)), sources, *tree.pins], check=True)
         installed = time.perf_counter() - began
         about = json.loads(subprocess.check_output([own, "-c", ABOUT], text=True))
         version = subprocess.check_output([own, "-c", "import platform; print(platform.python_version())"])
@@ -165,6 +166,7 @@ def main() -> None:
     )
     parser.add_argument("--portrait", type=Path, help="of the measured `gioconda animate`, with --driver")
     parser.add_argument("--driver", type=Path)
+    parser.add_argument("--extra", default="", help="of the package, such as web")
     parser.add_argument("--no-cache", action="store_true", help="let pip download everything")
     parser.add_argument("-o", "--out", type=Path, help="also write the figures as JSON")
     options = parser.parse_args()
@@ -179,7 +181,9 @@ def main() -> None:
         parser.error(str(error))
     media = (options.portrait, options.driver) if options.portrait else None
     pythons = options.python or [sys.executable]
-    costs = [measure(t, p, media, cache=not options.no_cache) for p in pythons for t in trees]
+    costs = [
+        measure(t, p, media, cache=not options.no_cache, extra=options.extra) for p in pythons for t in trees
+    ]
     if options.out:
         options.out.write_text(
             json.dumps([asdict(cost) for cost in costs], indent=1) + "\n", encoding="utf-8"

@@ -12,6 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gioconda.client import AsyncClient, AsyncJob, Client, Job, JobState
+    from gioconda.client.errors import JobError, ServerError
     from gioconda.errors import (
         GiocondaError,
         InputError,
@@ -44,11 +46,17 @@ __all__ = [
     "Adapt",
     "Adapted",
     "Animate",
+    "AsyncClient",
+    "AsyncJob",
+    "Client",
     "Edit",
     "Export",
     "Frame",
     "GiocondaError",
     "InputError",
+    "Job",
+    "JobError",
+    "JobState",
     "LimitError",
     "MissingFileError",
     "Motion",
@@ -56,6 +64,7 @@ __all__ = [
     "OutputError",
     "Portrait",
     "Result",
+    "ServerError",
     "Speak",
     "Verdict",
     "Verify",
@@ -75,13 +84,15 @@ __all__ = [
 
 _FUNCTIONS = ("adapt", "animate", "edit", "export", "frames", "frames_of", "run", "speak", "track", "verify")
 _HOME = {
+    **dict.fromkeys((name for name in __all__ if name.endswith("Error")), "gioconda.errors"),
+    **dict.fromkeys(("AsyncClient", "AsyncJob", "Client", "Job", "JobState"), "gioconda.client"),
+    **dict.fromkeys(("JobError", "ServerError"), "gioconda.client.errors"),
     **dict.fromkeys(("Result", *_FUNCTIONS), "gioconda.pipeline"),
     **dict.fromkeys(
         ("Adapt", "Adapted", "Animate", "Edit", "Export", "Speak", "Verify"), "gioconda.requests"
     ),
     "Verdict": "gioconda.provenance",
     **dict.fromkeys(("Frame", "Motion", "Portrait"), "gioconda.types"),
-    **dict.fromkeys((name for name in __all__ if name.endswith("Error")), "gioconda.errors"),
 }
 
 

@@ -53,7 +53,7 @@ class ExportRenderer:
     # A label that the film has stays visible; a second one is never drawn.
     label: bool = False
     bridged: int = 0
-    # The film does not keep the times of its words.
+    # A film does not record what is said in it.
     words: tuple[Word, ...] = ()
 
     @property

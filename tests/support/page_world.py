@@ -13,7 +13,7 @@ import cv2
 import pytest
 
 from gioconda import media
-from web_world import serve_command
+from web_world import serve_command, wait_for
 
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -47,25 +47,55 @@ def browser(camera=None):
         running.close()
 
 
+class Server:
+    """`gioconda serve` on a port of its own, which can be killed and started again.
+
+    Attributes:
+        address: Of the server.
+    """
+
+    def __init__(self, folder, *options, **environment):
+        self._folder, self._options = folder, options
+        self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+        # A pipe that nobody reads would stop the server.
+        self._log = folder / "log"
+        self.address = ""
+        self.start()
+
+    def start(self):
+        """Start the server, at its former port if it had one."""
+        port = self.address.rpartition(":")[2] or "0"
+        command = serve_command(self._folder, *self._options, port=port)
+        with self._log.open("w") as errors:
+            self._process = subprocess.Popen(command, stderr=errors, env=self._environment)
+        until = time.monotonic() + 240
+        while not self._log.read_text().startswith("serving http") and time.monotonic() < until:
+            assert self._process.poll() is None, self._log.read_text()
+            time.sleep(0.1)
+        self.address = self._log.read_text().split()[1]
+
+    def kill(self):
+        """End the server without a chance to tidy up."""
+        self._process.kill()
+        self._process.wait(20)
+
+    def stop(self):
+        """Ask the server to end; nothing may have gone wrong in it."""
+        self._process.terminate()
+        self._process.wait(20)
+        told = self._log.read_text()
+        assert '"level": "error"' not in told, told
+        assert "Traceback" not in told, told
+
+
 @contextlib.contextmanager
 def serving(folder, *options, **environment):
     """The address of `gioconda serve`, a process of its own with its data in `folder`/data."""
-    command = serve_command(folder, *options)
-    log = folder / "log"  # a pipe that nobody reads would stop the server
-    settled = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    with log.open("w") as errors, subprocess.Popen(command, stderr=errors, env=settled) as process:
-        try:
-            until = time.monotonic() + 240
-            while not log.read_text().startswith("serving http") and time.monotonic() < until:
-                assert process.poll() is None, log.read_text()
-                time.sleep(0.1)
-            yield log.read_text().split()[1]
-        finally:
-            process.terminate()
-            process.wait(20)
-    told = log.read_text()
-    assert '"level": "error"' not in told, told
-    assert "Traceback" not in told, told
+    server = Server(folder, *options, **environment)
+    try:
+        yield server.address
+    finally:
+        server.stop()
 
 
 def as_camera(clip, path):
@@ -174,7 +204,8 @@ class Visitor:
 
     def plays(self):
         """Wait until the film on the stage plays."""
-        self.page.wait_for_function("document.querySelector('.stage video')?.currentTime > 0.1")
+        time_shown = "document.querySelector('.stage video')?.currentTime ?? 0"
+        wait_for(lambda: self.page.evaluate(time_shown) > 0.1)
         return self
 
     def findings(self):
@@ -196,7 +227,7 @@ class Visitor:
     def close(self):
         """Leave; nothing may have gone wrong unseen."""
         self.context.close()
-        assert self.problems == []
+        assert not self.problems, self.problems
 
 
 @contextlib.contextmanager

@@ -75,7 +75,7 @@ def files_below(folder):
     return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
-def serve_command(folder, *options):
-    """`gioconda serve` on a free port, its data in `folder`/data."""
-    words = [sys.executable, "-m", "gioconda", "serve", "--port", "0"]
+def serve_command(folder, *options, port="0"):
+    """`gioconda serve` on a port, by default a free one, its data in `folder`/data."""
+    words = [sys.executable, "-m", "gioconda", "serve", "--port", port]
     return [*words, "--data", str(folder / "data"), *options]

@@ -19,7 +19,7 @@ export default defineConfig({
     target: "es2022",
     reportCompressedSize: true,
     rolldownOptions: {
-      // The tracker has an address without a hash: pages other than ours can import it.
+      // The tracker has an address without a hash, for whoever imports it by itself.
       input: { index: "index.html", tracking: "src/tracking/index.ts" },
       preserveEntrySignatures: "exports-only",
       output: { entryFileNames: ({ name }) => (name === "tracking" ? "tracking.js" : "assets/[name]-[hash].js") },

@@ -71,8 +71,7 @@ CertificateOption = Annotated[
 ]
 PageOption = Annotated[bool, typer.Option("--page/--no-page", help="Serve a page for people beside the API.")]
 
-_NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "psutil")
-_FOR_PAGE = ("gradio",)
+_NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "psutil", "websockets")
 
 
 @app.command(short_help="Serve a page, and jobs over HTTP.")
@@ -96,7 +95,7 @@ def serve(
     page: PageOption = True,
 ) -> None:
     """Serve a page and the API until Ctrl-C; jobs run in worker processes."""
-    missing = [name for name in (*_NEEDED, *(_FOR_PAGE if page else ())) if find_spec(name) is None]
+    missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise InputError(f"serve needs {', '.join(missing)}; run: pip install 'gioconda[web]'")
     from gioconda.provenance.certificate import signing_identity

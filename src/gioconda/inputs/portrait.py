@@ -65,7 +65,8 @@ def load_portraits(
     image, faces, name, digest, seen = _with_faces(source, video, chosen)
     found = tuple(_place(candidate, image) for candidate in faces)
     faces = _chosen_faces(faces, chosen, name, image.shape)
-    box = (0, 0, image.shape[1], image.shape[0])
+    whole = image.shape[1], image.shape[0]
+    box = (0, 0, *whole)
     if crop:
         image, faces, box = _cropped(image, faces, size or CROP_SIDE)
     else:
@@ -81,7 +82,10 @@ def load_portraits(
     portraits = tuple(_cut_out(portrait, alpha if cut_out else None, box) for portrait in plain)
     ingredient = _ingredient(source, name, digest, image)
     photographed, transparent = tuple(map(_photo_ingredient, others)), alpha is not None
-    return PortraitSource(image, portraits, ingredient, box, video, photographed, seen, transparent, found)
+    shown = (box[0] / whole[0], box[1] / whole[1], (box[2] - box[0]) / whole[0], (box[3] - box[1]) / whole[1])
+    return PortraitSource(
+        image, portraits, ingredient, box, video, photographed, seen, transparent, found, shown
+    )
 
 
 def _place(found: Face, image: Image) -> tuple[float, float, float, float]:

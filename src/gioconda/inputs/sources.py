@@ -60,6 +60,7 @@ class PortraitSource:
         seen: Seconds at which a video first shows the face.
         transparent: Whether the source is transparent somewhere; `image` lies over white there.
         found: Left, top, width and height of each face of the source, largest first, as shares of the whole picture.
+        shown: Left, top, width and height of what is kept of the source, as shares of the whole picture.
     """
 
     image: Image
@@ -71,6 +72,7 @@ class PortraitSource:
     seen: float = 0.0
     transparent: bool = False
     found: tuple[tuple[float, float, float, float], ...] = ()
+    shown: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
 
 
 Loader: TypeAlias = Callable[[Progress], MotionSource]

@@ -6,12 +6,13 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from gioconda.requests.fields import options_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -31,11 +32,40 @@ def takes(request: Callable[P, R]) -> Callable[[Callable[[R], T]], Callable[P, T
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
             return function(request(*args, **kwargs))
 
-        returned = inspect.signature(function).return_annotation
-        setattr(call, "__signature__", _signature(request).replace(return_annotation=returned))  # noqa: B010
+        _sign(call, _signature(request), function)
         return call
 
     return decorate
+
+
+def method_takes(
+    request: Callable[P, R],
+) -> Callable[[Callable[[S, R], T]], Callable[Concatenate[S, P], T]]:
+    """Decorate a method of a request, as `takes` does a function.
+
+    Args:
+        request: The request's class.
+    """
+
+    def decorate(method: Callable[[S, R], T]) -> Callable[Concatenate[S, P], T]:
+        """Replace the method by one that builds the request from its arguments."""
+
+        @functools.wraps(method)
+        def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            return method(self, request(*args, **kwargs))
+
+        own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+        signature = _signature(request)
+        _sign(call, signature.replace(parameters=[own, *signature.parameters.values()]), method)
+        return call
+
+    return decorate
+
+
+def _sign(call: Callable[..., object], signature: inspect.Signature, function: Callable[..., object]) -> None:
+    """Show a signature, with what `function` returns, as that of `call`."""
+    returned = inspect.signature(function).return_annotation
+    setattr(call, "__signature__", signature.replace(return_annotation=returned))  # noqa: B010
 
 
 def _signature(request: Callable[..., object]) -> inspect.Signature:

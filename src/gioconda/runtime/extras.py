@@ -6,8 +6,8 @@ from importlib.util import find_spec
 
 from gioconda.errors import MissingFileError
 
-LIBRARIES = {"train": ("torch", "lightning_fabric", "safetensors")}
-"""What only those who train, or fit networks to a person, have installed."""
+LIBRARIES = {"train": ("torch", "lightning_fabric", "safetensors"), "client": ("httpx",)}
+"""What only those have installed who train or fit networks to a person, or who use a server from Python."""
 
 
 def require(extra: str, purpose: str) -> None:

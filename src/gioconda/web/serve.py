@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -60,12 +61,19 @@ def serve(settings: ServerSettings, ready: Callable[[str], None], *, page: bool 
         host, port = listener.getsockname()[:2]
         ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
         try:
-            _Server(config, app.state.queue.stop).run(sockets=[listener])
+            _Server(config, lambda: _begin_stop(app)).run(sockets=[listener])
         # Uvicorn raises the interrupt again once it has shut down.
         except KeyboardInterrupt:
             pass
         finally:
             app.state.queue.close()
+
+
+def _begin_stop(app: FastAPI) -> None:
+    """Tell the queue and the sessions that the server stops; requests that wait for them end then."""
+    app.state.queue.stop()
+    # A signal may interrupt a thread that holds the sessions' lock.
+    threading.Thread(target=app.state.sessions.stop, name="gioconda-stop").start()
 
 
 def _page() -> Callable[[FastAPI], None]:

@@ -57,10 +57,10 @@ const hours = (): string => {
 function Header() {
   return (
     <header>
-      <a class="brand" href="./" aria-label="Gioconda, to the first screen">
+      <h1 class="brand">
         <img src="icon.svg" alt="" width="28" height="28" />
-        <span>Gioconda</span>
-      </a>
+        Gioconda
+      </h1>
       <nav aria-label="Tools">
         <ul class="tools">
           {TOOLS.map(([word, label]) => (

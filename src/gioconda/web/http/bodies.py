@@ -26,6 +26,8 @@ from gioconda.web.settings import ServerSettings
 _BODY_OVERHEAD = 2**20
 _REFERENCE = "#/components/schemas/{model}"
 _FILE = {"type": "string", "format": "binary"}
+# An extension of OpenAPI: the kinds of jobs that take a file.
+_KINDS = "x-kinds"
 
 
 def _option_parts() -> dict[str, Any]:
@@ -38,10 +40,14 @@ def _option_parts() -> dict[str, Any]:
     ]
     parts: dict[str, Any] = {}
     for _, files in media:
-        kinds = ", ".join(dict.fromkeys(kind for kind, other in media if other.role == files.role))
-        description = f"{kinds}: {files.help[0].lower()}{files.help[1:]}"
+        kinds = list(dict.fromkeys(kind for kind, other in media if other.role == files.role))
+        description = f"{', '.join(kinds)}: {files.help[0].lower()}{files.help[1:]}"
         several = {"type": "array", "items": _FILE, "maxItems": files.most}
-        parts[files.role] = {**(_FILE if files.most == 1 else several), "description": description}
+        parts[files.role] = {
+            **(_FILE if files.most == 1 else several),
+            "description": description,
+            _KINDS: kinds,
+        }
     return parts
 
 
@@ -52,9 +58,14 @@ _PARTS: dict[str, Any] = {
         "items": _FILE,
         "maxItems": SOURCES,
         "description": "adapt: photos or videos of one person.",
+        _KINDS: ["adapt"],
     },
-    "file": {**_FILE, "description": "verify: the file to check."},
-    "sidecar": {**_FILE, "description": "verify: the manifest of the file, if it is a file of its own."},
+    "file": {**_FILE, "description": "verify: the file to check.", _KINDS: ["verify"]},
+    "sidecar": {
+        **_FILE,
+        "description": "verify, export: the manifest of the file, if it is a file of its own.",
+        _KINDS: ["verify", "export"],
+    },
 }
 assert set(_PARTS) == set(files.ROLES)
 

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from gioconda.errors import InputError, LimitError
 from gioconda.registry import MotionEntry, motions
+from gioconda.web.errors import ClosingError
 from gioconda.web.http import bodies, uploads
 from gioconda.web.http.problems import documented
 from gioconda.web.http.submission import Arrivals
@@ -209,8 +210,14 @@ async def pictured(live: Sessions, session: str, header: dict[str, Any], payload
 
 
 async def in_thread(live: Sessions, work: Callable[[], _Answer]) -> _Answer:
-    """Call a function in one of the sessions' threads."""
-    return await asyncio.get_running_loop().run_in_executor(live.pool, work)
+    """Call a function in one of the sessions' threads; ClosingError at the server's end."""
+    try:
+        return await asyncio.get_running_loop().run_in_executor(live.pool, work)
+    except RuntimeError:
+        # The threads take no more work.
+        if live.stopping:
+            raise ClosingError from None
+        raise
 
 
 async def body(request: Request, most: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -44,13 +45,20 @@ class SessionRequest(BaseModel):
         return self.side or SIDES[self.use]
 
 
-class FaceBox(BaseModel):
-    """Where a face is in the portrait, as shares of the whole picture's width and height."""
+class Box(BaseModel):
+    """A rectangle in the portrait, in shares of the whole picture's width and height."""
 
     x: float = Field(ge=0, le=1, description="Left edge.")
     y: float = Field(ge=0, le=1, description="Top edge.")
     width: float = Field(ge=0, le=1)
     height: float = Field(ge=0, le=1)
+
+    @classmethod
+    def of(cls, place: Sequence[float]) -> Box:
+        """Return the rectangle of left, top, width and height, cut off at the picture's edges."""
+        left, top, width, height = place
+        x, y = max(0.0, left), max(0.0, top)
+        return cls(x=x, y=y, width=min(1.0, left + width) - x, height=min(1.0, top + height) - y)
 
 
 class SessionState(BaseModel):
@@ -61,5 +69,6 @@ class SessionState(BaseModel):
     width: int = Field(description="Of the session's pictures, in pixels.")
     height: int
     face: int = Field(description="Which of the faces the session animates.")
-    faces: list[FaceBox] = Field(description="All faces of the portrait, in the order that `face` counts.")
+    faces: list[Box] = Field(description="All faces of the portrait, in the order that `face` counts.")
+    shown: Box = Field(description="The square of the portrait that the session's pictures show.")
     seconds_idle: float = Field(description="Seconds without a request after which the session ends.")

@@ -38,7 +38,8 @@ def main() -> None:
         session = _Session(Path(first[0]["portrait"]), first[0]["side"], first[0]["face"])
         if first[0]["speaks"]:
             session.begin_to_speak()
-        wire.write_message(answers, {"ready": True, "faces": session.faces}, session.picture({"look": {}}))
+        ready = {"ready": True, "faces": session.faces, "shown": session.shown}
+        wire.write_message(answers, ready, session.picture({"look": {}}))
     except GiocondaError as error:
         wire.write_message(answers, {"failed": str(error)})
         return
@@ -73,6 +74,11 @@ class _Session:
     def faces(self) -> tuple[tuple[float, float, float, float], ...]:
         """Left, top, width and height of each face of the portrait, as shares of the whole picture."""
         return self._puppet.faces
+
+    @property
+    def shown(self) -> tuple[float, float, float, float]:
+        """Left, top, width and height of the square that is shown, as shares of the whole picture."""
+        return self._puppet.shown
 
     def answer(self, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
         """Answer a request with a header and a JPEG or a file; GiocondaError if that is not possible."""

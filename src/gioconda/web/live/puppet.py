@@ -30,6 +30,7 @@ class Puppet:
     Attributes:
         side: Side of the square pictures in pixels.
         faces: Left, top, width and height of each face of the portrait, as shares of the whole picture.
+        shown: Left, top, width and height of the square that is shown, as shares of the whole picture.
     """
 
     def __init__(self, portrait: Path, side: int, face: int = 0) -> None:
@@ -46,7 +47,7 @@ class Puppet:
         hold_blas()
         self._source = load_portraits(portrait, chosen=face, crop=True, size=side)
         self._portrait = self._source.portraits[0]
-        self.side, self.faces = side, self._source.found
+        self.side, self.faces, self.shown = side, self._source.found, self._source.shown
         self._engine = get_engine("warp")
         self._identity = self._engine.prepare(self._portrait)
         self._payload = job_payload("warp", self._source.ingredient.sha256, "live")

@@ -18,7 +18,7 @@ from gioconda.errors import GiocondaError, InputError
 from gioconda.web import files
 from gioconda.web.errors import ClosingError, QueueFullError, UnknownJobError
 from gioconda.web.live import wire
-from gioconda.web.live.models import FaceBox, SessionRequest, SessionState, Use
+from gioconda.web.live.models import Box, SessionRequest, SessionState, Use
 from gioconda.web.queue.child import Child
 from gioconda.web.settings import ServerSettings
 
@@ -59,6 +59,7 @@ class Session:
     Attributes:
         request: What the session is for.
         faces: The faces of the portrait, once it is prepared.
+        shown: The square of the portrait that the session's pictures show.
         rest: A JPEG of the portrait in its own pose, once it is prepared.
         ready: Whether the portrait is prepared.
         asked: The monotonic time of the last request, in seconds.
@@ -68,7 +69,8 @@ class Session:
 
     def __init__(self, request: SessionRequest, settings: ServerSettings, log: Path) -> None:
         self.request = request
-        self.faces: list[FaceBox] = []
+        self.faces: list[Box] = []
+        self.shown = Box(x=0, y=0, width=1, height=1)
         self.rest = b""
         self.stream: object = None
         self.frame = 0
@@ -110,8 +112,8 @@ class Session:
         answer, self.rest = self._exchange(about, b"", START_SECONDS)
         if "failed" in answer:
             raise InputError(str(answer["failed"]))
-        names = FaceBox.model_fields
-        self.faces = [FaceBox(**dict(zip(names, place, strict=True))) for place in answer["faces"]]
+        self.faces = [Box.of(place) for place in answer["faces"]]
+        self.shown = Box.of(answer["shown"])
         self.ready, self.asked = True, time.monotonic()
 
     def ask(
@@ -292,6 +294,7 @@ class Sessions:
             height=request.pixels,
             face=request.face,
             faces=session.faces,
+            shown=session.shown,
             seconds_idle=self._idle[request.use],
         )
 
@@ -342,6 +345,11 @@ class Sessions:
         for session in list(self._open.values()):
             held[session.request.use].append(session.memory())
         return held
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no more sessions are accepted."""
+        return self._stopping.is_set()
 
     def stop(self) -> None:
         """End all sessions and accept no more."""

@@ -23,6 +23,7 @@ _TYPES = {
     ".js": "text/javascript",
     ".mjs": "text/javascript",
     ".svg": "image/svg+xml",
+    ".txt": "text/plain",
     ".wasm": "application/wasm",
     ".webm": "video/webm",
     ".webp": "image/webp",

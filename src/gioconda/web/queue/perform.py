@@ -17,6 +17,9 @@ from gioconda.web.requests import JOB, DerivedRequest, JobRequest
 
 __all__ = ["JOB", "check_length", "perform"]
 
+# Suffix of a manifest that is a file of its own.
+_MANIFEST = ".c2pa"
+
 
 def perform(
     request: JobRequest, progress: Progress, key: str | None = None, certificate: str | None = None
@@ -74,7 +77,14 @@ def _output(result: Result) -> Output:
 
 def _all(role: str) -> list[Path]:
     """The files submitted as `role`, in order."""
-    paths = [path for path in Path().iterdir() if path.stem.rstrip("0123456789") == role and path.is_file()]
+    # A manifest has the name of its file, beside which it is looked for.
+    if role == "sidecar":
+        return list(Path().glob(f"*{_MANIFEST}"))
+    paths = [
+        path
+        for path in Path().iterdir()
+        if path.stem.rstrip("0123456789") == role and path.suffix != _MANIFEST and path.is_file()
+    ]
     return sorted(paths, key=lambda path: (len(path.stem), path.stem))
 
 

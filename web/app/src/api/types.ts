@@ -65,7 +65,8 @@ export interface SessionFacts {
   width: number;
   height: number;
   faces: Box[];
-  crop?: Box;
+  /** The square that the session shows. */
+  shown: Box;
 }
 
 export type Files = Record<string, File[]>;

@@ -11,6 +11,8 @@ export interface Entry {
   /** Names the entry here, and the submission to the server: the same key never makes two jobs. */
   key: string;
   request: JobRequest;
+  /** Names of the user's files, by role. */
+  files: Record<string, string[]>;
   /** Name of a downloaded file, without its suffix. */
   name: string;
   /** What it shows, for people. */
@@ -45,6 +47,7 @@ export async function submit(request: JobRequest, files: Files, title: string, n
   const entry: Entry = {
     key: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random().toString(36).slice(2)}`,
     request,
+    files: Object.fromEntries(Object.entries(files).map(([role, list]) => [role, list.map((file) => file.name)])),
     name,
     title,
     job: null,

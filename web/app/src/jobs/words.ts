@@ -21,10 +21,17 @@ export function phaseOf(entry: Entry): string {
   if (!state) return sent < 1 ? "Sending the files" : "Waiting for the server";
   if (state.state === "queued") return state.position && state.position > 1 ? `In the queue, ${ahead(state.position - 1)}` : "Next in the queue";
   if (state.state === "cancelled") return "Cancelled";
-  if (state.state === "failed") return whole(state.error ?? "It failed");
+  if (state.state === "failed") return whole(named(state.error ?? "It failed", entry));
   if (state.state === "done") return "Done";
   const stage = state.progress?.stage;
   return stage ? (STAGES[stage] ?? whole(stage)) : "Starting";
+}
+
+/** A message of the server, whose names of files are its own, with the names that the user knows. */
+export function named(message: string, entry: Entry): string {
+  return message.replace(/\b([a-z]+)(\d*)\.[a-z0-9]+\b/g, (own, role: string, number: string) => {
+    return entry.files?.[role]?.[Number(number || 1) - 1] ?? own;
+  });
 }
 
 const ahead = (count: number): string => `behind ${count} other job${count === 1 ? "" : "s"}`;

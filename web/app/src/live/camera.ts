@@ -14,19 +14,19 @@ export interface Driver {
   /** Whether landmarks are found in this browser. */
   local: boolean;
   video: HTMLVideoElement;
-  /** Tells that an answer to what was sent has come. */
-  answered(): void;
+  /** Notes an answer, and how many messages the server has dropped in all. */
+  answered(dropped?: number): void;
   stop(): void;
 }
 
-export async function drive(stream: Stream, mirrored: () => boolean): Promise<Driver> {
+export async function drive(stream: Stream, mirrored: () => boolean, tracker: Tracker | null): Promise<Driver> {
   const camera = await openCamera();
   const video = document.createElement("video");
   video.muted = video.playsInline = true;
   video.srcObject = camera;
   await video.play();
-  const tracker = await localTracker();
   let under = 0;
+  let droppedBefore = 0;
   let going = true;
   const paper = new OffscreenCanvas(1, 1);
 
@@ -36,14 +36,12 @@ export async function drive(stream: Stream, mirrored: () => boolean): Promise<Dr
       draw(paper, video, mirrored(), Infinity);
       const [width, height] = [paper.width, paper.height];
       const face = await tracker.track(paper.transferToImageBitmap(), time);
-      if (!going || !face) return false;
-      stream.sendLandmarks(time, width, height, face.landmarks);
+      if (going) stream.sendLandmarks(time, width, height, face?.landmarks ?? new Float32Array());
     } else {
       draw(paper, video, mirrored(), SENT_SIDE);
       const jpeg = await paper.convertToBlob({ type: "image/jpeg", quality: SENT_QUALITY });
       if (going) await stream.sendPicture(time, jpeg);
     }
-    return true;
   };
 
   let tracking = false;
@@ -53,15 +51,17 @@ export async function drive(stream: Stream, mirrored: () => boolean): Promise<Dr
     if (tracking || under >= DEPTH || !video.videoWidth) return;
     tracking = true;
     under += 1;
-    const sent = await send().catch(() => false);
-    if (!sent) under -= 1;
+    await send().catch(() => void (under -= 1));
     tracking = false;
   };
   video.requestVideoFrameCallback(() => void frame());
   return {
     local: tracker !== null,
     video,
-    answered: () => void (under = Math.max(0, under - 1)),
+    answered: (dropped = droppedBefore) => {
+      under = Math.max(0, under - 1 - (dropped - droppedBefore));
+      droppedBefore = dropped;
+    },
     stop: () => {
       going = false;
       stopStream(camera);
@@ -71,7 +71,7 @@ export async function drive(stream: Stream, mirrored: () => boolean): Promise<Dr
 }
 
 /** A tracker in this browser; null where it cannot run one fast enough. */
-async function localTracker(): Promise<Tracker | null> {
+export async function localTracker(): Promise<Tracker | null> {
   try {
     const tracking = await import("../tracking");
     return (await tracking.canTrack()) ? await tracking.createTracker() : null;

@@ -12,11 +12,18 @@ export const preparing = signal(false);
 
 const PREPARE_MILLISECONDS = 90000;
 let wanted = 0;
+// Ends the requests of a session before the session itself ends.
+let requests = new AbortController();
 
-/** Prepares a portrait; the caller ends the session with `endSession`. */
-export async function openSession(use: SessionFacts["use"], choice: PortraitChoice, rights: string): Promise<SessionFacts> {
+/** Prepares a portrait, in pictures of a side in pixels (the server's default without one); the caller ends the session with `endSession`. */
+export async function openSession(
+  use: SessionFacts["use"],
+  choice: PortraitChoice,
+  rights: string,
+  side?: number,
+): Promise<SessionFacts> {
   const form = new FormData();
-  form.set("session", JSON.stringify({ use, rights, face: choice.face }));
+  form.set("session", JSON.stringify({ use, rights, face: choice.face, side }));
   form.set("portrait", choice.file, choice.file.name);
   const answer = await call("v1/sessions", { method: "POST", body: form }, PREPARE_MILLISECONDS);
   return (await answer.json()) as SessionFacts;
@@ -32,18 +39,24 @@ export function followPortrait(): void {
   effect(() => {
     const choice = portrait.value;
     const rights = rightOf(choice);
-    if (session.peek()) endSession(session.peek()!.id);
-    session.value = null;
+    leave();
     sessionProblem.value = null;
     const turn = ++wanted;
     if (choice && rights && !isVideo(choice) && !isIdentity(choice)) void prepare(choice, rights, turn);
   });
-  window.addEventListener("pagehide", () => {
-    if (session.value) endSession(session.value.id);
-  });
+  window.addEventListener("pagehide", leave);
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) renew();
   });
+}
+
+/** Ends the present session, if there is one. */
+function leave(): void {
+  requests.abort();
+  requests = new AbortController();
+  const old = session.peek();
+  session.value = null;
+  if (old) endSession(old.id);
 }
 
 async function prepare(choice: PortraitChoice, rights: string, turn: number): Promise<void> {
@@ -69,9 +82,10 @@ export function renew(): void {
 }
 
 /** A picture of the session; null where the session has ended, which begins a new one. */
-export async function pictured(path: "look" | "play", body: unknown, signal?: AbortSignal): Promise<Blob | null> {
+export async function pictured(path: "look" | "play", body: unknown): Promise<Blob | null> {
   const id = session.value?.id;
   if (!id) return null;
+  const { signal } = requests;
   try {
     const init = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal };
     return await (await call(`v1/sessions/${id}/${path}`, init)).blob();
@@ -80,7 +94,7 @@ export async function pictured(path: "look" | "play", body: unknown, signal?: Ab
       if (session.value?.id === id) renew();
       return null;
     }
-    if (problem instanceof Refusal && problem.status === 429) return null;
+    if (signal.aborted || (problem instanceof Refusal && problem.status === 429)) return null;
     throw problem;
   }
 }

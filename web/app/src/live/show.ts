@@ -5,7 +5,8 @@ import { call, sentence } from "../api/http";
 import type { SessionFacts, Word } from "../api/types";
 import { isVideo, portrait, rightOf } from "../media/portrait";
 import { cameraProblem } from "../screens/camera";
-import { drive, type Driver } from "./camera";
+import type { Tracker } from "../tracking";
+import { drive, localTracker, type Driver } from "./camera";
 import { endSession, openSession } from "./session";
 import { Stream, type ServerMessage } from "./stream";
 import { Player } from "./voice";
@@ -31,6 +32,8 @@ let driver: Driver | null = null;
 let player: Player | null = null;
 let times: [at: number, delay: number][] = [];
 
+// Side in pixels of the pictures where this browser tracks the face: the server has time for larger ones then.
+const LOCAL_SIDE = 512;
 const DEFAULT_RATE = 22050;
 
 export async function begin(use: Use): Promise<void> {
@@ -42,8 +45,9 @@ export async function begin(use: Use): Promise<void> {
   recorded.value = recording.value = false;
   status.value = "Preparing the portrait";
   try {
-    facts = await openSession(use, choice, rights);
-    await connect(use, facts);
+    const tracker = use === "live" ? await localTracker() : null;
+    facts = await openSession(use, choice, rights, tracker ? LOCAL_SIDE : undefined);
+    await connect(use, facts, tracker);
     on.value = use;
   } catch (problem) {
     end(problem instanceof DOMException ? cameraProblem(problem) : sentence(problem));
@@ -52,7 +56,7 @@ export async function begin(use: Use): Promise<void> {
   }
 }
 
-async function connect(use: Use, opened: SessionFacts): Promise<void> {
+async function connect(use: Use, opened: SessionFacts, tracker: Tracker | null): Promise<void> {
   times = [];
   if (use === "voice") player = new Player(DEFAULT_RATE, show);
   const opening = (stream = new Stream(opened.id, {
@@ -65,7 +69,7 @@ async function connect(use: Use, opened: SessionFacts): Promise<void> {
   }));
   await opening.ready();
   if (use === "live") {
-    driver = await drive(opening, () => mirrored.value);
+    driver = await drive(opening, () => mirrored.value, tracker);
     cameraPreview.value = driver.video;
     status.value = "Look straight ahead, your mouth shut.";
   } else status.value = "";
@@ -74,7 +78,6 @@ async function connect(use: Use, opened: SessionFacts): Promise<void> {
 async function receive(jpeg: Blob, time: number): Promise<void> {
   const decoded = await createImageBitmap(jpeg);
   if (player) return player.picture(decoded, time);
-  driver?.answered();
   show(decoded);
   count(performance.now() / 1000 - time);
 }
@@ -84,9 +87,12 @@ function show(decoded: ImageBitmap): void {
 }
 
 function hear(message: ServerMessage): void {
-  if (message.type === "error") status.value = sentence(new Error(message.error ?? "it failed"));
+  if (message.type === "error") {
+    driver?.answered();
+    status.value = sentence(new Error(message.error ?? "it failed"));
+  }
   if (message.type === "face") {
-    if (!message.found) driver?.answered();
+    driver?.answered(message.dropped);
     status.value = !message.found ? "No face seen." : message.calibrated ? "" : "Look straight ahead, your mouth shut.";
   }
   if (message.type === "said" && message.words) spoken.value = message.words;
@@ -142,7 +148,7 @@ export async function recordedMotion(format: "npz" | "csv"): Promise<File> {
 }
 
 export function say(text: string, voice: string, language: string, emotion: string): void {
-  stream?.say({ type: "say", text, voice, language, ...(emotion ? { emotion } : {}) });
+  stream?.say({ type: "say", text, language, ...(voice ? { voice } : {}), ...(emotion ? { emotion } : {}) });
 }
 
 export function interrupt(): void {

@@ -15,6 +15,7 @@ export interface ServerMessage {
   type: string;
   error?: string;
   found?: boolean;
+  dropped?: number;
   calibrated?: boolean;
   milliseconds?: number;
   rate?: number;
@@ -85,18 +86,20 @@ export class Stream {
 
   async sendPicture(time: number, jpeg: Blob): Promise<void> {
     const body = new Uint8Array(await jpeg.arrayBuffer());
-    const bytes = new Uint8Array(9 + body.length);
-    const view = new DataView(bytes.buffer);
-    view.setUint8(0, SENT.jpeg);
-    view.setFloat64(1, time, true);
-    bytes.set(body, 9);
-    if (this.open) this.socket.send(bytes);
+    const bytes = new Uint8Array(8 + body.length);
+    new DataView(bytes.buffer).setFloat64(0, time, true);
+    bytes.set(body, 8);
+    this.sendBytes(SENT.jpeg, bytes);
   }
 
   sendVoice(samples: Int16Array): void {
-    const bytes = new Uint8Array(1 + samples.byteLength);
-    bytes[0] = SENT.voice;
-    bytes.set(new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength), 1);
+    this.sendBytes(SENT.voice, new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength));
+  }
+
+  private sendBytes(kind: number, payload: Uint8Array): void {
+    const bytes = new Uint8Array(1 + payload.length);
+    bytes[0] = kind;
+    bytes.set(payload, 1);
     if (this.open) this.socket.send(bytes);
   }
 

@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { Files, Output } from "../api/types";
 import { filesOf, type Entry } from "../jobs/entries";
 import { Choice } from "../ui/controls";
+import { useAddress } from "../ui/playback";
 
 interface CompareProps {
   entry: Entry;
@@ -79,17 +80,6 @@ function Pair({ file, address, output, over }: PairProps) {
       />
     </div>
   );
-}
-
-function useAddress(file: File | undefined): string {
-  const [address, setAddress] = useState("");
-  useEffect(() => {
-    if (!file) return;
-    const made = URL.createObjectURL(file);
-    setAddress(made);
-    return () => URL.revokeObjectURL(made);
-  }, [file]);
-  return address;
 }
 
 interface MediaProps {

@@ -1,18 +1,18 @@
 /** Edit: sliders, presets, drag on the face and keyframes; each change is one picture of the session. */
 
 import { effect, signal } from "@preact/signals";
-import { useEffect, useRef, useState } from "preact/hooks";
-import { ARKIT_NAMES, EMOTIONS, PRESETS } from "../api/options";
+import { useEffect, useRef } from "preact/hooks";
+import { ARKIT_NAMES, PRESETS } from "../api/options";
 import { sentence } from "../api/http";
 import { pictured, preparing, session } from "../live/session";
 import { isVideo, portrait } from "../media/portrait";
 import { Fold, Range } from "../ui/controls";
 import { Icon } from "../ui/icon";
-import { film, filmFields, FilmFold, make, MakeButton, missing } from "./film";
+import { useProblem } from "../ui/problem";
+import { Emotion, film, filmFields, FilmFold, make, MakeButton, missing } from "./film";
 import { canRedo, canUndo, edit, keyframes, lookOf, move, put, redo, settle, undo, type Values } from "./look";
 import { PortraitView } from "./portrait";
 import { SLIDERS, type Slider } from "./sliders";
-import { EmotionThumbnail } from "./thumbnails";
 import { Timeline } from "./timeline";
 
 type Wanted = { path: "look" | "play"; body: unknown; asked: number };
@@ -148,7 +148,7 @@ function dragged(zone: "eyes" | "mouth" | "head", from: Values, x: number, y: nu
 }
 
 export function Edit() {
-  const [problem, setProblem] = useState("");
+  const [problem, setProblem] = useProblem();
   const save = async () => {
     const lacking = missing();
     setProblem(lacking ?? "");
@@ -164,24 +164,7 @@ export function Edit() {
           </button>
         ))}
       </fieldset>
-      <fieldset class="templates emotions">
-        <legend>Emotions</legend>
-        {EMOTIONS.map((word) => (
-          <button
-            type="button"
-            key={word}
-            class="template"
-            aria-pressed={film.value.emotion === word}
-            onClick={() => (film.value = { ...film.value, emotion: film.value.emotion === word ? "" : word })}
-          >
-            <EmotionThumbnail emotion={word} />
-            <span>{word}</span>
-          </button>
-        ))}
-      </fieldset>
-      {film.value.emotion && (
-        <Range label="How strong" value={film.value.mood} low={0} high={1} step={0.05} move={(mood) => (film.value = { ...film.value, mood })} />
-      )}
+      <Emotion />
       {Object.entries(SLIDERS).map(([title, sliders]) => (
         <fieldset key={title} class="sliders">
           <legend>{title}</legend>

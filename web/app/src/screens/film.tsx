@@ -7,6 +7,7 @@ import { submit } from "../jobs/entries";
 import { portrait, rightOf, slug } from "../media/portrait";
 import { session } from "../live/session";
 import { Check, Choice, Fold, Range, Select } from "../ui/controls";
+import { EmotionThumbnail } from "./thumbnails";
 
 export interface FilmOptions {
   crop: boolean;
@@ -56,10 +57,18 @@ export function filmFields(): Record<string, unknown> {
 
 export function Emotion() {
   const { emotion, mood } = film.value;
-  const options = [["", "None"] as const, ...EMOTIONS.map((word) => [word, capital(word)] as const)];
   return (
     <>
-      <Select label="Emotion" value={emotion} options={options} choose={(word) => set({ emotion: word })} />
+      <fieldset class="templates emotions">
+        <legend>An emotion</legend>
+        {["", ...EMOTIONS].map((word) => (
+          <label key={word} class="template">
+            <input type="radio" name="emotion" checked={word === emotion} onChange={() => set({ emotion: word })} />
+            <EmotionThumbnail emotion={word} />
+            <span>{word || "none"}</span>
+          </label>
+        ))}
+      </fieldset>
       {emotion && <Range label="How strong" value={mood} low={0} high={1} step={0.05} move={(value) => set({ mood: value })} />}
     </>
   );

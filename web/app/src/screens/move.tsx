@@ -1,11 +1,13 @@
 /** Move: a ready-made motion, or one out of a video, a picture or a file. */
 
 import { signal } from "@preact/signals";
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { ENGINES, MOTION_SUFFIXES, PHOTOS, REGIONS, STRENGTH, TEMPLATES } from "../api/options";
 import { sentence } from "../api/http";
 import { isIdentity, portrait } from "../media/portrait";
 import { Check, Choice, Chosen, Drop, Fold, Range, Select } from "../ui/controls";
+import { Playback } from "../ui/playback";
+import { useProblem } from "../ui/problem";
 import { CameraClip } from "./camera";
 import { Emotion, filmFields, FilmFold, make, MakeButton, missing } from "./film";
 import { TemplateThumbnail } from "./thumbnails";
@@ -48,7 +50,7 @@ const REGION_WORDS: Record<string, string> = {
 export const templateWords = (word: string): string => word.charAt(0).toUpperCase() + word.slice(1).replace("-", " ");
 
 export function Move() {
-  const [problem, setProblem] = useState("");
+  const [problem, setProblem] = useProblem();
   const { template, strength } = choices.value;
   const file = driver.value;
   const begin = async () => {
@@ -110,7 +112,7 @@ function Driver() {
   if (file) {
     return (
       <div class="driver">
-        <DriverView file={file} />
+        <Playback file={file} label="The driver" />
         <Chosen file={file} remove={() => (driver.value = null)} />
       </div>
     );
@@ -123,20 +125,6 @@ function Driver() {
       </button>
     </div>
   );
-}
-
-function DriverView({ file }: { file: File }) {
-  const [address, setAddress] = useState("");
-  useEffect(() => {
-    const made = URL.createObjectURL(file);
-    setAddress(made);
-    return () => URL.revokeObjectURL(made);
-  }, [file]);
-  if (!address) return null;
-  if (file.type.startsWith("video/")) return <video class="preview" src={address} controls muted playsInline aria-label="The driving video" />;
-  if (file.type.startsWith("image/")) return <img class="preview" src={address} alt="The driving picture" />;
-  if (file.type.startsWith("audio/")) return <audio src={address} controls aria-label="The voice" />;
-  return null;
 }
 
 async function animate(): Promise<void> {

@@ -1,10 +1,12 @@
 /** The portrait's card: the chosen picture, its faces, the declaration, and the way to another picture. */
 
 import { useState } from "preact/hooks";
+import type { Box } from "../api/types";
 import { preparing, session, sessionProblem } from "../live/session";
 import { choose, chooseFace, forgetPortrait, isIdentity, isVideo, portrait, wordsOf, type PortraitChoice } from "../media/portrait";
 import { Drop } from "../ui/controls";
 import { CameraShot } from "./camera";
+import { film } from "./film";
 import { Declaration } from "./rights";
 
 const ACCEPT = "image/*,video/*,.heic,.avif,.safetensors";
@@ -105,12 +107,14 @@ export function PortraitView({ choice }: { choice: PortraitChoice }) {
           class="face-box"
           aria-pressed={index === choice.face}
           aria-label={`Face ${index + 1} of ${facts.faces.length}`}
-          style={{ left: share(box.x), top: share(box.y), width: share(box.width), height: share(box.height) }}
+          style={placed(box)}
           onClick={() => chooseFace(index)}
         />
       ))}
+      {facts && film.value.crop && <span class="crop" style={placed(facts.shown)} />}
     </div>
   );
 }
 
 const share = (value: number): string => `${100 * value}%`;
+const placed = ({ x, y, width, height }: Box) => ({ left: share(x), top: share(y), width: share(width), height: share(height) });

@@ -5,7 +5,7 @@ import { call, sentence } from "../api/http";
 import type { Files, Output, Word } from "../api/types";
 import { remove, shown, submit, type Entry } from "../jobs/entries";
 import { addressOf, fileName, keepThumbnail, resultFile } from "../jobs/result";
-import { marksOf, size } from "../jobs/words";
+import { marksOf, named, size } from "../jobs/words";
 import { choose } from "../media/portrait";
 import { open } from "../tools";
 import { Icon } from "../ui/icon";
@@ -141,7 +141,10 @@ function Actions({ entry, address, output, comparing, compare }: ActionsProps) {
         </button>
       )}
       {(film || picture) && <Reuse entry={entry} film={film} />}
-      <button type="button" class="plain" aria-label="Close" onClick={() => (shown.value = null)}>
+      <button type="button" class="plain" aria-label={`Delete ${entry.title}`} title="Delete" onClick={() => void remove(entry.key)}>
+        <Icon name="trash" />
+      </button>
+      <button type="button" class="plain" aria-label="Close" title="Close" onClick={() => (shown.value = null)}>
         <Icon name="close" />
       </button>
     </p>
@@ -235,7 +238,7 @@ function About({ entry, output }: { entry: Entry; output: Output }) {
         <strong>{entry.title}.</strong> Done. {marked && marksOf(output)}
       </p>
       {output.warnings.map((warning) => (
-        <p key={warning} class="warning">{warning}</p>
+        <p key={warning} class="warning">{named(warning, entry)}</p>
       ))}
     </div>
   );

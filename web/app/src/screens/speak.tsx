@@ -7,6 +7,8 @@ import { sentence } from "../api/http";
 import { isVideo, portrait } from "../media/portrait";
 import { Choice, Chosen, Drop, Select } from "../ui/controls";
 import { Icon } from "../ui/icon";
+import { Playback } from "../ui/playback";
+import { useProblem } from "../ui/problem";
 import { Emotion, filmFields, FilmFold, make, MakeButton, missing } from "./film";
 
 const VOICES = [
@@ -38,7 +40,7 @@ const set = (changes: Partial<Choices>): void => {
 };
 
 export function Speak() {
-  const [problem, setProblem] = useState("");
+  const [problem, setProblem] = useProblem();
   const { how } = choices.value;
   const begin = async () => {
     const lacking = missing() ?? wordless();
@@ -104,19 +106,12 @@ function Listen({ voice, label }: { voice: string; label: string }) {
 
 function Sound() {
   const [recording, setRecording] = useState(false);
-  const [address, setAddress] = useState("");
   const file = sound.value;
-  useEffect(() => {
-    if (!file) return;
-    const made = URL.createObjectURL(file);
-    setAddress(made);
-    return () => URL.revokeObjectURL(made);
-  }, [file]);
   if (recording) return <Microphone done={(found) => (setRecording(false), found && (sound.value = found))} />;
   if (file) {
     return (
       <div class="driver">
-        {address && <audio src={address} controls aria-label="The voice" />}
+        <Playback file={file} label="The voice" />
         <Chosen file={file} remove={() => (sound.value = null)} />
       </div>
     );

@@ -13,7 +13,7 @@ export function Start() {
     <div class="start">
       <BeforeAfter />
       <div class="start-words">
-        <h1>Bring a portrait to life</h1>
+        <h2 class="display">Bring a portrait to life</h2>
         <p>
           One picture and a motion make a film, on this machine. Everything that Gioconda makes is signed as synthetic.
         </p>

@@ -54,7 +54,7 @@ export function TemplateThumbnail({ template }: { template: keyof typeof TEMPLAT
 }
 
 export function EmotionThumbnail({ emotion }: { emotion: string }) {
-  return <Flipbook frames={useFrames(emotion, [{ emotion, strength: 1, side: SIDE }])} />;
+  return <Flipbook frames={useFrames(`emotion ${emotion}`, [emotion ? { emotion, strength: 1, side: SIDE } : { side: SIDE }])} />;
 }
 
 export function KeyThumbnail({ look, name }: { look: object; name: string }) {

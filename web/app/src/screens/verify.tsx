@@ -12,7 +12,7 @@ const sidecar = signal<File | null>(null);
 export function VerifyStage() {
   return (
     <div class="start-words verify-words">
-      <h1>Was this made with Gioconda?</h1>
+      <h2 class="display">Was this made with Gioconda?</h2>
       <p>Everything that Gioconda makes carries Content Credentials and a watermark. Choose a video or a picture and read what they say.</p>
     </div>
   );
