@@ -11,6 +11,8 @@ import struct
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,12 +57,14 @@ class Drive:
     dropped: int = 0
 
 
-def opened(http: httpx.Client, use: str, side: int) -> str:
-    """The address of a new session's stream."""
+@contextmanager
+def opened(http: httpx.Client, use: str, side: int) -> Iterator[str]:
+    """The address of a new session's stream; the session ends with the context."""
     fields = json.dumps({"use": use, "rights": "A public-domain portrait.", "side": side})
     parts = {"session": (None, fields), "portrait": PORTRAIT.read_bytes()}
     session = http.post("/v1/sessions", files=parts).raise_for_status().json()["id"]
-    return f"{str(http.base_url).replace('http', 'ws').rstrip('/')}/v1/sessions/{session}/stream"
+    yield f"{str(http.base_url).replace('http', 'ws').rstrip('/')}/v1/sessions/{session}/stream"
+    http.delete(f"/v1/sessions/{session}").raise_for_status()
 
 
 def camera_messages() -> dict[str, list[bytes]]:
@@ -122,7 +126,7 @@ def drive_row(name: str, side: int, found: Drive) -> tuple[Any, ...]:
 
 def spoken(address: str, sentences: tuple[str, ...]) -> tuple[list[float], list[float], list[float]]:
     """Say sentences; seconds to each one's first frame and first sound, and lips behind sound, in milliseconds."""
-    frames, sounds, lags = [], [], []
+    frames, sounds, films = [], [], []
     with connect(address, max_size=None) as socket:
         for text in sentences:
             _idle(socket, 1.0)
@@ -133,8 +137,9 @@ def spoken(address: str, sentences: tuple[str, ...]) -> tuple[list[float], list[
             pictures = [(at, m) for at, m in taken if m.get("kind") == PICTURE and m["time"] >= said["time"]]
             frames.append(pictures[0][0] - began)
             sounds.append(next(at for at, m in taken if m.get("kind") == SOUND) - began)
-            lags.append(lag(text, said["time"], [(m["time"], m["body"]) for _, m in pictures]))
-    return frames, sounds, lags
+            films.append((text, said["time"], [(m["time"], m["body"]) for _, m in pictures]))
+    # Afterwards, since it takes seconds in which nobody would receive.
+    return frames, sounds, [lag(*film) for film in films]
 
 
 def _idle(socket: ClientConnection, seconds: float) -> None:
@@ -199,10 +204,12 @@ def main() -> None:
             for side in options.sides:
                 for name, kind in (("landmarks", LANDMARKS), ("camera", CAMERA)):
                     say(f"{name}, {side} px")
-                    found = driven(opened(http, "live", side), kind, bodies[name], options.seconds)
+                    with opened(http, "live", side) as stream:
+                        found = driven(stream, kind, bodies[name], options.seconds)
                     rows.append(drive_row(name, side, found))
             say("voice")
-            frames, sounds, lags = spoken(opened(http, "voice", 384), SENTENCES[: options.sentences])
+            with opened(http, "voice", 384) as stream:
+                frames, sounds, lags = spoken(stream, SENTENCES[: options.sentences])
     report(options, rows, {"first frame, ms": frames, "first sound, ms": sounds}, lags)
 
 

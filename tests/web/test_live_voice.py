@@ -14,12 +14,14 @@ import pytest
 from scipy.signal import resample_poly
 
 import gioconda
+from gioconda.errors import InputError
 from gioconda.motion.edit import authored_calibration
 from gioconda.motion.moments import lid_ratio, lip_gap
 from gioconda.speech import say
 from gioconda.speech.listen import listen
 from gioconda.speech.streaming import FPS, StreamingListener
 from gioconda.types import ARKIT_INDEX
+from gioconda.web.live import speaker as live_speaker
 from gioconda.web.live import stream
 from gioconda.web.live.speaker import RATE, Speaker
 from live_world import HERE, open_session, openings, picture_of, serving
@@ -48,21 +50,20 @@ def speaker():
     return Speaker(seed=4)
 
 
-def played(speaker, frames, begin=None):
-    """Steps of a speaker at the pace of a clock that is 5 times as fast, and the frames themselves."""
-    begin = speaker._frame + 1 if begin is None else begin
+def played(speaker, frames, speed=5.0):
+    """Steps of a speaker, on a clock that is faster by a factor."""
     steps = []
-    for frame in range(begin, begin + frames):
-        steps.append(speaker.step(frame))
-        time.sleep(0.2 / FPS)
+    for _ in range(frames):
+        steps.append(speaker.step(speaker._frame + 1))
+        time.sleep(1 / FPS / speed)
     return steps
 
 
-def until(speaker, condition, frames=1500):
+def until(speaker, condition, frames=1500, speed=5.0):
     """Steps until one fulfils a condition."""
     steps = []
     for _ in range(frames):
-        steps += played(speaker, 1)
+        steps += played(speaker, 1, speed)
         if condition(steps[-1]):
             return steps
     raise AssertionError("it did not happen in time")
@@ -120,12 +121,12 @@ def test_lips_follow_the_sound_of_a_text_and_meet_on_its_p_b_and_m(speaker):
 def test_what_is_said_has_its_words_and_sound_on_the_clock_of_the_pictures(speaker):
     played(speaker, 10)
     speaker.say("Good evening, my friend.", "f2")
-    steps = until(speaker, lambda step: step.speaking)
+    steps = until(speaker, lambda step: step.speaking, speed=1.0)
     (said,) = steps[-1].events
     assert (said["type"], said["text"]) == ("said", "Good evening, my friend.")
     assert [word["text"] for word in said["words"]] == ["Good", "evening,", "my", "friend."]
     assert said["time"] == steps[-1].moment.time
-    steps += until(speaker, lambda step: not step.speaking)
+    steps += until(speaker, lambda step: not step.speaking, speed=1.0)
     sound, began = sound_of(steps)
     assert began == said["time"]
     loud = np.flatnonzero(loudness(sound) > 300) / FPS + began
@@ -210,6 +211,20 @@ def test_a_streamed_voice_that_ceases_does_not_leave_the_mouth_open(speaker, spo
     until(speaker, lambda step: step.speaking)
     until(speaker, lambda step: not step.speaking)
     assert gaps(played(speaker, 20))[-1] < 0.03
+
+
+def test_what_waits_is_bounded(speaker, monkeypatch):
+    monkeypatch.setattr(live_speaker, "LONGEST_SOUND", 1.0)
+    for _ in range(live_speaker.MOST_WAITING * 3 // 2):
+        speaker.hear(np.zeros(RATE * 2 // 3, np.float32))
+    while len(speaker._waiting) < live_speaker.MOST_WAITING:
+        speaker.say("Hello.")
+    with pytest.raises(InputError, match="wait"):
+        speaker.say("Hello.")
+    assert len(speaker._waiting) == live_speaker.MOST_WAITING
+    speaker.interrupt()
+    speaker.say("Hello.")
+    until(speaker, lambda step: step.speaking)
 
 
 @pytest.fixture(scope="module")

@@ -63,17 +63,14 @@ def load_portraits(
     fitted = source.fitted if isinstance(source, Portrait) else None
     video = _video_of(source)
     image, faces, name, digest, seen = _with_faces(source, video, chosen)
-    found = tuple(_place(candidate, image) for candidate in faces)
+    found, whole = tuple(_place(candidate, image) for candidate in faces), (image.shape[1], image.shape[0])
     faces = _chosen_faces(faces, chosen, name, image.shape)
-    whole = image.shape[1], image.shape[0]
     box = (0, 0, *whole)
     if crop:
         image, faces, box = _cropped(image, faces, size or CROP_SIDE)
     else:
         image, faces = _scaled(image, faces, size or WHOLE_SIDE)
-    if photos and len(faces) > 1:
-        raise InputError(f"{name}: further photos are of one person; choose one face with --face")
-    others = tuple(_photo(photo) for photo in photos)
+    others = _photos(photos, faces, name)
     plain = (
         Portrait(image, single, name, digest, person_around(image, single), others, fitted)
         for single in faces
@@ -82,9 +79,8 @@ def load_portraits(
     portraits = tuple(_cut_out(portrait, alpha if cut_out else None, box) for portrait in plain)
     ingredient = _ingredient(source, name, digest, image)
     photographed, transparent = tuple(map(_photo_ingredient, others)), alpha is not None
-    shown = (box[0] / whole[0], box[1] / whole[1], (box[2] - box[0]) / whole[0], (box[3] - box[1]) / whole[1])
     return PortraitSource(
-        image, portraits, ingredient, box, video, photographed, seen, transparent, found, shown
+        image, portraits, ingredient, box, video, photographed, seen, transparent, found, whole
     )
 
 
@@ -171,6 +167,13 @@ def _photo(source: PathLike | Image) -> Portrait:
     image, name, digest = read_still(source)
     image, faces = _scaled(image, _chosen_faces(face.detect_faces(image), 0, name, image.shape), WHOLE_SIDE)
     return Portrait(image, faces[0], name, digest)
+
+
+def _photos(sources: Sequence[PathLike | Image], faces: Sequence[Face], name: str) -> tuple[Portrait, ...]:
+    """The portraits of further photos; InputError if several faces of the picture `name` are animated."""
+    if sources and len(faces) > 1:
+        raise InputError(f"{name}: further photos are of one person; choose one face with --face")
+    return tuple(_photo(source) for source in sources)
 
 
 def _check_size(size: int | None) -> None:

@@ -60,7 +60,7 @@ class PortraitSource:
         seen: Seconds at which a video first shows the face.
         transparent: Whether the source is transparent somewhere; `image` lies over white there.
         found: Left, top, width and height of each face of the source, largest first, as shares of the whole picture.
-        shown: Left, top, width and height of what is kept of the source, as shares of the whole picture.
+        whole: (width, height) of the source's picture in pixels.
     """
 
     image: Image
@@ -72,7 +72,13 @@ class PortraitSource:
     seen: float = 0.0
     transparent: bool = False
     found: tuple[tuple[float, float, float, float], ...] = ()
-    shown: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    whole: tuple[int, int] = (1, 1)
+
+    @property
+    def shown(self) -> tuple[float, float, float, float]:
+        """Left, top, width and height of what `image` shows of the source, as shares of the whole picture."""
+        (left, top, right, bottom), (width, height) = self.box, self.whole
+        return left / width, top / height, (right - left) / width, (bottom - top) / height
 
 
 Loader: TypeAlias = Callable[[Progress], MotionSource]

@@ -110,7 +110,10 @@ async def _receive(request: Request, queue: JobQueue, folder: Path, boundary: by
 
 @router.get("/sessions/{session}", response_model=SessionState, responses=documented(404))
 def see_session(session: SessionId, live: Live) -> SessionState:
-    """Return the state of a session."""
+    """Return the state of a session. Its WebSocket, which OpenAPI cannot describe, has the address /stream below this.
+
+    docs/live.md says what goes through it.
+    """
     return live.state(session)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import resample_poly
 
-from gioconda.errors import GiocondaError
+from gioconda.errors import GiocondaError, InputError
 from gioconda.inputs.speech import motion_of
 from gioconda.motion.edit import still_moment
 from gioconda.motion.emotion import parse_emotions, with_emotions
@@ -40,6 +40,8 @@ _IDLE_SECONDS, _IDLE_FADE = 120.0, 1.0
 _YIELDS, _RETURNS, _STOPS, _HEAD_RETURNS = 0.3, 0.4, 0.14, 0.6
 # Frames of a sound that are known before it begins, and seconds without new ones after which it counts as complete.
 _KNOWN_FIRST, _STARVES = 5, 1.0
+# Voices that may wait, and seconds of a sound after which the rest counts as another one: both bound the memory.
+MOST_WAITING, LONGEST_SOUND = 16, 60.0
 # Frames of movements that are made ready in advance, and of sound that is sent in advance.
 _READY_AHEAD, _SOUND_AHEAD = 50, 10
 # Channels of the head before the gaze and the 52 coefficients in a row.
@@ -167,7 +169,7 @@ class Speaker:
         self._hears: _Utterance | None = None
         self._advancing: Future[None] | None = None
         self._frame = self._at = self._sent = 0
-        self._starved = 0.0
+        self._fed, self._starved = 0, 0.0
         self._presence = 0.0
         # The last row of a voice that ended or was interrupted, the seconds since, and those in which it fades.
         self._tail = np.zeros(self._quiet.shape[1], np.float32)
@@ -182,7 +184,11 @@ class Speaker:
             voice: One of `gioconda.speech.variants()`, "" for the usual one.
             language: A code of `gioconda.speech.voices()`.
             emotion: As of `parse_emotions`.
+
+        Raises:
+            InputError: Too much waits.
         """
+        self._check_room()
         self._waiting.append(self._worker.submit(self._prepare, text, voice, language, emotion))
 
     def _prepare(self, text: str, voice: str, language: str, emotion: str) -> _Utterance:
@@ -194,26 +200,39 @@ class Speaker:
         return utterance
 
     def hear(self, samples: FloatArray) -> None:
-        """Speak a sound, of which these are the next samples (n,) float32, -1 to 1, at RATE."""
+        """Speak a sound, of which these are the next samples (n,) float32, -1 to 1, at RATE.
+
+        Raises:
+            InputError: Too much waits.
+        """
+        if self._fed >= LONGEST_SOUND * RATE:
+            self.end_of_speech()
         if self._hears is None:
-            self._hears = _Utterance()
+            self._check_room()
+            self._hears, self._fed = _Utterance(), 0
             ready: Future[_Utterance] = Future()
             ready.set_result(self._hears)
             self._waiting.append(ready)
+        self._fed += len(samples)
         self._worker.submit(_feed, self._hears, samples)
 
     def end_of_speech(self) -> None:
         """Note that the sound of `hear` is complete; what comes later is another one."""
         if self._hears is not None:
             self._worker.submit(_complete, self._hears)
-        self._hears = None
+        self._hears, self._fed = None, 0
+
+    def _check_room(self) -> None:
+        """InputError if too much waits to be spoken."""
+        if len(self._waiting) >= MOST_WAITING:
+            raise InputError(f"{MOST_WAITING} texts wait to be spoken; send more once some have been said")
 
     def interrupt(self) -> None:
         """Stop speaking, and forget all that waits."""
         for waiting in self._waiting:
             waiting.cancel()
         self._waiting.clear()
-        self._hears = None
+        self._hears, self._fed = None, 0
         self._leave(_STOPS)
 
     def _leave(self, seconds: float) -> None:
