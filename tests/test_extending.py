@@ -1,7 +1,9 @@
 """The examples of docs/extending.md, installed as other packages would be, and used by the program."""
 
+import json
 import os
 import re
+import struct
 import subprocess
 import sys
 
@@ -14,12 +16,15 @@ from gioconda import media
 from gioconda.errors import InputError
 from gioconda.registry import MotionEntry
 from gioconda.types import ARKIT_INDEX
+from live_world import picture_of
 from places import ROOT
+from web_world import serve_command, wait_for
 
 DOCS = ROOT / "docs" / "extending.md"
 POINTS = {
     "gioconda_sepia": "[gioconda.engines]\nsepia = gioconda_sepia:ENGINE\n",
     "gioconda_jaw": "[gioconda.motions]\njaw = gioconda_jaw:MOTION\n",
+    "gioconda_osc": "[gioconda.streams]\nosc = gioconda_osc:STREAM\n",
 }
 
 
@@ -38,12 +43,17 @@ def packages(tmp_path_factory):
     return folder
 
 
-def program(packages, *words):
+def beside(packages):
+    """The environment of a program that finds the packages."""
     paths = os.pathsep.join(filter(None, (str(packages), os.environ.get("PYTHONPATH", ""))))
+    return {**os.environ, "PYTHONPATH": paths}
+
+
+def program(packages, *words):
     command = [sys.executable, "-m", "gioconda", *map(str, words)]
     return subprocess.run(
         command,
-        env={**os.environ, "PYTHONPATH": paths},
+        env=beside(packages),
         capture_output=True,
         text=True,
         timeout=300,
@@ -54,7 +64,7 @@ def program(packages, *words):
 def test_the_examples_are_short():
     examples = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
     lines = [[line for line in code.splitlines() if line.strip()] for code in examples]
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert max(map(len, lines)) <= 24
 
 
@@ -90,6 +100,40 @@ def test_what_the_engine_does_not_heed_and_a_bad_file_are_refused(packages, astr
     assert "a jaw file (.jaw)" in program(packages, "animate", "--help").stdout.replace("\n" + " " * 34, " ")
 
 
+@pytest.fixture
+def live(packages, astronaut, tmp_path):
+    """The connection to a session of a server that finds the packages, after its first message, and that message."""
+    httpx, sockets = pytest.importorskip("httpx"), pytest.importorskip("websockets.sync.client")
+    log = tmp_path / "log"
+    command = [*serve_command(tmp_path), "--no-page"]
+    with log.open("w") as errors, subprocess.Popen(command, stderr=errors, env=beside(packages)) as server:
+        try:
+            wait_for(lambda: log.read_text().startswith("serving http"), 60)
+            address = log.read_text().split()[1]
+            fields = {"use": "live", "rights": "A public-domain portrait.", "side": 256}
+            parts = {"session": (None, json.dumps(fields)), "portrait": astronaut.read_bytes()}
+            session = httpx.post(f"{address}/v1/sessions", files=parts, timeout=90).json()["id"]
+            with sockets.connect(f"{address.replace('http', 'ws')}/v1/sessions/{session}/stream") as socket:
+                yield socket, json.loads(socket.recv())
+        finally:
+            server.terminate()
+
+
+@pytest.mark.slow
+def test_another_packages_stream_drives_a_live_portrait(live):
+    socket, state = live
+    assert {"number": 16, "name": "osc"} in state["streams"]
+    pictures = []
+    for value in (0.0, 0.8):
+        socket.send(b"\x10/jawOpen\0\0\0\0,f\0\0" + struct.pack(">f", value))
+        assert json.loads(socket.recv())["found"]
+        pictures.append(picture_of(socket.recv()[9:]).astype(int))
+    assert np.abs(pictures[1] - pictures[0])[140:220, 80:180].mean() > 2, "the mouth opens"
+    for wrong in (b"\x10/jawOpen\0\0\0\0,i\0\0" + bytes(4), b"\x10/nose\0,f\0\0" + bytes(4), b"\x10"):
+        socket.send(wrong)
+        assert json.loads(socket.recv())["type"] == "error"
+
+
 def test_a_motion_built_by_hand_is_what_it_says():
     text = DOCS.read_text(encoding="utf-8")
     code = next(
@@ -107,9 +151,13 @@ def test_a_motion_built_by_hand_is_what_it_says():
 def test_a_broken_extension_breaks_nothing_else(tmp_path, astronaut):
     (tmp_path / "gioconda_broken.py").write_text("raise RuntimeError('no such device')\n")
     (tmp_path / "gioconda_odd.py").write_text("MOTION = 'nothing'\n")
+    (tmp_path / "gioconda_far.py").write_text(
+        "from gioconda.registry import StreamEntry\nSTREAM = StreamEntry('far', 300, 'x', 'a:b')\n"
+    )
     for name, points in {
         "gioconda_broken": "[gioconda.motions]\nbroken = gioconda_broken:MOTION\n",
         "gioconda_odd": "[gioconda.engines]\nodd = gioconda_odd:MOTION\n",
+        "gioconda_far": "[gioconda.streams]\nfar = gioconda_far:STREAM\n",
     }.items():
         info = tmp_path / f"{name}-1.dist-info"
         info.mkdir()
@@ -121,6 +169,7 @@ def test_a_broken_extension_breaks_nothing_else(tmp_path, astronaut):
     assert report.returncode == 1
     assert "broken of gioconda_broken 1 cannot be loaded: RuntimeError: no such device" in report.stdout
     assert "odd of gioconda_odd 1 is no EngineEntry" in report.stdout
+    assert "far of gioconda_far 1 cannot be loaded: InputError: the number 300" in report.stdout
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ RATE = features.RATE
 _FRAME_SAMPLES = round(RATE / FPS)
 _FULL_SCALE = 32767
 # Seconds of silence before the first word, in which the lips meet.
-_LEAD = 0.12
+LEAD_SECONDS = 0.12
 # Seconds of idle movements, which then begin again, and in which they fade at the end.
 _IDLE_SECONDS, _IDLE_FADE = 120.0, 1.0
 # Seconds in which idling gives way to speech and comes back, in which an interrupted mouth closes, and in which the
@@ -116,7 +116,7 @@ class _Text(_Utterance):
     def __init__(self, voice: Voice, text: str, emotion: str, manner: Manner) -> None:
         super().__init__()
         self.text = text
-        cut = LEAD - _LEAD
+        cut = LEAD - LEAD_SECONDS
         self.words = tuple(replace(word, start=word.start - cut, end=word.end - cut) for word in voice.words)
         self._phones = tuple((max(0.0, time - cut), name) for time, name in voice.phones)
         self._seconds, self._emotions = voice.seconds - cut, parse_emotions(emotion)
