@@ -85,7 +85,7 @@ def test_no_answer_departs_from_the_openapi_file(server, tmp_path):
     ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
-    assert "20 selected / 20 total" in done.stdout
+    assert "21 selected / 21 total" in done.stdout
     result = httpx.get(f"{address}/v1/jobs/{job}/result", headers={"Authorization": f"Bearer {WORD}"})
     assert result.json()["status"] == "unreadable", (
         "a job that has ended keeps its result, also when it is cancelled"
