@@ -71,9 +71,7 @@ def load_portraits(
         image, faces, box = _cropped(image, faces, size or CROP_SIDE)
     else:
         image, faces = _scaled(image, faces, size or WHOLE_SIDE)
-    if photos and len(faces) > 1:
-        raise InputError(f"{name}: further photos are of one person; choose one face with --face")
-    others = tuple(_photo(photo) for photo in photos)
+    others = _others(photos, faces, name)
     plain = (
         Portrait(image, single, name, digest, person_around(image, single), others, fitted)
         for single in faces
@@ -82,10 +80,16 @@ def load_portraits(
     portraits = tuple(_cut_out(portrait, alpha if cut_out else None, box) for portrait in plain)
     ingredient = _ingredient(source, name, digest, image)
     photographed, transparent = tuple(map(_photo_ingredient, others)), alpha is not None
-    shown = (box[0] / whole[0], box[1] / whole[1], (box[2] - box[0]) / whole[0], (box[3] - box[1]) / whole[1])
     return PortraitSource(
-        image, portraits, ingredient, box, video, photographed, seen, transparent, found, shown
+        image, portraits, ingredient, box, whole, video, photographed, seen, transparent, found
     )
+
+
+def _others(photos: Sequence[PathLike | Image], faces: Sequence[Face], name: str) -> tuple[Portrait, ...]:
+    """The further photos of the person; InputError if several faces move."""
+    if photos and len(faces) > 1:
+        raise InputError(f"{name}: further photos are of one person; choose one face with --face")
+    return tuple(_photo(photo) for photo in photos)
 
 
 def _place(found: Face, image: Image) -> tuple[float, float, float, float]:

@@ -55,24 +55,30 @@ class PortraitSource:
         portraits: One for each face to animate, all with the same image.
         ingredient: Its entry in the manifest.
         box: The part of the source's picture that `image` shows, in pixels of the source.
+        whole: Width and height of the source's picture in pixels.
         video: The video that it comes from, or None for a still picture.
         photos: Entries in the manifest of further photos of the person.
         seen: Seconds at which a video first shows the face.
         transparent: Whether the source is transparent somewhere; `image` lies over white there.
         found: Left, top, width and height of each face of the source, largest first, as shares of the whole picture.
-        shown: Left, top, width and height of what is kept of the source, as shares of the whole picture.
     """
 
     image: Image
     portraits: tuple[Portrait, ...]
     ingredient: Ingredient
     box: composite.Box
+    whole: tuple[int, int]
     video: Path | None = None
     photos: tuple[Ingredient, ...] = ()
     seen: float = 0.0
     transparent: bool = False
     found: tuple[tuple[float, float, float, float], ...] = ()
-    shown: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+
+    @property
+    def shown(self) -> tuple[float, float, float, float]:
+        """Left, top, width and height of `box` as shares of the whole picture."""
+        (left, top, right, bottom), (width, height) = self.box, self.whole
+        return left / width, top / height, (right - left) / width, (bottom - top) / height
 
 
 Loader: TypeAlias = Callable[[Progress], MotionSource]
