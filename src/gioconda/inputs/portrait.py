@@ -66,11 +66,11 @@ def load_portraits(
     found = tuple(_place(candidate, image) for candidate in faces)
     faces = _chosen_faces(faces, chosen, name, image.shape)
     whole = image.shape[1], image.shape[0]
-    box = (0, 0, *whole)
-    if crop:
-        image, faces, box = _cropped(image, faces, size or CROP_SIDE)
-    else:
-        image, faces = _scaled(image, faces, size or WHOLE_SIDE)
+    image, faces, box = (
+        _cropped(image, faces, size or CROP_SIDE)
+        if crop
+        else (*_scaled(image, faces, size or WHOLE_SIDE), (0, 0, *whole))
+    )
     others = _others(photos, faces, name)
     plain = (
         Portrait(image, single, name, digest, person_around(image, single), others, fitted)
