@@ -66,11 +66,7 @@ def load_portraits(
     found = tuple(_place(candidate, image) for candidate in faces)
     faces = _chosen_faces(faces, chosen, name, image.shape)
     whole = image.shape[1], image.shape[0]
-    image, faces, box = (
-        _cropped(image, faces, size or CROP_SIDE)
-        if crop
-        else (*_scaled(image, faces, size or WHOLE_SIDE), (0, 0, *whole))
-    )
+    image, faces, box = _framed(image, faces, crop, size)
     others = _others(photos, faces, name)
     plain = (
         Portrait(image, single, name, digest, person_around(image, single), others, fitted)
@@ -79,10 +75,19 @@ def load_portraits(
     alpha = _alpha(source, video)
     portraits = tuple(_cut_out(portrait, alpha if cut_out else None, box) for portrait in plain)
     ingredient = _ingredient(source, name, digest, image)
-    photographed, transparent = tuple(map(_photo_ingredient, others)), alpha is not None
+    photographed = tuple(map(_photo_ingredient, others))
     return PortraitSource(
-        image, portraits, ingredient, box, whole, video, photographed, seen, transparent, found
+        image, portraits, ingredient, box, whole, video, photographed, seen, alpha is not None, found
     )
+
+
+def _framed(
+    image: Image, faces: Sequence[Face], crop: bool, size: int | None
+) -> tuple[Image, list[Face], composite.Box]:
+    """The picture at output size, the square around the faces or the whole; its faces; its box in the source."""
+    if crop:
+        return _cropped(image, faces, size or CROP_SIDE)
+    return *_scaled(image, faces, size or WHOLE_SIDE), (0, 0, image.shape[1], image.shape[0])
 
 
 def _others(photos: Sequence[PathLike | Image], faces: Sequence[Face], name: str) -> tuple[Portrait, ...]:
