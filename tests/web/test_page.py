@@ -158,7 +158,7 @@ def test_a_film_is_exported_used_again_and_deleted(visit, astronaut, folder):
     visitor = visit().portrait(astronaut).declare()
     page = visitor.page
     visitor.small().press("animate").done()
-    page.locator(".menu > summary").click()
+    page.locator(".menu > summary").first.click()
     assert visitor.findings() == []
     page.get_by_role("button", name="Vertical, 9:16").click()
     film = visitor.download(folder)
@@ -166,7 +166,8 @@ def test_a_film_is_exported_used_again_and_deleted(visit, astronaut, folder):
     assert probed.width * 16 == pytest.approx(probed.height * 9, rel=0.01)
     assert gioconda.verify(film).status == "ours"
     assert film.name.endswith("-vertical.mp4")
-    page.get_by_role("button", name="Use as motion").click()
+    page.locator(".menu > summary").last.click()
+    page.get_by_role("button", name="As motion").click()
     page.locator(".driver .chosen").filter(has_text=film.name).wait_for()
     cards = page.locator(".result-card")
     cards.first.click()

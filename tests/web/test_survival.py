@@ -48,3 +48,18 @@ def test_what_was_not_sent_is_sent_when_the_network_is_back(server, chrome):
     visitor.context.unroute("**/v1/jobs")
     survival.arrives(scene)
     visitor.context.close()
+
+
+def test_two_tabs_show_the_same_results(server, chrome):
+    visitor = Visitor(chrome, server.address)
+    scene = survival.Scene(server, visitor)
+    other = visitor.open()
+    survival.begin(scene)
+    card = other.locator(".result-card")
+    card.click()
+    survival.arrives(scene)
+    other.locator(".stage #download").wait_for()
+    other.get_by_role("button", name="Delete").first.click()
+    visitor.page.locator(".result-card").wait_for(state="detached")
+    assert card.count() == 0
+    visitor.close()

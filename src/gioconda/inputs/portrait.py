@@ -63,14 +63,11 @@ def load_portraits(
     fitted = source.fitted if isinstance(source, Portrait) else None
     video = _video_of(source)
     image, faces, name, digest, seen = _with_faces(source, video, chosen)
-    found, whole = tuple(_place(candidate, image) for candidate in faces), (image.shape[1], image.shape[0])
+    found = tuple(_place(candidate, image) for candidate in faces)
     faces = _chosen_faces(faces, chosen, name, image.shape)
-    box = (0, 0, *whole)
-    if crop:
-        image, faces, box = _cropped(image, faces, size or CROP_SIDE)
-    else:
-        image, faces = _scaled(image, faces, size or WHOLE_SIDE)
-    others = _photos(photos, faces, name)
+    whole = image.shape[1], image.shape[0]
+    image, faces, box = _framed(image, faces, crop, size)
+    others = _others(photos, faces, name)
     plain = (
         Portrait(image, single, name, digest, person_around(image, single), others, fitted)
         for single in faces
@@ -78,10 +75,26 @@ def load_portraits(
     alpha = _alpha(source, video)
     portraits = tuple(_cut_out(portrait, alpha if cut_out else None, box) for portrait in plain)
     ingredient = _ingredient(source, name, digest, image)
-    photographed, transparent = tuple(map(_photo_ingredient, others)), alpha is not None
+    photographed = tuple(map(_photo_ingredient, others))
     return PortraitSource(
-        image, portraits, ingredient, box, video, photographed, seen, transparent, found, whole
+        image, portraits, ingredient, box, whole, video, photographed, seen, alpha is not None, found
     )
+
+
+def _framed(
+    image: Image, faces: Sequence[Face], crop: bool, size: int | None
+) -> tuple[Image, list[Face], composite.Box]:
+    """The picture at output size, the square around the faces or the whole; its faces; its box in the source."""
+    if crop:
+        return _cropped(image, faces, size or CROP_SIDE)
+    return *_scaled(image, faces, size or WHOLE_SIDE), (0, 0, image.shape[1], image.shape[0])
+
+
+def _others(photos: Sequence[PathLike | Image], faces: Sequence[Face], name: str) -> tuple[Portrait, ...]:
+    """The further photos of the person; InputError if several faces move."""
+    if photos and len(faces) > 1:
+        raise InputError(f"{name}: further photos are of one person; choose one face with --face")
+    return tuple(_photo(photo) for photo in photos)
 
 
 def _place(found: Face, image: Image) -> tuple[float, float, float, float]:
@@ -167,13 +180,6 @@ def _photo(source: PathLike | Image) -> Portrait:
     image, name, digest = read_still(source)
     image, faces = _scaled(image, _chosen_faces(face.detect_faces(image), 0, name, image.shape), WHOLE_SIDE)
     return Portrait(image, faces[0], name, digest)
-
-
-def _photos(sources: Sequence[PathLike | Image], faces: Sequence[Face], name: str) -> tuple[Portrait, ...]:
-    """The portraits of further photos; InputError if several faces of the picture `name` are animated."""
-    if sources and len(faces) > 1:
-        raise InputError(f"{name}: further photos are of one person; choose one face with --face")
-    return tuple(_photo(source) for source in sources)
 
 
 def _check_size(size: int | None) -> None:

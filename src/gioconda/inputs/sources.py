@@ -55,28 +55,28 @@ class PortraitSource:
         portraits: One for each face to animate, all with the same image.
         ingredient: Its entry in the manifest.
         box: The part of the source's picture that `image` shows, in pixels of the source.
+        whole: Width and height of the source's picture in pixels.
         video: The video that it comes from, or None for a still picture.
         photos: Entries in the manifest of further photos of the person.
         seen: Seconds at which a video first shows the face.
         transparent: Whether the source is transparent somewhere; `image` lies over white there.
         found: Left, top, width and height of each face of the source, largest first, as shares of the whole picture.
-        whole: (width, height) of the source's picture in pixels.
     """
 
     image: Image
     portraits: tuple[Portrait, ...]
     ingredient: Ingredient
     box: composite.Box
+    whole: tuple[int, int]
     video: Path | None = None
     photos: tuple[Ingredient, ...] = ()
     seen: float = 0.0
     transparent: bool = False
     found: tuple[tuple[float, float, float, float], ...] = ()
-    whole: tuple[int, int] = (1, 1)
 
     @property
     def shown(self) -> tuple[float, float, float, float]:
-        """Left, top, width and height of what `image` shows of the source, as shares of the whole picture."""
+        """Left, top, width and height of `box` as shares of the whole picture."""
         (left, top, right, bottom), (width, height) = self.box, self.whole
         return left / width, top / height, (right - left) / width, (bottom - top) / height
 

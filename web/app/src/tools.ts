@@ -19,7 +19,7 @@ const fromAddress = (): Tool => TOOLS.find(([word]) => word === location.hash.sl
 export const tool = signal<Tool>(fromAddress());
 
 // These draw on the stage themselves.
-const OWN_STAGE: readonly Tool[] = ["edit", "live", "verify"];
+const OWN_STAGE: readonly Tool[] = ["edit", "live", "person", "verify"];
 
 export function open(chosen: Tool): void {
   tool.value = chosen;

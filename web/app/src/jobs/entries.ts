@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import { call, Refusal, sentence, upload } from "../api/http";
 import { ended, type Files, type JobRequest, type JobState } from "../api/types";
 import { pause, pauses } from "./patience";
-import { drop, load, save } from "./store";
+import { drop, known, load, save } from "./store";
 import { reachable, watch } from "./watch";
 
 export interface Entry {
@@ -33,9 +33,11 @@ export const entries = signal<Entry[]>([]);
 /** The entry on the stage. */
 export const shown = signal<string | null>(null);
 
-const LIST = "entries";
+const STORED = "entry:";
 const STALLED_MILLISECONDS = 20000;
 const watchers = new Map<string, AbortController>();
+// Tells other tabs of an entry that was added, has ended or was removed.
+const tabs = new BroadcastChannel("gioconda-entries");
 
 export const entryOf = (key: string | null): Entry | undefined => entries.value.find((entry) => entry.key === key);
 export const filesOf = (key: string): Promise<Files | undefined> => load<Files>(`files:${key}`);
@@ -60,7 +62,7 @@ export async function submit(request: JobRequest, files: Files, title: string, n
   await save(`files:${entry.key}`, files);
   entries.value = [entry, ...entries.value];
   shown.value = entry.key;
-  remember();
+  remember(entry.key);
   void carry(entry.key);
   return entry;
 }
@@ -68,22 +70,45 @@ export async function submit(request: JobRequest, files: Files, title: string, n
 /** Changes an entry; every change is remembered but for progress. */
 export function change(key: string, changes: Partial<Entry>): void {
   entries.value = entries.value.map((entry) => (entry.key === key ? { ...entry, ...changes } : entry));
-  if (!("sent" in changes) && !changes.state?.progress) remember();
+  if (!("sent" in changes) && !changes.state?.progress) remember(key);
 }
 
-function remember(): void {
-  void save(LIST, entries.value);
+function remember(key: string): void {
+  const entry = entryOf(key);
+  if (entry) void save(STORED + key, entry).then(() => tabs.postMessage(key));
+}
+
+tabs.onmessage = ({ data }: MessageEvent<string>) => void refresh(data);
+
+/** Takes over what another tab has done to an entry. */
+async function refresh(key: string): Promise<void> {
+  const stored = await load<Entry>(STORED + key);
+  const here = entryOf(key);
+  if (!stored) forget(key);
+  else if (!here) take([stored]);
+  else if (!here.job && stored.job) entries.value = entries.value.map((entry) => (entry.key === key ? stored : entry));
+}
+
+/** Adds entries to the list, the newest first, and carries on with those that run. */
+function take(found: Entry[]): void {
+  const here = new Set(entries.value.map((entry) => entry.key));
+  const fresh = found.filter((entry) => !here.has(entry.key));
+  entries.value = [...entries.value, ...fresh].sort((a, b) => b.created - a.created);
+  for (const entry of fresh) if (running(entry)) void carry(entry.key);
 }
 
 /** Takes up what the browser remembers: what was not sent is sent, what runs is watched. */
 export async function restore(): Promise<void> {
-  const remembered = (await load<Entry[]>(LIST)) ?? [];
-  const here = new Set(entries.value.map((entry) => entry.key));
-  const valid = remembered.filter((entry) => !expired(entry));
-  entries.value = [...entries.value, ...valid.filter((entry) => !here.has(entry.key))];
-  for (const entry of remembered.filter(expired)) void drop(`files:${entry.key}`);
-  for (const entry of entries.value) if (running(entry)) void carry(entry.key);
-  remember();
+  const stored = await Promise.all((await known(STORED)).map((key) => load<Entry>(key)));
+  const found = stored.filter((entry) => entry !== undefined);
+  for (const entry of found.filter(expired)) void discard(entry.key);
+  take(found.filter((entry) => !expired(entry)));
+}
+
+/** Deletes what the browser remembers of an entry. */
+async function discard(key: string): Promise<void> {
+  await drop(STORED + key);
+  await drop(`files:${key}`);
 }
 
 const expired = (entry: Entry): boolean =>
@@ -95,7 +120,7 @@ async function carry(key: string): Promise<void> {
   watchers.get(key)?.abort();
   watchers.set(key, abort);
   try {
-    if (!entryOf(key)?.job) await deliver(key, abort.signal);
+    if (!entryOf(key)?.job) await alone(key, () => deliver(key, abort.signal));
     const job = entryOf(key)?.job;
     if (job) await watch(job, (state) => change(key, { state }), abort.signal);
   } catch (problem) {
@@ -103,6 +128,14 @@ async function carry(key: string): Promise<void> {
   } finally {
     if (watchers.get(key) === abort) watchers.delete(key);
   }
+}
+
+/** Does something while no other tab does it for the same entry; without locks, the server sorts out what comes twice. */
+function alone(key: string, work: () => Promise<void>): Promise<void> {
+  if (!navigator.locks) return work();
+  return navigator.locks.request(`gioconda-${key}`, async () => {
+    if (!entryOf(key)?.job) await work();
+  });
 }
 
 /** Sends a job, again and again until the server has it or refuses it for good. */
@@ -150,10 +183,15 @@ export async function cancel(key: string): Promise<void> {
 /** Deletes an entry here and on the server. */
 export async function remove(key: string): Promise<void> {
   const job = entryOf(key)?.job;
+  forget(key);
+  await discard(key);
+  tabs.postMessage(key);
+  if (job) await call(`v1/jobs/${job}`, { method: "DELETE" }).catch(() => undefined);
+}
+
+/** Takes an entry off the list of this tab. */
+function forget(key: string): void {
   watchers.get(key)?.abort();
   entries.value = entries.value.filter((entry) => entry.key !== key);
   if (shown.value === key) shown.value = null;
-  remember();
-  await drop(`files:${key}`);
-  if (job) await call(`v1/jobs/${job}`, { method: "DELETE" }).catch(() => undefined);
 }

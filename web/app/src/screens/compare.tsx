@@ -34,7 +34,7 @@ export function Compare({ entry, address, output }: CompareProps) {
           choose={setOther}
         />
       )}
-      <Pair key={other} file={files[other]?.[0]} address={address} output={output} over={other === "portrait"} />
+      <Pair key={other} file={files[other]?.[0]} label={other === "motion" ? "The driver" : "The original"} address={address} output={output} over={other === "portrait" && entry.request["crop"] !== true} />
     </div>
   );
 }
@@ -43,6 +43,7 @@ interface PairProps {
   file: File | undefined;
   address: string;
   output: Output;
+  label: string;
   /** Whether the original lies over the result, where the two have the same shape. */
   over: boolean;
 }
@@ -50,7 +51,7 @@ interface PairProps {
 // Sides whose ratios differ by less belong to the same picture.
 const SAME_SHAPE = 0.02;
 
-function Pair({ file, address, output, over }: PairProps) {
+function Pair({ file, address, output, label, over }: PairProps) {
   const [share, setShare] = useState(50);
   const [same, setSame] = useState(false);
   const own = useAddress(file);
@@ -60,7 +61,7 @@ function Pair({ file, address, output, over }: PairProps) {
     <Media
       address={own}
       film={file!.type.startsWith("video/")}
-      label={over ? "The original" : "The driver"}
+      label={label}
       measure={measure}
     />
   );

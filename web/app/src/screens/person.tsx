@@ -18,6 +18,18 @@ const WORDS: Record<string, string> = {
   speech: "A video that says other words: this person's mouths",
 };
 
+export function PersonStage() {
+  return (
+    <div class="start-words verify-words">
+      <h2 class="display">One person, many films</h2>
+      <p>
+        Photos of a person become an identity file, which goes in as a portrait. Videos become a collection of mouths,
+        with which the same person's video says other words.
+      </p>
+    </div>
+  );
+}
+
 export function Person() {
   const [problem, setProblem] = useState("");
   const able = PURPOSES.filter((word) => purposes.value.includes(word));

@@ -204,16 +204,19 @@ async function sidecarOf(entry: Entry): Promise<Files> {
 
 function Reuse({ entry, film }: { entry: Entry; film: boolean }) {
   return (
-    <>
-      <button type="button" onClick={() => void usePortrait(entry)}>
-        Use as portrait
-      </button>
-      {film && (
-        <button type="button" onClick={() => void useMotion(entry)}>
-          Use as motion
+    <details class="menu">
+      <summary class="button">Use again</summary>
+      <div class="menu-list">
+        <button type="button" onClick={() => void usePortrait(entry)}>
+          As portrait
         </button>
-      )}
-    </>
+        {film && (
+          <button type="button" onClick={() => void useMotion(entry)}>
+            As motion
+          </button>
+        )}
+      </div>
+    </details>
   );
 }
 

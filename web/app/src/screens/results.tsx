@@ -1,7 +1,8 @@
 /** The strip of results of this browser, until they expire. */
 
-import { entries, running, shown, type Entry } from "../jobs/entries";
+import { entries, finished, running, shown, type Entry } from "../jobs/entries";
 import { phaseOf } from "../jobs/words";
+import { Icon } from "../ui/icon";
 
 export function Results() {
   if (!entries.value.length) return null;
@@ -28,7 +29,7 @@ function Card({ entry }: { entry: Entry }) {
       title={entry.title}
       onClick={() => (shown.value = entry.key)}
     >
-      {entry.thumbnail ? <img src={entry.thumbnail} alt="" /> : <span class="blank" />}
+      {entry.thumbnail ? <img src={entry.thumbnail} alt="" /> : <span class="blank">{finished(entry) && <Icon name="file" />}</span>}
       <span class="result-title">{entry.title}</span>
       <span class="unseen">{phaseOf(entry)}</span>
       {running(entry) && <progress aria-hidden="true" value={progress?.total ? progress.done / progress.total : undefined} max={1} />}

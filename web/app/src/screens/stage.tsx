@@ -9,6 +9,7 @@ import { portrait } from "../media/portrait";
 import { tool } from "../tools";
 import { EditStage } from "./edit";
 import { LiveStage } from "./live";
+import { PersonStage } from "./person";
 import { PortraitView } from "./portrait";
 import { Result } from "./result";
 import { Start } from "./start";
@@ -26,6 +27,7 @@ export function Stage() {
 function ToolStage() {
   const choice = portrait.value;
   if (tool.value === "verify") return <VerifyStage />;
+  if (tool.value === "person") return <PersonStage />;
   if (!choice) return <Start />;
   if (tool.value === "edit") return <EditStage />;
   if (tool.value === "live") return <LiveStage />;

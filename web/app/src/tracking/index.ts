@@ -79,11 +79,10 @@ export async function createTracker(): Promise<Tracker> {
   let closed = false;
   return {
     async track(source, seconds) {
-      if (closed) {
-        source.close();
-        return null;
-      }
-      if (!(seconds > latest)) throw new RangeError(`The frame at ${seconds} s is not later than the one at ${latest} s.`);
+      const late = !(seconds > latest);
+      if (closed || late) source.close();
+      if (closed) return null;
+      if (late) throw new RangeError(`The frame at ${seconds} s is not later than the one at ${latest} s.`);
       latest = seconds;
       const { landmarks, milliseconds } = await engine.ask({ kind: "track", frame: source }, [source]);
       return landmarks && { landmarks, seconds, milliseconds };
