@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from gioconda.limits import LIMITS
+from gioconda.requests.kinds import RIGHTS
 
 Use: TypeAlias = Literal["edit", "live", "voice"]
 
@@ -15,8 +16,6 @@ Use: TypeAlias = Literal["edit", "live", "voice"]
 SIDES: dict[Use, int] = {"edit": 512, "live": 384, "voice": 384}
 LEAST_SIDE, LARGEST_SIDE = 64, 768
 """Bounds of that side in pixels."""
-# Fewest and most characters of a declared right to the likeness.
-_RIGHTS = (3, 2000)
 
 Side: TypeAlias = Annotated[int, Field(ge=LEAST_SIDE, le=LARGEST_SIDE)]
 
@@ -27,7 +26,7 @@ class SessionRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     use: Use = Field(description="edit: requests move the portrait; live: a face; voice: what it says.")
-    rights: Annotated[str, Field(min_length=_RIGHTS[0], max_length=_RIGHTS[1])] = Field(
+    rights: Annotated[str, Field(min_length=RIGHTS.least, max_length=RIGHTS.most)] = Field(
         description="What entitles you to this likeness."
     )
     face: Annotated[int, Field(ge=0, lt=LIMITS.faces)] = Field(
