@@ -70,11 +70,20 @@ export async function drive(stream: Stream, mirrored: () => boolean, tracker: Tr
   };
 }
 
-/** A tracker in this browser; null where it cannot run one fast enough. */
-export async function localTracker(): Promise<Tracker | null> {
+/** Where the face before the camera is tracked. */
+export type Where = "auto" | "browser" | "server";
+
+// Where browser and server share two cores, the server's native code leaves more time to draw.
+const SHARED_CORES = 2;
+const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
+
+/** A tracker in this browser; null where the server is to track, or the browser is too slow. */
+export async function localTracker(where: Where): Promise<Tracker | null> {
+  const shared = LOOPBACK.includes(location.hostname) && navigator.hardwareConcurrency <= SHARED_CORES;
+  if (where === "server" || (where === "auto" && shared)) return null;
   try {
     const tracking = await import("../tracking");
-    return (await tracking.canTrack()) ? await tracking.createTracker() : null;
+    return where === "browser" || (await tracking.canTrack()) ? await tracking.createTracker() : null;
   } catch {
     return null;
   }

@@ -6,7 +6,7 @@ import type { SessionFacts, Word } from "../api/types";
 import { isVideo, portrait, rightOf } from "../media/portrait";
 import { cameraProblem } from "../screens/camera";
 import type { Tracker } from "../tracking";
-import { drive, localTracker, type Driver } from "./camera";
+import { drive, localTracker, type Driver, type Where } from "./camera";
 import { endSession, openSession } from "./session";
 import { Stream, type ServerMessage } from "./stream";
 import { Player } from "./voice";
@@ -18,6 +18,7 @@ export const starting = signal(false);
 export const status = signal("");
 export const figures = signal("");
 export const mirrored = signal(true);
+export const where = signal<Where>("auto");
 export const recording = signal(false);
 /** Whether a recorded motion can be fetched. */
 export const recorded = signal(false);
@@ -32,8 +33,8 @@ let driver: Driver | null = null;
 let player: Player | null = null;
 let times: [at: number, delay: number][] = [];
 
-// Side in pixels of the pictures where this browser tracks the face: the server has time for larger ones then.
-const LOCAL_SIDE = 512;
+// Side in pixels of the pictures of a portrait that follows a face.
+const LIVE_SIDE = 512;
 const DEFAULT_RATE = 22050;
 
 export async function begin(use: Use): Promise<void> {
@@ -45,8 +46,8 @@ export async function begin(use: Use): Promise<void> {
   recorded.value = recording.value = false;
   status.value = "Preparing the portrait";
   try {
-    const tracker = use === "live" ? await localTracker() : null;
-    facts = await openSession(use, choice, rights, tracker ? LOCAL_SIDE : undefined);
+    const tracker = use === "live" ? await localTracker(where.value) : null;
+    facts = await openSession(use, choice, rights, use === "live" ? LIVE_SIDE : undefined);
     await connect(use, facts, tracker);
     on.value = use;
   } catch (problem) {
@@ -105,9 +106,9 @@ function count(delay: number): void {
   times = [...times.filter(([at]) => now - at < 2), [now, delay]];
   const delays = times.map(([, late]) => late).sort((a, b) => a - b);
   const rate = (times.length - 1) / Math.max(0.001, now - times[0]![0]);
-  const where = driver?.local ? "tracked in this browser" : "tracked on the server";
+  const place = driver?.local ? "tracked in this browser" : "tracked on the server";
   if (times.length % 10 === 0) {
-    figures.value = `${rate.toFixed(0)} frames a second, ${(1000 * delays[delays.length >> 1]!).toFixed(0)} ms behind, ${where}`;
+    figures.value = `${rate.toFixed(0)} frames a second, ${(1000 * delays[delays.length >> 1]!).toFixed(0)} ms behind, ${place}`;
   }
   window.dispatchEvent(new CustomEvent("drawn", { detail: { delay } }));
 }

@@ -6,7 +6,7 @@ import { EMOTIONS } from "../api/options";
 import { sentence } from "../api/http";
 import {
   begin, calibrate, cameraPreview, end, endVoice, figures, interrupt, mirrored, on, picture, record, recorded,
-  recordedMotion, recording, say, sendVoice, spoken, starting, status, type Use,
+  recordedMotion, recording, say, sendVoice, spoken, starting, status, where, type Use,
 } from "../live/show";
 import { streamMicrophone } from "../live/voice";
 import { portrait } from "../media/portrait";
@@ -121,10 +121,16 @@ function FaceForm() {
   return (
     <>
       <p class="quiet">
-        The portrait moves as your face does, from where it rests. Your face is tracked in this browser where that is
-        fast enough: then only landmarks leave it. Nothing of the camera is kept.
+        The portrait moves as your face does, from where it rests. Tracked in this browser, your face never leaves it:
+        only landmarks do. Nothing of the camera is kept.
       </p>
       <Check label="Mirror, as in a looking-glass" on={mirrored.value} turn={(turned) => (mirrored.value = turned)} />
+      <Select
+        label="Where your face is tracked"
+        value={where.value}
+        options={[["auto", "Where it is quicker"], ["browser", "In this browser"], ["server", "On the server"]]}
+        choose={(place) => (where.value = place as typeof where.value)}
+      />
       {recorded.value && <Recording />}
     </>
   );

@@ -9,7 +9,7 @@ import { FaceTracker } from "./tracker";
 declare const self: DedicatedWorkerGlobalScope;
 
 /** Milliseconds of frames before the measured ones: browsers compile what runs often once more, to run faster. */
-const WARM_UP = 500;
+const WARM_UP = 1200;
 const MEASURED_FRAMES = 5;
 /** Pixels of the measured frame; what webcams give at least. */
 const [WIDTH, HEIGHT] = [640, 480];
