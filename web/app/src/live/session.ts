@@ -1,8 +1,9 @@
 /** A prepared portrait on the server, which answers with single pictures: previews, sliders, keyframes. */
 
-import { effect, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import { call, callJson, Refusal, sentence } from "../api/http";
 import type { SessionFacts } from "../api/types";
+import { entries, running } from "../jobs/entries";
 import { isIdentity, isVideo, portrait, rightOf, type PortraitChoice } from "../media/portrait";
 
 export const session = signal<SessionFacts | null>(null);
@@ -34,15 +35,24 @@ export function endSession(id: string): void {
   void fetch(`v1/sessions/${id}`, { method: "DELETE", keepalive: true }).catch(() => undefined);
 }
 
+const working = computed(() => entries.value.some(running));
+
 /** Keeps a session for previews and sliders open for the chosen portrait. */
 export function followPortrait(): void {
   effect(() => {
+    void [portrait.value, rightOf(portrait.value)];
+    leave();
+    wanted += 1;
+    preparing.value = false;
+    sessionProblem.value = null;
+  });
+  effect(() => {
     const choice = portrait.value;
     const rights = rightOf(choice);
-    leave();
-    sessionProblem.value = null;
-    const turn = ++wanted;
-    if (choice && rights && !isVideo(choice) && !isIdentity(choice)) void prepare(choice, rights, turn);
+    if (!choice || !rights || isVideo(choice) || isIdentity(choice)) return;
+    if (session.value || preparing.value || sessionProblem.value) return;
+    // The film of a ready pair comes first.
+    if (!choice.rights || !working.value) void prepare(choice, rights, ++wanted);
   });
   window.addEventListener("pagehide", leave);
   window.addEventListener("pageshow", (event) => {
@@ -76,9 +86,6 @@ async function prepare(choice: PortraitChoice, rights: string, turn: number): Pr
 export function renew(): void {
   session.value = null;
   sessionProblem.value = null;
-  const choice = portrait.value;
-  const rights = rightOf(choice);
-  if (choice && rights && !preparing.value) void prepare(choice, rights, ++wanted);
 }
 
 /** A picture of the session; null where the session has ended, which begins a new one. */

@@ -43,8 +43,8 @@ export function Start() {
 
 async function play(pair: Pair): Promise<void> {
   const file = await pictureOf(pair);
-  choose(file, pair.name, pair.rights);
   await submit({ ...pair.request, rights: pair.rights }, { portrait: [file] }, pair.title, slug(pair.title));
+  choose(file, pair.name, pair.rights);
 }
 
 // Seconds in which the curtain goes to and fro.
