@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from itertools import islice
 
 import cv2
 import numpy as np
 import pytest
+from starlette.requests import Request
 
 import gioconda
 from gioconda.cli import run
 from gioconda.motion import store
 from gioconda.motion.pose import euler_from_rotation
 from gioconda.types import ARKIT_INDEX
+from gioconda.web.errors import MalformedError
+from gioconda.web.http.live_sessions import body
 from gioconda.web.live import sessions
 from live_world import RIGHTS, open_session, openings, picture_of
 from live_world import serving as answering
@@ -224,3 +228,15 @@ def test_the_longest_unused_portrait_makes_room(client, name, astronaut, monkeyp
     assert client.post(f"/v1/sessions/{name}/look", json={}).status_code == 404
     assert looked(client, second).size
     client.live.close(second)
+
+
+def test_a_client_that_leaves_in_mid_request_is_no_bug():
+    async def gone():
+        return {"type": "http.disconnect"}
+
+    async def answer():
+        request = Request({"type": "http", "method": "POST", "headers": []}, gone)
+        with pytest.raises(MalformedError, match="interrupted"):
+            await body(request, 100)
+
+    asyncio.run(answer())

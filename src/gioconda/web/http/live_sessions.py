@@ -12,10 +12,11 @@ from fastapi import Path as InPath
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from gioconda.errors import InputError, LimitError
 from gioconda.registry import MotionEntry, motions
-from gioconda.web.errors import ClosingError
+from gioconda.web.errors import ClosingError, MalformedError
 from gioconda.web.http import bodies, uploads
 from gioconda.web.http.problems import documented
 from gioconda.web.http.submission import Arrivals
@@ -238,6 +239,8 @@ async def body(request: Request, most: int) -> bytes:
         return await asyncio.wait_for(whole(), _BODY_SECONDS)
     except asyncio.TimeoutError:
         raise HTTPException(408, "the request took too long; send it again") from None
+    except ClientDisconnect:
+        raise MalformedError("the request was interrupted; send it again") from None
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
