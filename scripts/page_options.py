@@ -19,6 +19,7 @@ from gioconda.registry import motions
 from gioconda.requests import Adapt, Animate, Edit, Speak, option_of
 from gioconda.requests.kinds import PHOTOS, RIGHTS
 from gioconda.requests.values import Choice, Number, Whole
+from gioconda.runtime.easing import EASINGS
 from gioconda.speech.voice import voices
 from gioconda.types import ARKIT_NAMES
 from gioconda.web.live.slider_values import LONGEST_SECONDS, MOST_KEYS
@@ -87,7 +88,7 @@ def constants() -> dict[str, Any]:
         "RIGHTS_CHARACTERS": {"low": RIGHTS.least, "high": RIGHTS.most},
         "TEXT_CHARACTERS": LIMITS.text_characters,
         "PHOTOS": PHOTOS,
-        "KEYFRAMES": {"most": MOST_KEYS, "seconds": LONGEST_SECONDS},
+        "KEYFRAMES": {"most": MOST_KEYS, "seconds": LONGEST_SECONDS, "easings": EASINGS},
         "ARKIT_NAMES": list(ARKIT_NAMES),
         "PRESETS": {label: coefficients(groups) for label, groups in PRESETS.items()},
         "LANGUAGES": languages(),

@@ -67,9 +67,9 @@ class ExportRenderer:
         return self.film.times
 
     @property
-    def sound(self) -> Path | None:
-        """The film, if it has sound."""
-        return self.film.path if self.film.has_sound else None
+    def sound(self) -> media.SoundTrack | None:
+        """That of the film, if it has any."""
+        return media.SoundTrack(self.film.path) if self.film.has_sound else None
 
     @property
     def inputs(self) -> tuple[Ingredient, ...]:

@@ -142,7 +142,7 @@ class Output:
         since = time.perf_counter()
         self._publish(writer.temp, renderer)
         clock.add("sign", since)
-        warnings = (*renderer.warnings, *writer.warnings)
+        warnings = (*renderer.warnings, *writer.warnings, *self._silence(renderer))
         seconds = time.perf_counter() - clock.start
         return Result(
             self.path,
@@ -155,6 +155,13 @@ class Output:
             writer.seconds,
             renderer.words,
         )
+
+    def _silence(self, renderer: Renderer) -> tuple[str, ...]:
+        """A note where the format cannot hold the sound that belongs to the video."""
+        suffix = self.path.suffix.lower()
+        if renderer.sound is None or suffix not in media.SILENT_SUFFIXES:
+            return ()
+        return (f"{suffix} cannot hold sound, so {self.path.name} is silent; write .mp4 or .webm to keep it",)
 
     def picture(self, renderer: Renderer) -> Result:
         """Write a renderer's first frame as a signed still picture; OutputError if that fails."""

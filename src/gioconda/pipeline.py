@@ -18,7 +18,7 @@ from gioconda.errors import GiocondaError, InputError
 from gioconda.films import ExportRenderer, plan_export
 from gioconda.inputs.film import load_film, marked_pictures
 from gioconda.inputs.motion import track_video
-from gioconda.inputs.sources import Loader
+from gioconda.inputs.sources import DrivingPart, Loader
 from gioconda.inputs.speech import speech_loader
 from gioconda.inputs.still import load_edit
 from gioconda.lipsync.plan import plan_lipsync
@@ -242,7 +242,7 @@ def _planned_film(
 ) -> PortraitRenderer | LipSyncRenderer:
     """The renderer of a video by an engine."""
     progress = request.progress or _silent
-    driver_face = request.driver_face if isinstance(request, Animate) else 0
+    driven = part_of(DrivingPart, request)
     if engine == LIPSYNC:
         if isinstance(request.portrait, (Portrait, np.ndarray)):
             raise InputError("the engine lipsync needs a video; give its path as portrait")
@@ -254,7 +254,7 @@ def _planned_film(
             progress,
             strength=request.strength,
             retimed=request.retime,
-            driver_face=driver_face,
+            driven=driven,
         )
     if request.photos and engine == WARP and request.refine is False:
         raise InputError("further photos need the refiner; leave them out, or leave out --no-refine")
@@ -269,7 +269,7 @@ def _planned_film(
         request.label,
         progress,
         photos=request.photos,
-        driver_face=driver_face,
+        driven=driven,
         background=request.background,
     )
 
@@ -335,7 +335,7 @@ def revoice(
     if sound is not None and isinstance(renderer, LipSyncRenderer):
         other = media.check_input(sound)
         ingredient = Ingredient(other.name, media.sha256_file(other), "audio", media.mime_of(other))
-        renderer = replace(renderer, sound=other, inputs=(*renderer.inputs, ingredient))
+        renderer = replace(renderer, sound=media.SoundTrack(other), inputs=(*renderer.inputs, ingredient))
     return output.film(renderer, request.progress or _silent)
 
 
@@ -344,6 +344,8 @@ def track(
     out: PathLike | None = None,
     *,
     driver_face: int = 0,
+    start: float = 0.0,
+    end: float | None = None,
     progress: Progress | None = None,
 ) -> Motion:
     """Track a face of a video.
@@ -352,13 +354,18 @@ def track(
         video: Path of the video.
         out: A motion file to write as well: `.npz`, or `.csv` with Live Link Face's columns.
         driver_face: Which face to follow: 0 for the largest, 1 for the next, and so on.
+        start: Seconds at which the part to track begins.
+        end: Seconds at which it ends; None for the end of the video.
         progress: Called repeatedly with (stage, done, total); an exception that it raises ends the work.
 
     Raises:
         InputError, NoFaceError, LimitError, OutputError: As `animate` does.
     """
-    option_of(Animate, "driver_face").value.check(driver_face)
-    follow = partial(track_video, progress=progress or _silent, face=driver_face)
+    for name, value in (("driver_face", driver_face), ("start", start), ("end", end)):
+        if value is not None:
+            option_of(Animate, name).value.check(value)
+    part = DrivingPart(driver_face=driver_face, start=start, end=end)
+    follow = partial(track_video, progress=progress or _silent, part=part)
     if out is None:
         return follow(media.check_input(video))
     suffixes = tuple(suffix for suffix, entry in motions().items() if entry.writes)

@@ -19,7 +19,14 @@ from gioconda.engines import Engine
 from gioconda.errors import GiocondaError
 from gioconda.inputs.motion import load_motion
 from gioconda.inputs.portrait import load_portraits, tracked_portraits
-from gioconda.inputs.sources import Loader, MotionSource, PortraitSource, late_face_note
+from gioconda.inputs.sources import (
+    WHOLE_DRIVER,
+    DrivingPart,
+    Loader,
+    MotionSource,
+    PortraitSource,
+    late_face_note,
+)
 from gioconda.limits import CROP_SIDE
 from gioconda.motion.moments import picture_points
 from gioconda.motion.retarget import RetargetedMotion, Style
@@ -62,7 +69,7 @@ class PortraitRenderer:
         label: Whether to write a visible label.
         payload: The watermark's.
         clock: Records the seconds of each stage.
-        sound: The file whose sound the video gets, or None.
+        sound: The sound that the video gets, or None.
         action: "edited" for a video portrait and for a still result, else "created".
         notes: Sentences for the user about the portrait.
         background: (H, W, 3) uint8 RGB, what a transparent portrait lies over; None for white or nothing.
@@ -78,7 +85,7 @@ class PortraitRenderer:
     label: bool
     payload: int
     clock: Clock
-    sound: Path | None = None
+    sound: media.SoundTrack | None = None
     action: str = "created"
     notes: tuple[str, ...] = ()
     background: Image | None = None
@@ -157,14 +164,14 @@ def plan(
     progress: Progress,
     *,
     photos: Sequence[PathLike | Image] = (),
-    driver_face: int = 0,
+    driven: DrivingPart = WHOLE_DRIVER,
     background: PathLike | None = None,
 ) -> PortraitRenderer:
     """Load a portrait and a motion.
 
     With the driver's own pose, the face may move anywhere in the picture: then the crop follows after rendering.
-    Arguments and errors are those of `load_portraits` (`face` is its `chosen`) and `load_motion` (`driver_face` is its
-    `face`); `label` requests a visible label; `background` is that of `plan_edit`.
+    Arguments and errors are those of `load_portraits` (`face` is its `chosen`) and `load_motion` (`driven` is its
+    `part`); `label` requests a visible label; `background` is that of `plan_edit`.
     """
     hold_blas()
     clock, late_crop = Clock(), crop and style.absolute
@@ -177,13 +184,14 @@ def plan(
         photos=photos,
         cut_out=background is not None,
     )
-    motions = partial(load_motion, motion, face=driver_face)
+    motions = partial(load_motion, motion, part=driven)
     portrait_source, motion_source = _load_both(portraits, motions, progress, clock)
     box, output_size = _framed(portrait_source, size, late_crop=late_crop)
     size_note = _size_note(portrait_source, box, output_size, crop=crop, chosen=size is not None)
     settings = _settings(portrait_source, style, box, label=label)
     digests = (portrait_source.ingredient.sha256, motion_source.ingredient.sha256)
     settings += f" {background}" if background is not None else ""
+    settings += f" {driven}" if driven != WHOLE_DRIVER else ""
     renderer = PortraitRenderer(
         portrait_source=portrait_source,
         motion_source=motion_source,
@@ -194,7 +202,7 @@ def plan(
         label=label,
         payload=job_payload(engine.name, *digests, settings),
         clock=clock,
-        sound=motion_source.sound_file(),
+        sound=motion_source.sound_track(),
         action="created" if portrait_source.video is None else "edited",
         notes=(*size_note, *_length_notes(portrait_source, motion_source.motion)),
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from gioconda.media import SoundTrack
 from gioconda.provenance import Ingredient
 from gioconda.types import FloatArray, Image, Word
 
@@ -67,8 +67,8 @@ class Renderer(Protocol):
         """Times of the frames, (T,) float64, seconds, increasing."""
 
     @property
-    def sound(self) -> Path | None:
-        """The file whose sound the video gets, or None."""
+    def sound(self) -> SoundTrack | None:
+        """The sound that the video gets, or None."""
 
     @property
     def inputs(self) -> tuple[Ingredient, ...]:

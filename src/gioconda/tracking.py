@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from gioconda import face as faces_of
 from gioconda import media
+from gioconda.errors import InputError
 from gioconda.landmarks import inter_ocular
 from gioconda.motion.likeness import face_shape
 from gioconda.runtime.prefetch import run_ahead
@@ -41,6 +42,38 @@ SCENE_SECONDS, EARLIER_SCENES = 0.2, 8
 MEMORY_SECONDS, SHAPE_SECONDS = 2.0, 0.2
 
 
+class Span(NamedTuple):
+    """A part of a video, in seconds from its first frame; all of it by default.
+
+    Attributes:
+        start: Where it begins.
+        end: Where it ends; None for the end of the video.
+    """
+
+    start: float = 0.0
+    end: float | None = None
+
+    def frames_of(self, info: media.VideoInfo) -> int:
+        """About how many frames of a video lie in it."""
+        end = info.seconds if self.end is None else min(self.end, info.seconds)
+        return info.frames if self == Span() else max(round((end - self.start) * info.fps), 1)
+
+    def read(self, path: Path) -> Generator[Frame, None, None]:
+        """Decode the frames in it, the first at 0 s; InputError if the video ends before it begins."""
+        last, first = 0.0, True
+        with media.read_frames(path) as frames:
+            for frame in frames:
+                last = frame.time
+                if self.end is not None and last >= self.end:
+                    break
+                if last >= self.start:
+                    # The picture at the start is that of the first frame after it.
+                    yield replace(frame, time=0.0 if first else last - self.start)
+                    first = False
+        if first:
+            raise InputError(f"{path} has no frame from {self.start:g} s on; it ends at {last:.2f} s")
+
+
 class Tracked(NamedTuple):
     """One frame of a tracked video.
 
@@ -58,7 +91,7 @@ class Tracked(NamedTuple):
 
 
 def tracked_frames(
-    path: Path, chosen: int = 0, *, one_person: bool = False
+    path: Path, chosen: int = 0, *, one_person: bool = False, span: Span | None = None
 ) -> Generator[Tracked, None, None]:
     """Decode a video and track a person's face.
 
@@ -71,13 +104,14 @@ def tracked_frames(
         path: Of the video.
         chosen: The face to track, 0 for the largest, in the first frame that shows so many.
         one_person: Whether to track nobody else, even after a cut.
+        span: The part to track; None for all.
 
     Raises:
-        InputError: The file cannot be read as a video.
+        InputError: The file cannot be read as a video, or it ends before the part begins.
         LimitError: It is larger than the limits allow.
         NoFaceError: It shows faces, but never as many as `chosen` needs.
     """
-    with faces_of.FaceTracker() as tracker, closing(run_ahead(media.read_frames(path))) as frames:
+    with faces_of.FaceTracker() as tracker, closing(run_ahead((span or Span()).read(path))) as frames:
         follower = _Follower(tracker, chosen, one_person=one_person)
         for frame in frames:
             face = follower.process(frame)

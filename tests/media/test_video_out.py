@@ -169,6 +169,15 @@ def test_sound_stays_with_the_picture(tmp_path, suffix, name, codec, first):
     assert 1.9 < last < 2.1
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_a_part_of_the_sound_begins_with_its_picture(tmp_path, suffix):
+    driver = click_flash(tmp_path / "d.mp4")
+    part = [frame for frame in media.read_frames(driver) if frame.time >= 0.8]
+    sound = media.SoundTrack(driver, start=0.8)
+    write(tmp_path / f"o{suffix}", [f.image for f in part], [f.time - 0.8 for f in part], audio_from=sound)
+    assert clicks(tmp_path / f"o{suffix}", 1) == pytest.approx([0.4], abs=0.025)
+
+
 def test_aac_is_kept_as_it_is(tmp_path):
     driver = click_flash(tmp_path / "d.mp4")
     frames = list(media.read_frames(driver))

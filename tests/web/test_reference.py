@@ -65,7 +65,7 @@ def test_a_job_is_submitted_watched_and_fetched_in_the_reference(page, astronaut
         submit.get_by_label(name, exact=True).fill(value)
     submit.get_by_label("crop", exact=True).select_option("true")
     submit.get_by_label("portrait", exact=True).set_input_files(small_portrait(astronaut_image, tmp_path))
-    assert '"state": "queued"' in answered(submit, "202")
+    assert '"kind": "edit"' in answered(submit, "202")
     command = submit.locator(".curl").inner_text()
     assert "-F portrait=@" in command.replace("'", "")
     assert '"yaw":10,' in command

@@ -62,12 +62,14 @@ def track(
     video: Annotated[Path, typer.Argument(help="Video of a face.", show_default=False)],
     out: OutOption,
     driver_face: Annotated[int, typer.Option(help=option_of(Animate, "driver_face").help)] = 0,
+    start: Annotated[float, typer.Option(help=option_of(Animate, "start").help)] = 0.0,
+    end: Annotated[float | None, typer.Option(help=option_of(Animate, "end").help)] = None,
 ) -> None:
     """Track the motion of a face in a video and save it: .npz, or .csv with Live Link Face's columns."""
     from gioconda import pipeline
 
     with watch() as progress:
-        motion = pipeline.track(video, out, driver_face=driver_face, progress=progress)
+        motion = pipeline.track(video, out, driver_face=driver_face, start=start, end=end, progress=progress)
     for note in motion.notes:
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"{out}: {plural(len(motion), 'frame')}{bridged(motion.bridged)}")

@@ -12,27 +12,29 @@ import numpy as np
 
 from gioconda import media
 from gioconda.errors import InputError, MissingFileError, NoFaceError
-from gioconda.inputs.sources import Loader, MotionSource, video_ingredient
+from gioconda.inputs.sources import WHOLE_DRIVER, DrivingPart, Loader, MotionSource, video_ingredient
 from gioconda.inputs.speech import load_speech
 from gioconda.inputs.still import load_film
 from gioconda.motion.from_faces import Cut, faces_to_motion
 from gioconda.provenance import Ingredient
 from gioconda.registry import describe_motions, motions
-from gioconda.tracking import tracked_frames
+from gioconda.tracking import Span, tracked_frames
 from gioconda.types import Face, Motion, PathLike, Progress
 
 # Seconds without a face from which the user is told, and the most cuts that a note lists.
 TOLD_GAP, TOLD_CUTS = 0.2, 8
 
 
-def load_motion(source: PathLike | Motion | Loader, progress: Progress, *, face: int = 0) -> MotionSource:
+def load_motion(
+    source: PathLike | Motion | Loader, progress: Progress, *, part: DrivingPart = WHOLE_DRIVER
+) -> MotionSource:
     """Load a motion.
 
     Args:
         source: The path of a video, a picture, a sound or a motion file; the name of a template; a `Motion`; or a
             loader.
         progress: Called with (stage, frames done, frames in all) during tracking.
-        face: The face of a video to track, 0 for the largest; other motions have one at most.
+        part: The part of a video to track, and which face; other motions are used whole and have one face at most.
 
     Raises:
         MissingFileError: There is neither such a file nor such a template.
@@ -43,9 +45,9 @@ def load_motion(source: PathLike | Motion | Loader, progress: Progress, *, face:
     """
     from gioconda.motion import templates
 
-    if face and (callable(source) or isinstance(source, Motion) or not _is_film(Path(source))):
+    if part.misplaced and (callable(source) or isinstance(source, Motion) or not _is_film(Path(source))):
         name = "this motion" if callable(source) else getattr(source, "name", source)
-        raise InputError(f"{name} is no video; leave out --driver-face, which chooses a face of a video")
+        raise InputError(f"{name} is no video; {part.misplaced}")
     if callable(source):
         return source(progress)
     if isinstance(source, Motion):
@@ -60,7 +62,7 @@ def load_motion(source: PathLike | Motion | Loader, progress: Progress, *, face:
         raise MissingFileError(
             f"{source} is neither a file nor a template; the templates are {', '.join(templates.TEMPLATES)}"
         )
-    return _load_file(media.check_input(path), progress, face)
+    return _load_file(media.check_input(path), progress, part)
 
 
 def _is_film(path: Path) -> bool:
@@ -69,7 +71,7 @@ def _is_film(path: Path) -> bool:
     return not known and (not path.exists() or media.is_video(path))
 
 
-def _load_file(path: Path, progress: Progress, face: int) -> MotionSource:
+def _load_file(path: Path, progress: Progress, part: DrivingPart) -> MotionSource:
     """The motion of a video, a picture, a sound or a motion file; errors as of `load_motion`."""
     entry = motions().get(path.suffix.lower())
     if entry is None and media.is_sound(path):
@@ -85,22 +87,26 @@ def _load_file(path: Path, progress: Progress, face: int) -> MotionSource:
                 f"{path} is neither a video nor a picture; give one, a sound, {describe_motions()} or a template"
             )
         return load_film(path)
-    motion = track_video(path, progress, face=face)
+    motion = track_video(path, progress, part=part)
     if len(motion) == 1:
         return load_film(path)
-    return MotionSource(motion, path, video_ingredient(path, "motion", digest), warnings=motion.notes)
+    ingredient = video_ingredient(path, "motion", digest)
+    return MotionSource(motion, path, ingredient, warnings=motion.notes, start=part.start)
 
 
-def track_video(path: PathLike, progress: Progress, *, face: int = 0) -> Motion:
+def track_video(path: PathLike, progress: Progress, *, part: DrivingPart = WHOLE_DRIVER) -> Motion:
     """Track a face of a video.
 
     Args:
         path: Of the video.
         progress: Called with ("track", frames done, frames in all).
-        face: The face to track, 0 for the largest.
+        part: The part of the video, and which face to track.
+
+    Returns:
+        The motion; its times begin at the part's.
 
     Raises:
-        InputError: The file cannot be read as a video.
+        InputError: The file cannot be read as a video, or it ends before the part begins.
         NoFaceError: No frame shows such a face.
         LimitError: The video is larger or longer than the limits allow.
     """
@@ -109,8 +115,9 @@ def track_video(path: PathLike, progress: Progress, *, face: int = 0) -> Motion:
     faces: list[Face | None] = []
     cuts: list[Cut] = []
     size, take = (0, 0), 0
-    total = media.probe(path).frames
-    with closing(tracked_frames(path, face)) as frames:
+    span = Span(part.start, part.end)
+    total = span.frames_of(media.probe(path))
+    with closing(tracked_frames(path, part.driver_face, span=span)) as frames:
         for frame, followed, number, person in frames:
             if number != take or not times:
                 cuts.append(Cut(len(times), person))

@@ -16,6 +16,31 @@ LATE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
+class DrivingPart:
+    """The part of a driving video that is used; all of the largest face by default.
+
+    Attributes:
+        driver_face: The face to follow, 0 for the largest.
+        start: Seconds at which the part begins.
+        end: Seconds at which it ends; None for the end of the video.
+    """
+
+    driver_face: int = 0
+    start: float = 0.0
+    end: float | None = None
+
+    @property
+    def misplaced(self) -> str:
+        """What is said of the first option that only a video has, where the motion is none; "" without one."""
+        if self.driver_face:
+            return "leave out --driver-face, which chooses a face of a video"
+        return "leave out --start and --end, which trim a video" if self != WHOLE_DRIVER else ""
+
+
+WHOLE_DRIVER = DrivingPart()
+
+
+@dataclass(frozen=True)
 class MotionSource:
     """A loaded motion.
 
@@ -28,6 +53,7 @@ class MotionSource:
         speaks: Whether it was made from a voice, so that silence shuts the mouth.
         networks: File name and SHA-256 of each network that turned the voice into motion.
         words: The words that it speaks, each with its time, where they are known.
+        start: Seconds of the driver at which the motion begins.
     """
 
     motion: Motion
@@ -38,12 +64,14 @@ class MotionSource:
     speaks: bool = False
     networks: tuple[tuple[str, str], ...] = ()
     words: tuple[Word, ...] = ()
+    start: float = 0.0
 
-    def sound_file(self) -> Path | None:
-        """The file whose sound belongs to the motion: that of the voice, or a driver with sound; or None."""
+    def sound_track(self) -> media.SoundTrack | None:
+        """The sound that belongs to the motion: the voice, or that of a driver with sound; or None."""
         if self.driver is None:
-            return self.sound
-        return self.driver if media.probe(self.driver).has_audio else None
+            return None if self.sound is None else media.SoundTrack(self.sound)
+        has_sound = media.probe(self.driver).has_audio
+        return media.SoundTrack(self.driver, self.start) if has_sound else None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,14 @@ import numpy.typing as npt
 from gioconda import media
 from gioconda.errors import InputError
 from gioconda.inputs.motion import load_motion
-from gioconda.inputs.sources import Loader, MotionSource, late_face_note, video_ingredient
+from gioconda.inputs.sources import (
+    WHOLE_DRIVER,
+    DrivingPart,
+    Loader,
+    MotionSource,
+    late_face_note,
+    video_ingredient,
+)
 from gioconda.lipsync import retime
 from gioconda.lipsync.build import load_database
 from gioconda.lipsync.cache import cached_database
@@ -84,7 +91,7 @@ def plan_lipsync(
     *,
     strength: float = 1.0,
     retimed: bool = True,
-    driver_face: int = 0,
+    driven: DrivingPart = WHOLE_DRIVER,
 ) -> LipSyncRenderer:
     """Track the target video, and choose its frames and the mouths that they show.
 
@@ -96,7 +103,7 @@ def plan_lipsync(
         progress: Called with stage, work done and work in total.
         strength: Of the lips' movement; 1 as in the motion.
         retimed: Whether the head rests where speech pauses, instead of moving at the target's own pace.
-        driver_face: The face of a driving video to follow, 0 for the largest.
+        driven: The part of a driving video, and which face of it to follow.
 
     Raises:
         InputError: The target is not a video, or the motion cannot be used.
@@ -107,7 +114,7 @@ def plan_lipsync(
     hold_blas()
     clock, path = Clock(), _video_path(video)
     digest = media.sha256_file(path)
-    source = load_motion(motion, progress, face=driver_face)
+    source = load_motion(motion, progress, part=driven)
     database = _database(path, digest, bank, progress)
     inputs = _inputs(path, digest, source, bank, database)
     clock.add("mouths", clock.start)
@@ -164,7 +171,7 @@ def _plan(
         clock=clock,
         bridged=_bridged(tracked, target),
         warnings=(*source.warnings, *_warnings(path, selection), *notes),
-        sound=source.sound_file(),
+        sound=source.sound_track(),
         networks=source.networks,
         words=source.words,
     )

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from gioconda import composite
+from gioconda import composite, media
 from gioconda.lipsync.database import MouthDatabase
 from gioconda.lipsync.layout import FaceLayout
 from gioconda.lipsync.retime import halfway
@@ -50,7 +50,7 @@ class LipSyncRenderer:
         clock: Books the seconds of each stage.
         bridged: Frames without a face.
         warnings: Sentences for the user.
-        sound: The file whose sound the output carries, or None.
+        sound: The sound that the output carries, or None.
         networks: File name and SHA-256 of each network that heard the voice.
         words: The words that are spoken, each with its time, where they are known.
     """
@@ -71,7 +71,7 @@ class LipSyncRenderer:
     clock: Clock
     bridged: int
     warnings: tuple[str, ...]
-    sound: Path | None = None
+    sound: media.SoundTrack | None = None
     networks: tuple[tuple[str, str], ...] = ()
     words: tuple[Word, ...] = ()
 

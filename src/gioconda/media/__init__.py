@@ -1,7 +1,7 @@
 """Reads and writes media; only this package knows PyAV and PIL. Everything else sees RGB arrays and seconds."""
 
 from gioconda.media.backgrounds import colour_of, read_background
-from gioconda.media.containers import ALPHA_SUFFIXES, VIDEO_SUFFIXES
+from gioconda.media.containers import ALPHA_SUFFIXES, SILENT_SUFFIXES, VIDEO_SUFFIXES
 from gioconda.media.files import (
     PICTURE_SUFFIXES,
     check_input,
@@ -15,6 +15,7 @@ from gioconda.media.files import (
 from gioconda.media.formats import mime_of
 from gioconda.media.pictures import is_picture, read_alpha, read_picture, write_picture
 from gioconda.media.scenes import other_scene, scene
+from gioconda.media.sound import SoundTrack
 from gioconda.media.sound_in import SoundReader, is_sound, probe_sound, read_sound, write_sound
 from gioconda.media.thumbnails import thumbnail
 from gioconda.media.video_in import VideoInfo, VideoReader, is_video, probe, read_frames
@@ -23,8 +24,10 @@ from gioconda.media.video_out import VideoWriter, open_writer
 __all__ = [
     "ALPHA_SUFFIXES",
     "PICTURE_SUFFIXES",
+    "SILENT_SUFFIXES",
     "VIDEO_SUFFIXES",
     "SoundReader",
+    "SoundTrack",
     "VideoInfo",
     "VideoReader",
     "VideoWriter",

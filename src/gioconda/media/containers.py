@@ -54,6 +54,10 @@ PLAYABLE_SUFFIXES = (".mp4", ".webm", ".gif")
 """Suffixes of the videos that every browser plays."""
 VIDEO_SUFFIXES = (*PLAYABLE_SUFFIXES, *(suffix for suffix in _OPAQUE if suffix not in PLAYABLE_SUFFIXES))
 """Suffixes of all videos that can be written; a GIF has an encoder of its own."""
+SILENT_SUFFIXES = tuple(
+    suffix for suffix in VIDEO_SUFFIXES if suffix not in _OPAQUE or not _OPAQUE[suffix].sound
+)
+"""Suffixes of the videos that cannot hold sound."""
 ALPHA_SUFFIXES = (*_ALPHA, ".png", ".webp")
 """Suffixes of the videos and pictures that can hold transparency."""
 

@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from gioconda.media.containers import video_format
-from gioconda.media.sound import Timed, Warn, open_sound
+from gioconda.media.sound import SoundTrack, Timed, Warn, open_sound
 from gioconda.types import RGB, RGBA, Image
 
 # Formats of pixels that are stored as they are.
@@ -90,7 +90,7 @@ class StreamEncoder:
         *,
         times: Sequence[float],
         last: float,
-        audio_from: Path | None,
+        audio_from: SoundTrack | None,
         warn: Warn,
         alpha: bool = False,
     ) -> None:
@@ -101,7 +101,7 @@ class StreamEncoder:
             size: Width and height of the frames in pixels.
             times: The times of all frames in seconds, from 0.
             last: Seconds for which the last frame is shown.
-            audio_from: The file whose sound is added; None for silence.
+            audio_from: The sound that is added; None for silence.
             warn: Called with a sentence about lost sound.
             alpha: Whether the frames have an alpha channel.
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -37,26 +38,41 @@ _EARLY = 0.0005
 _JITTER = 20
 _ERRORS = (av.error.FFmpegError, ValueError, RuntimeError, OSError)
 
+
+@dataclass(frozen=True)
+class SoundTrack:
+    """The sound of a file, for a new video.
+
+    Attributes:
+        path: The file with the sound.
+        start: Seconds from the file's first frame at which the new video begins.
+    """
+
+    path: Path
+    start: float = 0.0
+
+
 Timed = tuple[float, "Packet[AudioStream]"]
 """A packet and its time in seconds."""
 Warn = Callable[[str], None]
 """Called with a sentence for people."""
 
 
-def open_sound(source: Path, out: OutputContainer, end: float, warn: Warn) -> Iterator[Timed]:
+def open_sound(sound: SoundTrack, out: OutputContainer, end: float, warn: Warn) -> Iterator[Timed]:
     """Add the sound of a file to a video.
 
     AAC and MP3 go into mp4 and mov unchanged; other codecs are encoded again. Damage ends the sound, but not the job.
 
     Args:
-        source: The file with the sound.
+        sound: The file with the sound, and where the video begins in it.
         out: The video, mp4, mov or webm.
         end: Where the sound ends, in seconds.
         warn: Called once about damage.
 
     Returns:
-        The packets with their times in seconds from the first frame of `source`; none if it has no sound.
+        The packets with their times in seconds from `sound.start`; none if the file has no sound.
     """
+    source = sound.path
     if is_animation(source) is not None:
         return iter(())
     try:
@@ -72,7 +88,7 @@ def open_sound(source: Path, out: OutputContainer, end: float, warn: Warn) -> It
         if not decodable(track):
             container.close()
             raise ValueError("gioconda has no decoder for it")
-        zero = first_picture(source, container)
+        zero = first_picture(source, container) + sound.start
         return _guarded(source, container, _packets(container, track, out, zero, end), warn)
     except _ERRORS as error:
         warn(f"the sound of {source} cannot be read ({error}); the video is written without it")

@@ -16,6 +16,7 @@ from gioconda.limits import LIMITS
 from gioconda.media.encode import StreamEncoder, even
 from gioconda.media.files import PathLike, check_input, check_output, output_error, remove, temp_beside
 from gioconda.media.gif import GifEncoder, check_animation
+from gioconda.media.sound import SoundTrack
 from gioconda.types import RGB, RGBA, Image
 
 # Suffixes of animated pictures, whose sides may be odd.
@@ -43,7 +44,7 @@ def open_writer(
     size: tuple[int, int],
     *,
     times: Sequence[float],
-    audio_from: PathLike | None = None,
+    audio_from: PathLike | SoundTrack | None = None,
     fps_hint: float | None = None,
     alpha: bool = False,
 ) -> VideoWriter:
@@ -54,7 +55,7 @@ def open_writer(
         size: Width and height of the frames in pixels. In mp4, webm and mov, the last column or row of an odd side
             is repeated, since they need even sides.
         times: The times of all frames in seconds, increasing; the first is 0 in the file.
-        audio_from: A file whose sound is kept, from its first frame on.
+        audio_from: A file whose sound is kept, from its first frame on, or a part of its sound.
         fps_hint: Frames per second; decides how long the only frame of a video is shown.
         alpha: Whether the frames have an alpha channel; a format of ALPHA_SUFFIXES can hold it.
 
@@ -76,7 +77,9 @@ def open_writer(
         )
     if target.suffix.lower() in _ANY_SIZE:
         check_animation(target, size, len(times))
-    sound = None if audio_from is None else check_input(audio_from)
+    sound = audio_from
+    if sound is not None and not isinstance(sound, SoundTrack):
+        sound = SoundTrack(check_input(sound))
     return VideoWriter(target, size, times=times, audio_from=sound, fps_hint=fps_hint, alpha=alpha)
 
 
@@ -99,7 +102,7 @@ class VideoWriter:
         size: tuple[int, int],
         *,
         times: Sequence[float],
-        audio_from: Path | None,
+        audio_from: SoundTrack | None,
         fps_hint: float | None,
         alpha: bool,
     ) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 
 from gioconda.errors import InputError
 from gioconda.motion.expression import gaze_from_coefficients
 from gioconda.motion.pose import euler_from_rotation, rotation_from_euler
+from gioconda.runtime.easing import EASINGS, eased
 from gioconda.types import FloatArray, Motion
 
 # Frames a second of the motion, as in most video.
@@ -22,14 +24,16 @@ CLOSEST_SECONDS = 1 / FPS
 ROUNDING = 1e-9
 
 
-def keyframed_motion(keys: Mapping[float, Motion] | Sequence[tuple[float, Motion]]) -> Motion:
+def keyframed_motion(
+    keys: Mapping[float, Motion] | Sequence[tuple[float, Motion]], easings: Mapping[float, str] | None = None
+) -> Motion:
     """Interpolate still motions at FPS frames a second.
 
-    The face is at rest at 0 seconds. Monotone cubics pass through the keyframes without overshoot; the last frame
-    shows the last keyframe.
+    The face is at rest at 0 seconds, and the last frame shows the last keyframe.
 
     Args:
         keys: Seconds -> a motion of `still_motion`, in any order.
+        easings: Seconds of a keyframe -> how the face moves to it, one of EASINGS; without one, by "smooth".
 
     Raises:
         InputError: There is no keyframe, one is too late, or two are less than CLOSEST_SECONDS apart.
@@ -38,7 +42,8 @@ def keyframed_motion(keys: Mapping[float, Motion] | Sequence[tuple[float, Motion
     times = _frame_times([time for time, _ in pairs])
     key_times = np.array([0.0, *(time for time, _ in pairs)])
     rows = np.stack([_row(pairs[0][1], 1), *(_row(still, 0) for _, still in pairs)])
-    values = np.asarray(PchipInterpolator(key_times, rows)(times), np.float32)
+    names = [(easings or {}).get(time, EASINGS[0]) for time, _ in pairs]
+    values = _interpolated(key_times, rows, names, times)
     expression = np.clip(values[:, 3:], 0, 1)
     count = len(times)
     return Motion(
@@ -52,6 +57,25 @@ def keyframed_motion(keys: Mapping[float, Motion] | Sequence[tuple[float, Motion
         reference=0,
         name="keyframes",
     )
+
+
+def _interpolated(
+    key_times: npt.NDArray[np.float64],
+    rows: FloatArray,
+    easings: Sequence[str],
+    times: npt.NDArray[np.float64],
+) -> FloatArray:
+    """The rows (K, C) of keyframes at key_times (K,), interpolated at times (T,): (T, C); easings has K - 1 names."""
+    values = np.asarray(PchipInterpolator(key_times, rows)(times), np.float32)
+    for index, name in enumerate(easings):
+        if name == EASINGS[0]:
+            continue
+        start, end = key_times[index : index + 2]
+        within = (times > start) & (times < end)
+        share = (times[within] - start) / (end - start)
+        share = eased(share) if name == "ease" else share
+        values[within] = rows[index] + share[:, None] * (rows[index + 1] - rows[index])
+    return values
 
 
 def _frame_times(key_times: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

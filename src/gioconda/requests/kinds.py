@@ -198,12 +198,24 @@ class Animate(_Filmed):
         "Which face of a driving video to follow: 0 for the largest, 1 for the next, and so on.",
         default=0,
     )
+    start: float = option(
+        Number(0, LIMITS.video_seconds, "seconds"),
+        "Where the used part of a driving video begins, in seconds from its first frame.",
+        default=0.0,
+    )
+    end: float | None = option(
+        Number(0, LIMITS.video_seconds, "seconds"),
+        "Where that part ends, in seconds from the first frame; if left out, at the end of the video.",
+        default=None,
+    )
     region: str = option(Choice(REGIONS), "The part of the motion to transfer.", default="all")
     audio: bool = option(Flag(), "Keep the driver's sound.", default=True, negated="no-audio")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_engine(self, self.engine)
+        if self.end is not None and self.end <= self.start:
+            raise InputError(f"the part of the driver must end after it begins; end is {self.end:g} s")
 
 
 @dataclass(frozen=True)

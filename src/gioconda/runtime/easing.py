@@ -1,8 +1,12 @@
-"""The curve by which values rise and fall smoothly."""
+"""Curves by which values rise and fall smoothly."""
 
 from __future__ import annotations
 
 from typing import Any
+
+EASINGS = ("smooth", "ease", "linear")
+"""How the face moves to a keyframe. Smooth: by monotone cubics, through the keyframe without a rest and without
+overshoot; ease: it starts slowly and arrives slowly; linear: at one speed."""
 
 
 def eased(share: Any) -> Any:

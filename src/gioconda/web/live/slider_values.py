@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from gioconda.motion.emotion import EMOTIONS
 from gioconda.motion.templates import TEMPLATES
 from gioconda.requests import DEGREES, GAZE
+from gioconda.runtime.easing import EASINGS
 from gioconda.web.live.models import Side
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ Gaze = Annotated[float, Field(ge=GAZE.low, le=GAZE.high)]
 # A type checker cannot see these names.
 Emotion: Any = Literal[EMOTIONS]
 Template: Any = Literal[TEMPLATES]
+Easing: Any = Literal[EASINGS]
 Seconds = Annotated[float, Field(ge=0, le=LONGEST_SECONDS, allow_inf_nan=False)]
 
 
@@ -63,9 +65,10 @@ class Look(SliderValues):
 
 
 class Keyframe(SliderValues):
-    """The sliders' values at a time in seconds."""
+    """The sliders' values at a time in seconds, and how the face moves to them from the keyframe before."""
 
     time: Seconds
+    easing: Easing = EASINGS[0]
 
 
 class Keyframes(BaseModel):
@@ -105,4 +108,6 @@ def keyframed(keys: Sequence[Mapping[str, Any]]) -> Motion:
     """Return the motion for the fields of several `Keyframe`s; InputError for times that are too close."""
     from gioconda.motion.keyframes import keyframed_motion
 
-    return keyframed_motion([(float(key["time"]), slider_motion(key)) for key in keys])
+    times = [float(key["time"]) for key in keys]
+    easings = {time: key["easing"] for time, key in zip(times, keys, strict=True) if "easing" in key}
+    return keyframed_motion([*zip(times, map(slider_motion, keys), strict=True)], easings)

@@ -5,12 +5,15 @@ import { KEYFRAMES } from "../api/options";
 
 export const POSE = ["yaw", "pitch", "roll", "gaze_x", "gaze_y"] as const;
 export type Values = Record<string, number>;
+export type Easing = (typeof KEYFRAMES.easings)[number];
 
 export interface Key {
   time: number;
   values: Values;
   /** Seconds for which the expression stays. */
   hold: number;
+  /** How the face moves to it from the keyframe before. */
+  easing: Easing;
 }
 
 interface Edit {
@@ -71,7 +74,7 @@ export function lookOf(values: Values): Record<string, unknown> {
 }
 
 export function addKey(time: number): void {
-  const key = { time, values: edit.value.values, hold: 0 };
+  const key = { time, values: edit.value.values, hold: 0, easing: KEYFRAMES.easings[0] };
   const others = edit.value.keys.filter((other) => Math.abs(other.time - time) >= SHORTEST);
   if (others.length >= KEYFRAMES.most) return;
   put({ keys: [...others, key].sort((a, b) => a.time - b.time) });
@@ -93,7 +96,7 @@ export function keyframes(): object[] {
   return keys.flatMap((key, index) => {
     const next = keys[index + 1]?.time ?? Infinity;
     const until = Math.min(key.time + key.hold, next - SHORTEST);
-    const first = { time: key.time, ...lookOf(key.values) };
+    const first = { time: key.time, easing: key.easing, ...lookOf(key.values) };
     return key.hold >= SHORTEST && until > key.time ? [first, { ...first, time: round(until) }] : [first];
   });
 }

@@ -1,6 +1,6 @@
 /** Move: a ready-made motion, or one out of a video, a picture or a file. */
 
-import { signal } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 import { ENGINES, MOTION_SUFFIXES, PHOTOS, REGIONS, STRENGTH, TEMPLATES } from "../api/options";
 import { sentence } from "../api/http";
@@ -31,6 +31,26 @@ const choices = signal<Choices>({
   engine: ENGINES[0],
   audio: true,
 });
+interface Trim {
+  /** Seconds of the driver at which the used part begins. */
+  start: number;
+  /** Seconds at which it ends; null for the end of the driver. */
+  end: number | null;
+}
+
+const WHOLE: Trim = { start: 0, end: null };
+const trim = signal<Trim>(WHOLE);
+// A trim belongs to its driver.
+effect(() => {
+  if (driver.value !== undefined) trim.value = WHOLE;
+});
+// Steps of the trim's sliders in a second, and the seconds of the shortest part that they leave.
+const TRIM_STEPS = 10;
+const SHORTEST_PART = 0.2;
+
+/** The request's fields of a trim. */
+const partOf = ({ start, end }: Trim): Partial<Trim> => ({ ...(start > 0 ? { start } : {}), ...(end !== null ? { end } : {}) });
+
 const photos = signal<File[]>([]);
 const set = (changes: Partial<Choices>): void => {
   choices.value = { ...choices.value, ...changes };
@@ -112,7 +132,7 @@ function Driver() {
   if (file) {
     return (
       <div class="driver">
-        <Playback file={file} label="The driver" />
+        <TrimmedDriver key={file.name + file.lastModified} file={file} />
         <Chosen file={file} remove={() => (driver.value = null)} />
       </div>
     );
@@ -127,6 +147,31 @@ function Driver() {
   );
 }
 
+/** A driver; of a video, the part that is used is chosen by its first and its last moment. */
+function TrimmedDriver({ file }: { file: File }) {
+  const [seconds, setSeconds] = useState(0);
+  const [at, setAt] = useState<number>();
+  const { start, end } = trim.value;
+  const to = (changes: Partial<Trim>) => {
+    trim.value = { ...trim.value, ...changes };
+    setAt(Object.values(changes)[0] ?? undefined);
+  };
+  const range = (label: string, value: number, move: (seconds: number) => void) => (
+    <Range label={label} value={value} low={0} high={seconds} step={1 / TRIM_STEPS} unit=" s" spoken="seconds" move={move} />
+  );
+  return (
+    <>
+      <Playback file={file} label="The driver" at={at} known={(length) => setSeconds(Math.floor(length * TRIM_STEPS) / TRIM_STEPS)} />
+      {seconds > SHORTEST_PART && (
+        <>
+          {range("From", start, (moment) => to({ start: Math.min(moment, (end ?? seconds) - SHORTEST_PART) }))}
+          {range("To", end ?? seconds, (moment) => to({ end: moment >= seconds ? null : Math.max(moment, start + SHORTEST_PART) }))}
+        </>
+      )}
+    </>
+  );
+}
+
 async function animate(): Promise<void> {
   const { template, strength, region, absolute, engine, audio } = choices.value;
   const file = driver.value;
@@ -138,7 +183,7 @@ async function animate(): Promise<void> {
     audio,
     engine: isIdentity(portrait.value!) ? "fewshot" : engine,
     ...filmFields(),
-    ...(file ? {} : { template }),
+    ...(file ? partOf(trim.value) : { template }),
   };
   const files = { ...(file ? { motion: [file] } : {}), ...(photos.value.length ? { photo: photos.value } : {}) };
   await make(request, files, file ? file.name.replace(/\.[^.]+$/, "") : template.replace("-", " "));

@@ -7,11 +7,13 @@ import { keyframesFile } from "../live/session";
 import { Icon } from "../ui/icon";
 import { playhead } from "./edit";
 import { filmFields, make, missing } from "./film";
-import { addKey, changeKey, dropKey, edit, endOf, keyframes, lookOf, put, type Key } from "./look";
+import { addKey, changeKey, dropKey, edit, endOf, keyframes, lookOf, put, type Easing, type Key } from "./look";
 import { KeyThumbnail } from "./thumbnails";
 
 // Seconds from one keyframe to the next, unless the user says otherwise.
 const STEP = 1;
+
+const EASING_WORDS: Record<Easing, string> = { smooth: "in one flow", ease: "gently", linear: "at one speed" };
 
 export function Timeline() {
   const { keys } = edit.value;
@@ -70,6 +72,16 @@ function KeyCard({ index, frame }: { index: number; frame: Key }) {
       </button>
       {number("at", frame.time, (time) => changeKey(index, { time }), 0.1)}
       {number("hold", frame.hold, (hold) => changeKey(index, { hold }), 0)}
+      <label>
+        <span>reach</span>
+        <select value={frame.easing} onChange={(event) => changeKey(index, { easing: event.currentTarget.value as Easing })}>
+          {KEYFRAMES.easings.map((easing) => (
+            <option key={easing} value={easing}>
+              {EASING_WORDS[easing]}
+            </option>
+          ))}
+        </select>
+      </label>
       <button type="button" class="plain" aria-label={`Delete the keyframe at ${frame.time} seconds`} onClick={() => dropKey(index)}>
         <Icon name="trash" />
       </button>

@@ -1,6 +1,6 @@
 /** Plays a file that the user chose or recorded. */
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 /** The address of a file while a component shows it; "" at first. */
 export function useAddress(file: File | undefined): string {
@@ -15,11 +15,27 @@ export function useAddress(file: File | undefined): string {
 }
 
 /** A video, a picture or a sound; nothing for other files. */
-export function Playback({ file, label }: { file: File; label: string }) {
+interface PlaybackProps {
+  file: File;
+  label: string;
+  /** The moment that a video shows, in seconds. */
+  at?: number;
+  /** Called with the seconds that a video lasts. */
+  known?: (seconds: number) => void;
+}
+
+export function Playback({ file, label, at, known }: PlaybackProps) {
   const address = useAddress(file);
+  const video = useRef<HTMLVideoElement>(null);
+  useEffect(() => {
+    if (video.current && at !== undefined) video.current.currentTime = at;
+  }, [at]);
   if (!address) return null;
   if (file.type.startsWith("video/")) {
-    return <video class="preview" src={address} controls muted playsInline aria-label={label} onLoadedMetadata={findEnd} />;
+    const tell = () => Number.isFinite(video.current?.duration) && known?.(video.current!.duration);
+    return (
+      <video ref={video} class="preview" src={address} controls muted playsInline aria-label={label} onLoadedMetadata={findEnd} onDurationChange={tell} />
+    );
   }
   if (file.type.startsWith("image/")) return <img class="preview" src={address} alt={label} />;
   if (file.type.startsWith("audio/")) return <audio src={address} controls aria-label={label} onLoadedMetadata={findEnd} />;
