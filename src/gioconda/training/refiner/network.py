@@ -1,7 +1,7 @@
 """The refiner: a compact U-Net with gated convolutions that repairs mouth and eyes of a warped face.
 
 Gated convolutions after Yu et al., *Free-Form Image Inpainting with Gated Convolution*, ICCV 2019. The crop is
-folded to half its side first (pixel unshuffle), so little is computed at full resolution.
+folded to half its side first (as pixel unshuffle does), so little is computed at full resolution.
 """
 
 from __future__ import annotations
@@ -19,6 +19,16 @@ from gioconda.engines.warp.aligned import CHANNELS, EYE_ROWS, WARPED, WINDOW
 EVEN = (-1 / 16, 4 / 16, 10 / 16, 4 / 16, -1 / 16)
 # Slope of leaky rectifiers, which inference runtimes fuse into convolutions, unlike smoother activations
 SLOPE = 0.1
+
+
+class Stem(nn.Conv2d):
+    """A 1x1 convolution of the input folded to half its side, as pixel unshuffle folds it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, into / 4, H, W) -> (N, out, H / 2, W / 2)."""
+        # The folded copy would take an eighth of the whole network's time
+        weight = self.weight.reshape(self.out_channels, -1, 2, 2)
+        return F.conv2d(x, weight, self.bias, stride=2)
 
 
 class Gated(nn.Module):
@@ -89,7 +99,7 @@ class Refiner(nn.Module):
     def __init__(self, width: int = 16) -> None:
         super().__init__()
         w1, w2, w3 = 3 * width, 6 * width, 10 * width
-        self.stem = nn.Conv2d(4 * CHANNELS, width, 1)
+        self.stem = Stem(4 * CHANNELS, width, 1)
         self.level0 = Gated(width, width)  # (H/2, W/2)
         self.down1, self.level1 = Gated(width, w1, 2), Residual(w1)  # (H/4, W/4)
         self.down2, self.level2 = Gated(w1, w2, 2), Residual(w2)  # (H/8, W/8)
@@ -106,7 +116,7 @@ class Refiner(nn.Module):
         """The refined picture."""
         # Planes of few channels are combined far faster when each is contiguous
         warped, window = x[:, WARPED].contiguous(), x[:, WINDOW:].contiguous()
-        x0 = self.level0(F.leaky_relu(self.stem(F.pixel_unshuffle(x, 2)), SLOPE))
+        x0 = self.level0(F.leaky_relu(self.stem(x), SLOPE))
         x1 = self.level1(self.down1(x0))
         x2 = self.level2(self.down2(x1))
         x3 = self.level3(self.down3(x2))
