@@ -55,3 +55,8 @@ def test_public_names_are_the_real_ones():
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="enliven"):
         _ = gioconda.enliven
+
+
+def test_scipy_is_loaded_by_those_who_need_it_alone():
+    loaded = python("import sys, gioconda.pipeline; print(' '.join(sys.modules))").split()
+    assert "scipy" not in loaded

@@ -19,7 +19,7 @@ from gioconda.face import networks as tracking_networks
 from gioconda.provenance import Claim, Watermarker
 from gioconda.provenance.certificate import signing_identity
 from gioconda.render import Clock, Rendered, Renderer
-from gioconda.runtime.blas import hold_blas
+from gioconda.runtime.threads import hold_libraries
 from gioconda.types import Frame, Image, PathLike, Progress, Watcher, Word
 
 
@@ -209,7 +209,7 @@ def _encode(
 ) -> None:
     """Write all frames to the writer's temporary file."""
     # Small matrix products gain nothing from threads, and the stages already share the cores.
-    hold_blas()
+    hold_libraries()
     with writer, closing(finished) as frames:
         for done, frame in enumerate(frames, 1):
             since = time.perf_counter()

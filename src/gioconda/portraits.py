@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice, repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gioconda import composite, media
 from gioconda.engines import Engine
-from gioconda.errors import GiocondaError
 from gioconda.inputs.motion import load_motion
 from gioconda.inputs.portrait import load_portraits, tracked_portraits
 from gioconda.inputs.sources import (
@@ -28,13 +27,14 @@ from gioconda.inputs.sources import (
     late_face_note,
 )
 from gioconda.limits import CROP_SIDE
+from gioconda.loading import load_both
 from gioconda.motion.moments import picture_points
 from gioconda.motion.retarget import RetargetedMotion, Style
 from gioconda.provenance import Ingredient, job_payload
 from gioconda.render import Clock, Rendered
 from gioconda.requests.values import TRANSPARENT
-from gioconda.runtime.blas import hold_blas
 from gioconda.runtime.prefetch import run_ahead, shared
+from gioconda.runtime.threads import hold_libraries
 from gioconda.types import (
     RGBA,
     Face,
@@ -74,6 +74,7 @@ class PortraitRenderer:
         notes: Sentences for the user about the portrait.
         background: (H, W, 3) uint8 RGB, what a transparent portrait lies over; None for white or nothing.
         backdrop: The background's entry in the manifest if it is a picture; else None.
+        identities: What the engine has prepared of each still portrait; empty where it prepares them later.
     """
 
     portrait_source: PortraitSource
@@ -90,6 +91,7 @@ class PortraitRenderer:
     notes: tuple[str, ...] = ()
     background: Image | None = None
     backdrop: Ingredient | None = None
+    identities: tuple[Any, ...] = ()
 
     @property
     def engine(self) -> str:
@@ -173,7 +175,7 @@ def plan(
     Arguments and errors are those of `load_portraits` (`face` is its `chosen`) and `load_motion` (`driven` is its
     `part`); `label` requests a visible label; `background` is that of `plan_edit`.
     """
-    hold_blas()
+    hold_libraries()
     clock, late_crop = Clock(), crop and style.absolute
     portraits = partial(
         load_portraits,
@@ -185,7 +187,7 @@ def plan(
         cut_out=background is not None,
     )
     motions = partial(load_motion, motion, part=driven)
-    portrait_source, motion_source = _load_both(portraits, motions, progress, clock)
+    (portrait_source, identities), motion_source = load_both(portraits, engine, motions, progress, clock)
     box, output_size = _framed(portrait_source, size, late_crop=late_crop)
     size_note = _size_note(portrait_source, box, output_size, crop=crop, chosen=size is not None)
     settings = _settings(portrait_source, style, box, label=label)
@@ -205,6 +207,7 @@ def plan(
         sound=motion_source.sound_track(),
         action="created" if portrait_source.video is None else "edited",
         notes=(*size_note, *_length_notes(portrait_source, motion_source.motion)),
+        identities=identities,
     )
     return _over(renderer, background)
 
@@ -349,34 +352,6 @@ def plan_edit(
     return _over(renderer, background)
 
 
-def _load_both(
-    portraits: Callable[[], PortraitSource],
-    motion: Callable[[Progress], MotionSource],
-    progress: Progress,
-    clock: Clock,
-) -> tuple[PortraitSource, MotionSource]:
-    """Load portrait and motion concurrently; an unusable portrait ends the tracking early."""
-    with ThreadPoolExecutor(1, "gioconda-portrait") as pool:
-        future = pool.submit(portraits)
-
-        def progress_unless_failed(stage: str, done: int, total: int) -> None:
-            """Report progress, or raise the portrait's error."""
-            if future.done():
-                future.result()
-            progress(stage, done, total)
-
-        try:
-            motion_source = motion(progress_unless_failed)
-        except GiocondaError:
-            # If both are unusable, the portrait's error comes first, as it does on the command line.
-            future.result()
-            raise
-        since = clock.add("track", clock.start)
-        portrait_source = future.result()
-    clock.add("portrait", since)
-    return portrait_source, motion_source
-
-
 def _as_cropped(face: Face, job: PortraitRenderer) -> FloatArray:
     """A face's landmarks (478, 3) in pixels of the job's output."""
     left, top, right, _ = job.crop or (0, 0, job.portrait_source.image.shape[1], 0)
@@ -392,7 +367,7 @@ def _rendered(job: PortraitRenderer) -> Generator[tuple[Image, list[Patch], list
         return
     since = time.perf_counter()
     retargeted = [_retargeted(job, portrait) for portrait in source.portraits]
-    prepared = [engine.prepare(portrait) for portrait in source.portraits]
+    prepared = job.identities or [engine.prepare(portrait) for portrait in source.portraits]
     faces = [portrait.face for portrait in source.portraits]
     since = job.clock.add("prepare", since)
     with ExitStack() as stack:

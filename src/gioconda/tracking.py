@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,11 +113,22 @@ def tracked_frames(
     """
     with faces_of.FaceTracker() as tracker, closing(run_ahead((span or Span()).read(path))) as frames:
         follower = _Follower(tracker, chosen, one_person=one_person)
-        for frame in frames:
-            face = follower.process(frame)
+        for frame, following in _with_next(frames):
+            face = follower.process(frame, following)
             yield Tracked(frame, face, follower.take, follower.person)
         if follower.most and not follower.people:
             faces_of.choose_face(follower.most, chosen, str(path), option="--driver-face")
+
+
+def _with_next(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Frame | None]]:
+    """Each frame, and the one after it; None after the last."""
+    before: Frame | None = None
+    for frame in frames:
+        if before is not None:
+            yield before, frame
+        before = frame
+    if before is not None:
+        yield before, None
 
 
 @dataclass(eq=False)
@@ -184,12 +195,12 @@ class _Follower:
         self._earlier: deque[FloatArray] = deque(maxlen=EARLIER_SCENES)
         self._shape_due = self._scene_due = 0.0
 
-    def process(self, frame: Frame) -> Face | None:
-        """The person's face in the next frame, or None."""
+    def process(self, frame: Frame, following: Frame | None = None) -> Face | None:
+        """The person's face in the next frame, or None; `following` is the frame after it, where it is known."""
         scene = media.scene(frame.image)
         if self._scene is not None and media.other_scene(self._scene, scene):
             self._begin_take()
-        face = self._followed(frame, scene)
+        face = self._followed(frame, following, scene)
         if face is None:
             face = self._found(frame, scene)
         self._before, self._scene = frame, scene
@@ -203,9 +214,9 @@ class _Follower:
         self._scene_due = 0.0
         self._tracker.drop()
 
-    def _followed(self, frame: Frame, scene: FloatArray) -> Face | None:
+    def _followed(self, frame: Frame, following: Frame | None, scene: FloatArray) -> Face | None:
         """The face in the place where it was, if it is still the person's."""
-        face = self._tracker.follow(frame.image)
+        face = self._tracker.follow(frame.image, None if following is None else following.image)
         if face is None or self._seen is None:
             return None
         colours = faces_of.appearance(frame.image, face)

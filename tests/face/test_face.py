@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import cv2
@@ -301,3 +302,24 @@ def test_the_networks_say_nothing_on_the_terminal(astronaut):
         [sys.executable, "-c", code, str(astronaut)], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_tracker_looks_at_the_next_frame_in_advance_and_finds_the_same(astronaut_image):
+    images = [np.roll(astronaut_image, step, axis=1) for step in (0, 3, 6, 40, 0, 3, 6)]
+    images[4] = np.full_like(astronaut_image, 127)
+    results = []
+    for ahead in (False, True):
+        with face.FaceTracker() as tracker:
+            tracker.start(images[0], tracker.search(images[0])[0])
+            found = []
+            for image, following in zip(images, [*images[1:], None], strict=True):
+                looked = threading.active_count()
+                found.append(tracker.follow(image, following if ahead else None))
+                assert ahead or threading.active_count() == looked
+                if found[-1] is None:
+                    tracker.start(images[0], face.detect_faces(images[0])[0])
+        results.append([None if one is None else (one.landmarks.tobytes(), one.score) for one in found])
+    assert results[0] == results[1]
+    assert results[0][4] is None
+    assert results[0][5] is not None
+    assert not [one for one in threading.enumerate() if one.name.startswith("gioconda-landmarks")]

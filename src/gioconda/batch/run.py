@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,6 +17,7 @@ from gioconda.batch.work import MACHINE_HINT, BatchTask, TaskResult, perform, ti
 from gioconda.cluster import Executor, WorkerLost
 from gioconda.errors import GiocondaError, InputError
 from gioconda.media import owners
+from gioconda.runtime.cores import machine_cores
 from gioconda.runtime.text import readable
 
 # The value of `ray` for plain processes.
@@ -204,7 +204,8 @@ def _carry_out(
     note: Note,
 ) -> None:
     """Run jobs and record those that are done."""
-    tasks = [_task(job, settings) for job in todo]
+    share = max(machine_cores() // _at_once(settings, len(todo)), 1) if settings.ray in (None, OFF) else 1
+    tasks = [_task(job, settings, share) for job in todo]
     job_of = {job.line: job for job in todo}
     try:
         with _executor(settings, len(todo), note) as executor:
@@ -230,10 +231,15 @@ def _carry_out(
             owners.sweep(folder)
 
 
-def _task(job: BatchJob, settings: BatchSettings) -> BatchTask:
-    """The job as it is sent to a process."""
+def _at_once(settings: BatchSettings, jobs: int) -> int:
+    """The number of jobs that run at once on this machine, of `jobs` in all."""
+    return min(settings.workers or machine_cores(), jobs)
+
+
+def _task(job: BatchJob, settings: BatchSettings, share: int = 1) -> BatchTask:
+    """The job as it is sent to a process, which may use `share` cores."""
     sizes = tuple((path, path.stat().st_size) for path in dict.fromkeys(job.inputs))
-    return BatchTask(job.line, job.request, sizes, settings.seconds)
+    return BatchTask(job.line, job.request, sizes, settings.seconds, share)
 
 
 @contextmanager
@@ -244,7 +250,7 @@ def _executor(settings: BatchSettings, jobs: int, note: Note) -> Iterator[Execut
         if settings.ray not in (None, OFF):
             yield stack.enter_context(cluster.open_executor(settings.ray, workers))
             return
-        workers = min(workers or os.cpu_count() or 1, jobs)
+        workers = _at_once(settings, jobs)
         executor: Executor | None = None
         if settings.ray is None:
             try:

@@ -9,14 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
-
 import gioconda
 from gioconda import media, pipeline
 from gioconda.batch.record import hashes
 from gioconda.errors import GiocondaError, InputError, OutputError, lacks_memory
 from gioconda.requests import Edit, Request
-from gioconda.runtime.blas import hold_blas
+from gioconda.runtime.cores import use_cores
 
 MACHINE_HINT = "every machine needs the same files under the same paths, as in a shared folder"
 
@@ -30,6 +28,7 @@ class BatchTask:
         request: The request.
         sizes: The path of each input and its size in bytes.
         seconds: What the job may take; None for any time.
+        cores: The cores for it; other jobs use the others.
         version: The version of gioconda that sends the job.
         machine: The name of the machine that sends the job.
     """
@@ -38,6 +37,7 @@ class BatchTask:
     request: Request
     sizes: tuple[tuple[Path, int], ...]
     seconds: float | None = None
+    cores: int = 1
     version: str = gioconda.__version__
     machine: str = platform.node()
 
@@ -77,9 +77,7 @@ class _LateError(GiocondaError):
 
 def perform(task: BatchTask) -> TaskResult:
     """Run a job. Errors become the `error` of the result, so that one job does not end the others."""
-    # Other jobs use the other cores.
-    cv2.setNumThreads(1)
-    hold_blas()
+    use_cores(task.cores)
     here = platform.node()
     try:
         _check(task, here)

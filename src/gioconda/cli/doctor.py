@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ import typer
 from gioconda import __version__, assets
 from gioconda.errors import GiocondaError
 from gioconda.registry import ENGINES, MOTIONS, STREAMS, extensions
+from gioconda.runtime.cores import machine_cores
 
 _PACKAGES = (
     "opencv-python-headless",
@@ -33,7 +33,7 @@ _STAGES = ("types", "media", "face", "motion", "speech", "engines", "composite",
 def examine() -> int:
     """Print the report on standard output and return the exit code: 0 if everything essential works, else 1."""
     typer.echo(f"gioconda {__version__}, Python {platform.python_version()}, {platform.platform()}")
-    typer.echo(f"cores: {_cores()}")
+    typer.echo(f"cores: {machine_cores()}")
     typer.echo(f"GPU: {_gpu()}")
     problems = [*_packages(), *_stages(), *_assets(), *_certificate(), *_extensions()]
     for problem in problems:
@@ -109,13 +109,6 @@ def _certificate() -> list[str]:
         return [f"the signing certificate cannot be used: {error}"]
     typer.echo(f"certificate: {path} ({'present' if path.exists() else 'will be made at first use'})")
     return []
-
-
-def _cores() -> int:
-    """The processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _gpu() -> str:

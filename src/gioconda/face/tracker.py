@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
+from typing import NamedTuple
 
 from gioconda.face.mesh import PRESENT, find_landmarks
 from gioconda.face.region import Region, angle_between, around_landmarks
 from gioconda.face.stills import detect_faces
-from gioconda.types import Face, Image
+from gioconda.types import Face, FloatArray, Image
 
 # How far a face may move, in sides of the crop, before the crop follows. Rotation in radians and relative growth may be
 # twice as much. Landmarks depend a little on the position of the crop, so that a crop at rest makes them steadier.
 HOLD = 0.04
+
+
+class _Expected(NamedTuple):
+    """A frame whose landmarks a thread looks for before it is its turn, and the crop in which it does."""
+
+    image: Image
+    crop: Region
+    found: Future[tuple[FloatArray, float]]
 
 
 class FaceTracker:
@@ -22,6 +32,8 @@ class FaceTracker:
         self._hold = hold
         self._crop: Region | None = None
         self._missed = 0
+        self._pool: ThreadPoolExecutor | None = None
+        self._expected: _Expected | None = None
 
     def __enter__(self) -> FaceTracker:
         return self
@@ -29,7 +41,9 @@ class FaceTracker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._crop = None
+        self.drop()
+        if self._pool is not None:
+            self._pool.shutdown()
 
     def process(self, image: Image) -> list[Face]:
         """Find the tracked face in the next frame; after a loss, the largest one.
@@ -45,17 +59,25 @@ class FaceTracker:
             face = self.start(image, faces[0])
         return [face] if face is not None else []
 
-    def follow(self, image: Image) -> Face | None:
-        """The face in the crop of the last frame; moves the crop along, or drops it without a face."""
+    def follow(self, image: Image, following: Image | None = None) -> Face | None:
+        """The face in the crop of the last frame; moves the crop along, or drops it without a face.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            following: The frame after it, if it is known: a thread already looks for the same face there, while the
+                caller judges the one that is returned. The result is the same. Use the tracker as a context then.
+        """
         if self._crop is None:
             return None
-        points, presence = find_landmarks(image, self._crop)
+        points, presence = self._landmarks(image, self._crop)
         if presence <= PRESENT:
-            self._crop = None
+            self.drop()
             return None
         crop = around_landmarks(points)
         if not _near(crop, self._crop, self._hold):
             self._crop = crop
+        if following is not None:
+            self._expect(following, self._crop)
         return Face(points, min(1.0, presence))
 
     def search(self, image: Image) -> list[Face]:
@@ -70,7 +92,20 @@ class FaceTracker:
 
     def drop(self) -> None:
         """Stop following."""
-        self._crop = None
+        self._crop = self._expected = None
+
+    def _landmarks(self, image: Image, crop: Region) -> tuple[FloatArray, float]:
+        """Landmarks and presence in a crop, from the thread if it was asked for just them."""
+        expected, self._expected = self._expected, None
+        if expected is not None and expected.image is image and expected.crop is crop:
+            return expected.found.result()
+        return find_landmarks(image, crop)
+
+    def _expect(self, image: Image, crop: Region) -> None:
+        """Look for landmarks in a thread."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, "gioconda-landmarks")
+        self._expected = _Expected(image, crop, self._pool.submit(find_landmarks, image, crop))
 
 
 def _near(a: Region, b: Region, share: float) -> bool:

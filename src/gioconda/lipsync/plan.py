@@ -50,7 +50,7 @@ from gioconda.motion.retarget import RetargetedMotion, Style
 from gioconda.provenance import Ingredient, job_payload
 from gioconda.registry import LIPSYNC
 from gioconda.render import Clock
-from gioconda.runtime.blas import hold_blas
+from gioconda.runtime.threads import hold_libraries
 from gioconda.types import Face, FloatArray, Motion, PathLike, Portrait, Progress
 
 # Inter-ocular units. Where the nearest mouth of the database is farther off, it does not show what is said; the share
@@ -111,7 +111,7 @@ def plan_lipsync(
         WeightsError: The database is damaged.
         LimitError: An input is too large.
     """
-    hold_blas()
+    hold_libraries()
     clock, path = Clock(), _video_path(video)
     digest = media.sha256_file(path)
     source = load_motion(motion, progress, part=driven)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import PchipInterpolator
 
 from gioconda.errors import InputError
 from gioconda.motion.expression import gaze_from_coefficients
@@ -66,6 +65,8 @@ def _interpolated(
     times: npt.NDArray[np.float64],
 ) -> FloatArray:
     """The rows (K, C) of keyframes at key_times (K,), interpolated at times (T,): (T, C); easings has K - 1 names."""
+    from scipy.interpolate import PchipInterpolator
+
     values = np.asarray(PchipInterpolator(key_times, rows)(times), np.float32)
     for index, name in enumerate(easings):
         if name == EASINGS[0]:

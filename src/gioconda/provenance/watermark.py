@@ -21,7 +21,6 @@ from typing import Any, TypeAlias
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
 
 from gioconda.provenance.payload import WatermarkReading, is_payload
 from gioconda.types import FloatArray, Image
@@ -81,10 +80,10 @@ def _patterns() -> tuple[FloatArray, Any]:
     raw = np.frombuffer(hashlib.shake_256(b"gioconda luma 1").digest(9 * TILE * TILE), np.uint8)
     rows, columns, _ = _band()
     spectra = np.zeros((9, TILE, TILE // 2 + 1), np.complex128)
-    spectra[:, rows, columns] = fft.rfft2(raw.reshape(9, TILE, TILE) - 127.5)[:, rows, columns]
-    patterns = fft.irfft2(spectra)
+    spectra[:, rows, columns] = np.fft.rfft2(raw.reshape(9, TILE, TILE) - 127.5)[:, rows, columns]
+    patterns = np.fft.irfft2(spectra)
     patterns /= patterns.std((1, 2), keepdims=True)
-    return patterns.astype(np.float32), fft.rfft2(patterns)[:, rows, columns].astype(np.complex64)
+    return patterns.astype(np.float32), np.fft.rfft2(patterns)[:, rows, columns].astype(np.complex64)
 
 
 @lru_cache(maxsize=1)
@@ -262,6 +261,9 @@ def _fit(field: FloatArray, view: _View) -> float:
 
 def _spectrum(field: FloatArray, view: _View, samples: int) -> Any:
     """The band (K,) complex of the spectrum of the sum of all tiles, with equal power in every ring of frequencies."""
+    # Loading it takes longer than marking a hundred frames, which needs it not.
+    from scipy import fft
+
     matrix, (down, across) = view[0] @ np.diag([TILE / samples, TILE / samples, 1]), view[1]
     flags, size = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, (across * samples, down * samples)
     bent = np.any(matrix[2, :2])
@@ -274,6 +276,9 @@ def _spectrum(field: FloatArray, view: _View, samples: int) -> Any:
 
 def _surfaces(spectrum: Any, which: slice, samples: int) -> FloatArray:
     """How well patterns fit at each place of the tile, (n, samples, samples) float32, in standard deviations."""
+    # Loading it takes longer than marking a hundred frames, which needs it not.
+    from scipy import fft
+
     planes = np.zeros((len(_patterns()[1][which]), samples, samples // 2 + 1), np.complex64)
     planes[:, _band()[0], _band()[1]] = np.conj(_patterns()[1][which]) * spectrum
     surfaces = fft.irfft2(planes)

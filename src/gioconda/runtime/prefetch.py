@@ -1,14 +1,18 @@
-"""Run iterators in threads, a few items ahead of their consumer, so that stages overlap on several cores."""
+"""Run iterators and functions in threads, a few items ahead of their consumer: stages overlap on several cores."""
 
 from __future__ import annotations
 
 import itertools
 import queue
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 # Seconds after which a thread that waits for room checks whether the consumer has stopped.
 CHECK_SECONDS = 0.1
@@ -69,6 +73,51 @@ def _offer(ready: queue.Queue[tuple[bool, object]], item: tuple[bool, object], s
         except queue.Full:
             continue
     return False
+
+
+def map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> Generator[R, None, None]:
+    """Call a function for each item in several threads.
+
+    An error, of the function or of `items`, is raised where its result would come. When the consumer stops early, calls
+    that have begun still end. Finally, `items` is closed if it has a method `close`.
+
+    Args:
+        function: Called for each item. Calls run at the same time, so none may depend on another.
+        items: To iterate over, in a thread of its own.
+        workers: Number of calls at once; memory holds the results of one more.
+
+    Yields:
+        The results in the order of the items.
+    """
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(workers, "gioconda-map") as pool, closing(run_ahead(items, depth=1)) as ahead:
+        try:
+            more = True
+            while more or waiting:
+                while more and len(waiting) <= workers:
+                    more = _submit(pool, function, ahead, waiting)
+                if waiting:
+                    yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _submit(
+    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterator[T], waiting: deque[Future[R]]
+) -> bool:
+    """Append the call for the next item, or the error that ends the items; False where there is no further item."""
+    try:
+        waiting.append(pool.submit(function, next(items)))
+        return True
+    except StopIteration:
+        return False
+    # It is raised after the results before it.
+    except BaseException as error:
+        failed: Future[R] = Future()
+        failed.set_exception(error)
+        waiting.append(failed)
+        return False
 
 
 def shared(items: Iterable[T], count: int) -> list[Iterator[T]]:

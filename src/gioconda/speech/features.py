@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import dct
-from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from gioconda.types import FloatArray
 
@@ -98,6 +96,8 @@ def _mel_edges() -> npt.NDArray[np.float64]:
 
 def loudness(mel: FloatArray) -> FloatArray:
     """Loudness around each frame, (T,) float32 log power: the loudest 50 ms within REACH frames, QUIETEST at least."""
+    from scipy.ndimage import maximum_filter1d, uniform_filter1d
+
     power = np.log(np.exp(mel).mean(1))
     smooth = uniform_filter1d(power, LOUD_FRAMES, mode="nearest")
     loudest: FloatArray = maximum_filter1d(smooth, 2 * REACH + 1, mode="nearest")
@@ -114,6 +114,8 @@ def energy(mel: FloatArray) -> FloatArray:
 
     It is 0 from 35 dB below the loudness, and for a quiet room's hiss.
     """
+    from scipy.ndimage import uniform_filter1d
+
     power = uniform_filter1d(np.log(np.exp(mel).mean(1)), ENERGY_FRAMES, mode="nearest")
     audible = np.clip((power - HISS) / HISS_FADE, 0, 1)
     return np.asarray(audible * np.clip(1 + (power - loudness(mel)) / ENERGY_RANGE, 0, 1), np.float32)
@@ -121,6 +123,8 @@ def energy(mel: FloatArray) -> FloatArray:
 
 def cepstra(mel: FloatArray) -> FloatArray:
     """13 cepstra, log energy, and the first differences of both, (T, 28) float32 (Suwajanakorn et al. 2017, 3.1)."""
+    from scipy.fft import dct
+
     power = np.log(np.exp(mel).mean(1, keepdims=True))
     static = np.concatenate([dct(mel, norm="ortho", axis=1)[:, :CEPSTRA], power], 1)
     return np.asarray(np.concatenate([static, np.diff(static, axis=0, prepend=static[:1])], 1), np.float32)

@@ -223,7 +223,9 @@ def test_two_people_rendered_in_turn_stay_themselves(astronaut_image):
             assert np.array_equal(patch.image, alone[person][i].image)
 
 
-def test_frames_warped_ahead_are_the_same():
+@pytest.mark.parametrize("cores", [1, 4])
+def test_frames_warped_ahead_are_the_same(cores, monkeypatch):
+    monkeypatch.setattr("gioconda.engines.warp.engine.cores", lambda: cores)
     portrait = portrait_of(ASTRONAUT)
     shots = [shot_of(portrait, yaw=turn, jawOpen=turn / 20) for turn in range(6)]
     engine = get_engine("warp")

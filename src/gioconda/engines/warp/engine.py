@@ -44,12 +44,20 @@ from gioconda.engines.warp.mirror import Mirror, build_mirror, face_outline
 from gioconda.engines.warp.mouth import Fill, MouthAppearance, build_mouth, paint_mouth
 from gioconda.engines.warp.opacity import with_steady_edges
 from gioconda.engines.warp.outline import outline, outwards
-from gioconda.engines.warp.refiner import Network, Reference, Repair, build_references
+from gioconda.engines.warp.refiner import (
+    Network,
+    Reference,
+    Repair,
+    StageCrop,
+    build_references,
+    crop_stage,
+)
 from gioconda.engines.warp.reveal import Revealed, clear_contour, composite_mirrored_side, reveal
 from gioconda.engines.warp.turns import limit_rotation, turn_limit
 from gioconda.engines.warp.wrinkles import WrinkleTarget, build_wrinkle_target, transfer_wrinkles
 from gioconda.landmarks import inter_ocular
-from gioconda.runtime.prefetch import run_ahead
+from gioconda.runtime.cores import cores
+from gioconda.runtime.prefetch import map_ahead
 from gioconda.types import RGBA, FloatArray, Image, Patch, Portrait, TargetPose
 
 # Landmarks of the mesh. The ten iris landmarks beyond them move the eyeballs instead.
@@ -61,6 +69,8 @@ FLAT = 1.5
 LOW, SQUEEZED = 2.0, 8.0
 # Inter-ocular units: width of the band that joins the mesh to the field.
 RIM = 0.07
+# Frames that are warped at once, at most: the refiner takes a third of a frame's time, and takes them in turn.
+WARPED_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -164,7 +174,7 @@ class WarpEngine:
         Args:
             identity: What `prepare` returned.
             target_poses: The moments to render.
-            ahead: Whether a thread warps the next frame while this one refines the last.
+            ahead: Whether threads warp the next frames while this one refines the last. The result is the same.
 
         Yields:
             One patch of the portrait's picture for each target pose, in order.
@@ -175,13 +185,18 @@ class WarpEngine:
             if self._network is None
             else Repair(self._network, identity.references, identity.mouth.tones)
         )
-        pairs = _warped_frames(identity, target_poses)
-        with closing(run_ahead(pairs, depth=1) if ahead else pairs) as frames:
-            for target_pose, warped in frames:
-                if repair is not None:
-                    maps = (warped.map_x, warped.map_y)
-                    repair.apply(warped.image, maps, warped.fill, target_pose.landmarks, corner, warped.hold)
+        draw = partial(_draw, identity, refined=repair is not None)
+        drawn = map_ahead(draw, target_poses, _threads()) if ahead else (draw(pose) for pose in target_poses)
+        with closing(drawn) as frames:
+            for target_pose, warped, crop in frames:
+                if repair is not None and crop is not None:
+                    repair.repair(warped.image, crop, warped.fill)
                 yield Patch(warped.image, corner, target_pose.time, identity.weight, warped.alpha)
+
+
+def _threads() -> int:
+    """The number of frames that are warped at once: the refiner, which takes them in turn, has a core of its own."""
+    return min(max(cores() - 1, 1), WARPED_AT_ONCE)
 
 
 def _half_grid(box: tuple[int, int, int, int]) -> tuple[FloatArray, FloatArray]:
@@ -220,13 +235,26 @@ class WarpedFrame:
     alpha: Image | None = None
 
 
-def _warped_frames(
-    identity: WarpIdentity, target_poses: Iterable[TargetPose]
-) -> Generator[tuple[TargetPose, WarpedFrame], None, None]:
-    """Each target pose, within the portrait's limit, and the frame warped to it."""
-    for unlimited in target_poses:
-        target_pose = limit_rotation(unlimited, identity.mirror, identity.background_warp, identity.limit)
-        yield target_pose, warp_frame(identity, target_pose)
+def _draw(
+    identity: WarpIdentity, unlimited: TargetPose, *, refined: bool
+) -> tuple[TargetPose, WarpedFrame, StageCrop | None]:
+    """All of a frame that depends on no other one.
+
+    Args:
+        identity: The person.
+        unlimited: The moment to render.
+        refined: Whether the refiner repairs the frame.
+
+    Returns:
+        The pose within the portrait's limit, the frame warped to it, and its crop for the refiner or None.
+    """
+    target_pose = limit_rotation(unlimited, identity.mirror, identity.background_warp, identity.limit)
+    warped = warp_frame(identity, target_pose)
+    if not refined:
+        return target_pose, warped, None
+    maps, corner = (warped.map_x, warped.map_y), identity.background_warp.box[:2]
+    crop = crop_stage(warped.image, maps, warped.fill, target_pose.landmarks, corner, warped.hold)
+    return target_pose, warped, crop
 
 
 def warp_frame(identity: WarpIdentity, target_pose: TargetPose) -> WarpedFrame:

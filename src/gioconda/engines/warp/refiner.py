@@ -171,6 +171,59 @@ def load_network(file: Path | None = None) -> Network:
     return Network(file or asset_path(NETWORK), THREADS)
 
 
+@dataclass(frozen=True, eq=False)
+class StageCrop:
+    """A warped stage as the refiner sees it. It depends on no other frame.
+
+    Attributes:
+        picture: (HEIGHT, WIDTH, 3) uint8 RGB.
+        points: (478, 2) float32, the target's landmarks in pixels of the crop.
+        geometry: The channels beside the pictures.
+        matrix: (2, 3) float32, from the stage's pixels to the crop's.
+        held: (HEIGHT, WIDTH) float32, 1 where nothing may change; None lets every pixel change.
+    """
+
+    picture: Image
+    points: FloatArray
+    geometry: aligned.Geometry
+    matrix: FloatArray
+    held: FloatArray | None
+
+
+def crop_stage(
+    image: Image,
+    maps: tuple[FloatArray, FloatArray],
+    fill: Fill | None,
+    landmarks: FloatArray,
+    corner: tuple[int, int],
+    hold: Image | None = None,
+) -> StageCrop | None:
+    """Crop a warped stage for the refiner.
+
+    Args:
+        image: (h, w, 3) uint8 RGB, the stage.
+        maps: x and y, (h, w) each, of each pixel's source in the portrait.
+        fill: The filled part of the mouth, or None.
+        landmarks: (478, 3), the target's, in pixels of the portrait.
+        corner: Left and top of the stage, in pixels of the portrait.
+        hold: (h, w) uint8, 255 where nothing may change; None lets every pixel change.
+
+    Returns:
+        The crop; None where the face is too small to repair anything.
+    """
+    matrix = aligned.alignment(landmarks)
+    stage = affine.moved(matrix, corner)
+    if aligned.UNIT / float(np.hypot(*stage[:, 0])) < SMALLEST_UNIT:
+        return None
+    points = affine.apply(matrix, landmarks)
+    geometry = aligned.geometry(points, aligned.stretch_of(*maps, stage), aligned.fill_of(fill, stage))
+    held: FloatArray | None = None
+    if hold is not None:
+        cut = affine.cut(hold, stage, (aligned.WIDTH, aligned.HEIGHT))
+        held = cut.astype(np.float32) * np.float32(1 / 255)
+    return StageCrop(aligned.cut(image, stage), points, geometry, stage, held)
+
+
 @dataclass
 class Repair:
     """The refiner of one running job, which remembers the last frame.
@@ -208,44 +261,36 @@ class Repair:
         corner: tuple[int, int],
         hold: Image | None = None,
     ) -> None:
-        """Repair a warped stage in place.
+        """Repair a warped stage in place; arguments as `crop_stage`."""
+        crop = crop_stage(image, maps, fill, landmarks, corner, hold)
+        if crop is not None:
+            self.repair(image, crop, fill)
 
-        Args:
-            image: (h, w, 3) uint8 RGB, the stage.
-            maps: x and y, (h, w) each, of each pixel's source in the portrait.
-            fill: The filled part of the mouth, or None.
-            landmarks: (478, 3), the target's, in pixels of the portrait.
-            corner: Left and top of the stage, in pixels of the portrait.
-            hold: (h, w) uint8, 255 where nothing may change; None lets every pixel change.
-        """
-        matrix = aligned.alignment(landmarks)
-        stage = affine.moved(matrix, corner)
-        if aligned.UNIT / float(np.hypot(*stage[:, 0])) < SMALLEST_UNIT:
-            return
-        points = affine.apply(matrix, landmarks)
-        geometry = aligned.geometry(points, aligned.stretch_of(*maps, stage), aligned.fill_of(fill, stage))
-        change = self._refined_change(aligned.cut(image, stage), points, geometry)
+    def repair(self, image: Image, crop: StageCrop, fill: Fill | None) -> None:
+        """Repair a warped stage (h, w, 3), in place, by its crop; frames must come in their order."""
+        change = self._refined_change(crop)
         if fill is not None and not fill.borrowed:
-            change = _limit_in_fill(change, geometry.fill, self._light_change_most)
+            change = _limit_in_fill(change, crop.geometry.fill, self._light_change_most)
         if fill is not None and fill.lip_light < 1:
             full = aligned.FILL_BORROWED if fill.borrowed else aligned.FILL_MODEL
-            change = _limit_in_shadow(change, geometry.fill / full, fill.lip_light)
-        if hold is not None:
-            held = affine.cut(hold, stage, (change.shape[1], change.shape[0])).astype(np.float32)
-            change *= 1 - held[..., None] * np.float32(1 / 255)
-        self._add(image, change, geometry.window, stage)
+            change = _limit_in_shadow(change, crop.geometry.fill / full, fill.lip_light)
+        if crop.held is not None:
+            change *= 1 - crop.held[..., None]
+        self._add(image, change, crop.geometry.window, crop.matrix)
 
-    def _refined_change(self, crop: Image, points: FloatArray, geometry: aligned.Geometry) -> FloatArray:
-        """The change (H, W, 3), in grey levels, that the network makes to a crop; points: (478, 2), in its pixels."""
-        reference = self._reference(points).crop
-        planes = aligned.stack(self._brightened(crop), self._brightened(reference), self._last, geometry)
+    def _refined_change(self, crop: StageCrop) -> FloatArray:
+        """The change (H, W, 3), in grey levels, that the network makes to a crop."""
+        reference = self._reference(crop.points).crop
+        planes = aligned.stack(
+            self._brightened(crop.picture), self._brightened(reference), self._last, crop.geometry
+        )
         self._last = np.clip(self.network(planes), -1, 1)
         levels = np.float32(OUTPUT_LEVELS / self._daylight_gain)
         change = np.ascontiguousarray(((self._last - planes[0, aligned.WARPED]) * levels).transpose(1, 2, 0))
         if self._is_grey:
             change[:] = change.mean(2, keepdims=True)
-        change *= self._share(points)
-        return self.tones.limit(change, crop)
+        change *= self._share(crop.points)
+        return self.tones.limit(change, crop.picture)
 
     def _brightened(self, crop: Image) -> Image:
         """A crop in the light that the network has learnt."""

@@ -72,6 +72,9 @@ LENGTH = (1.55, 1.75)
 GLARE, GLARE_SHARE = (225.0, 255.0), 0.8
 # How much redder than grey a shadow on coloured skin is, and the bounds of a channel's power.
 TINT, TINT_BOUNDS = 0.6, (0.6, 1.5)
+# Frames whose ratios stay known: that of each frame is needed for both sides of a portrait, and several are drawn at
+# once.
+FRAMES_AT_ONCE = 8
 # Coordinate beyond the layout's border, where no light changes.
 OUTSIDE = -10
 
@@ -269,7 +272,7 @@ def _ramp(limits: tuple[float, float], x: npt.ArrayLike) -> FloatArray:
     )
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=FRAMES_AT_ONCE)
 def log_expression_ratio(mouth: Mouth) -> FloatArray | None:
     """The log of the driver's expression ratio image: the light of its skin now over its light at rest.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gioconda import media
 from gioconda.errors import InputError, OutputError
-from gioconda.runtime.blas import hold_blas
+from gioconda.runtime.threads import hold_libraries
 from gioconda.training.evaluate import report, sheets
 from gioconda.training.evaluate.methods import Methods
 from gioconda.training.evaluate.people import Meter, PersonResult, Tools, at_once, in_turn
@@ -62,7 +62,7 @@ def evaluate(
     tools, rows = Tools(methods, embedder, features), methods.rows(plan.shots)
     judge, engines = tools.open()
     results = Results(folder.resolve().name, plan, rows, judge.names, judge.frechet, judge.networks)
-    hold_blas()
+    hold_libraries()
     with _made_folder(out):
         if workers == 1 and ray is None:
             meter = Meter(progress, {"render": (len(rows) - 1) * plan.frames * len(clips_of)})

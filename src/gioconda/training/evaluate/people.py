@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gioconda import cluster
 from gioconda.engines import Engine
-from gioconda.runtime.blas import hold_blas
+from gioconda.runtime.threads import hold_libraries
 from gioconda.training.evaluate import sheets
 from gioconda.training.evaluate.methods import TUNED, Methods, ReportRow, rendered_by_all
 from gioconda.training.evaluate.metrics import Judge, Score
@@ -149,7 +149,7 @@ def _threads() -> int:
 
 
 def _carry_out(errand: _Errand) -> tuple[list[str], PersonResult | None]:
-    hold_blas()
+    hold_libraries()
     # PyTorch's sums depend on the number of threads
     if errand.threads is not None:
         import torch

@@ -16,7 +16,7 @@ from gioconda.motion.retarget import RetargetedMotion, Retargeter, Style
 from gioconda.output import Marker
 from gioconda.provenance import job_payload
 from gioconda.render import Rendered
-from gioconda.runtime.blas import hold_blas
+from gioconda.runtime.threads import hold_libraries
 from gioconda.types import FloatArray, Image, Motion, TargetPose
 
 _Kept = TypeVar("_Kept")
@@ -44,7 +44,7 @@ class Puppet:
         Raises:
             InputError, NoFaceError, LimitError: As `load_portraits`.
         """
-        hold_blas()
+        hold_libraries()
         self._source = load_portraits(portrait, chosen=face, crop=True, size=side)
         self._portrait = self._source.portraits[0]
         self.side, self.faces, self.shown = side, self._source.found, self._source.shown
