@@ -1,8 +1,8 @@
 """Speed and memory of the whole command, `gioconda animate`, from decode to signed file, on two cores.
 
 Each run is a process of its own: start of Python, loading of networks and signing all count. Decode, track
-and encode alone (`baseline.py`) run in turn with it, for comparison. Long drivers are made by repeating a
-clip. Peak memory is read from /proc, so on Linux only.
+and encode alone (`baseline.py`) run in turn with it, for comparison, and with `--against` another version of
+Gioconda. Long drivers are made by repeating a clip. Peak memory is read from /proc, so on Linux only.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ sys.argv[0] = "gioconda"
 cli.main()
 """
 BASELINE = Path(__file__).with_name("baseline.py")
+FASTER = (1.5, 1.7)  # times as fast as the version of --against: the crop, the picture that is pasted back
 PASTED = (720, 1280)  # width and height of the picture that is pasted back
 
 
@@ -72,11 +73,15 @@ def memory(pid: int) -> int:
     return sum(own) + sum(memory(int(child)) for child in children)
 
 
-def run(command: list[str]) -> Run:
-    """Run a command to its end and measure it; leaves the program with its message if it fails."""
+def run(command: list[str], source: Path | None = None) -> Run:
+    """Run a command to its end and measure it; leaves the program with its message if it fails.
+
+    source: folder of the package `gioconda` to use instead of the installed one.
+    """
+    environment = os.environ if source is None else {**os.environ, "PYTHONPATH": str(source.resolve())}
     before, start, peak = os.times(), time.perf_counter(), 0
     with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as complaint:
-        process = subprocess.Popen(command, stdout=told, stderr=complaint)
+        process = subprocess.Popen(command, stdout=told, stderr=complaint, env=environment)
         while process.poll() is None:
             peak = max(peak, memory(process.pid))
             time.sleep(0.02)
@@ -92,11 +97,11 @@ def run(command: list[str]) -> Run:
     return Run(wall, cpu, int(stages.pop("frames")), peak / 1024, stages)
 
 
-def animate(portrait: Path, driver: Path, folder: Path, *options: str) -> Run:
-    """Measure `gioconda animate`."""
+def animate(portrait: Path, driver: Path, folder: Path, *options: str, source: Path | None = None) -> Run:
+    """Measure `gioconda animate`, of the package in `source` where that is given."""
     out = folder / "out.mp4"
     words = ["animate", str(portrait), "--motion", str(driver), "-o", str(out), *options]
-    return run([sys.executable, "-c", ANIMATE, *words])
+    return run([sys.executable, "-c", ANIMATE, *words], source)
 
 
 def baseline(driver: Path, folder: Path, size: int) -> Run:
@@ -176,14 +181,22 @@ def measure(options: Any, folder: Path) -> dict[str, Run]:
     short, cases = drivers[min(drivers)], {}
     pairs, pasted = [], []
     size = str(options.size)
+    before: list[tuple[Run, Run]] = []
     for _ in range(options.repeats):
         alone = baseline(short, folder, options.size)
         pairs.append((alone, animate(portrait, short, folder, "--crop", "--size", size)))
+        old = options.against
+        if old is not None:
+            older_crop = animate(portrait, short, folder, "--crop", "--size", size, source=old)
+            before.append((older_crop, animate(tall, short, folder, source=old)))
         pasted.append(animate(tall, short, folder))
         say(f"baseline {alone.rate:.1f}, crop {pairs[-1][1].rate:.1f}, pasted {pasted[-1].rate:.1f} frames/s")
     cases["decode, track, encode alone"] = best([alone for alone, _ in pairs])
     cases[f"crop {size} px"] = best([made for _, made in pairs])
     cases[f"pasted, {PASTED[0]}x{PASTED[1]}"] = best(pasted)
+    if before:
+        cases[f"before: crop {size} px"] = best([crop for crop, _ in before])
+        cases[f"before: pasted, {PASTED[0]}x{PASTED[1]}"] = best([whole for _, whole in before])
     cases[f"crop {size} px, a voice of {min(drivers)} s"] = animate(
         portrait, voice(folder, min(drivers)), folder, "--crop", "--size", size
     )
@@ -199,12 +212,18 @@ def measure(options: Any, folder: Path) -> dict[str, Run]:
 def bars(cases: dict[str, Run]) -> list[Bar]:
     """The bounds on speed and memory."""
     alone, crop, pasted, *_ = cases.values()
-    peaks = [run.peak for name, run in cases.items() if not name.startswith("decode")]
+    before = [(name, run) for name, run in cases.items() if name.startswith("before")]
+    peaks = [run.peak for name, run in cases.items() if not name.startswith(("decode", "before"))]
     return [
         Bar("frames/s, crop", crop.rate, 30.0),
         Bar("time against decode, track and encode alone", crop.wall / alone.wall, 2.0, at_most=True),
         Bar("frames/s, pasted back", pasted.rate, 20.0),
         Bar("peak memory, MB", max(peaks), 1000.0, at_most=True),
+        *(
+            Bar(f"{name.removeprefix('before: ')}: {unit} before / now", value, least)
+            for (name, old), now, least in zip(before, (crop, pasted), FASTER, strict=False)
+            for unit, value in (("seconds", old.wall / now.wall), ("processor s", old.cpu / now.cpu))
+        ),
     ]
 
 
@@ -233,6 +252,7 @@ def main() -> None:
     parser.add_argument("--driver", type=Path, help="clip that is repeated (default driving/d11.mp4)")
     parser.add_argument("--size", type=int, default=512, help="of the crop, in pixels")
     parser.add_argument("--repeats", type=int, default=2, help="of the short runs; the quickest counts")
+    parser.add_argument("--against", type=Path, help="src folder of another version, which runs in turn")
     parser.add_argument("--seconds", type=int, nargs="+", default=[10, 60], help="lengths of driver")
     parser.add_argument("--long", action="store_true", help="add a driver of 600 s (ten minutes)")
     options = parser.parse_args()
