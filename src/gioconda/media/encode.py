@@ -55,9 +55,10 @@ def to_yuv420(image: Image) -> Image:
     colour = cv2.transform(half, _TO_YUV)
     planes = np.empty(height * width * 3 // 2, np.uint8)
     luma, quarter = height * width, height * width // 4
-    planes[:luma] = cv2.extractChannel(cv2.transform(image, _TO_YUV), 0).ravel()
-    planes[luma : luma + quarter] = cv2.extractChannel(colour, 1).ravel()
-    planes[luma + quarter :] = cv2.extractChannel(colour, 2).ravel()
+    full = cv2.transform(image, _TO_YUV)
+    parts = (planes[:luma], planes[luma : luma + quarter], planes[luma + quarter :])
+    for channel, (source, plane) in enumerate(zip((full, colour, colour), parts, strict=True)):
+        cv2.extractChannel(source, channel, dst=plane.reshape(source.shape[:2]))
     return planes.reshape(height * 3 // 2, width)
 
 

@@ -116,7 +116,7 @@ def test_the_ground_behind_a_real_head_holds_none_of_its_colours():
     left, top, _, _ = who.background_warp.box
     points = portrait.face.landmarks[:, :2] - (left, top)
     low, high = points.min(0).astype(int), points.max(0).astype(int)
-    behind = who.layers.back[low[1] : high[1], low[0] : high[0]].astype(int)
+    behind = who.layers.back[low[1] : high[1], low[0] : high[0], :3].astype(int)
     skin = (behind[..., 0] - behind[..., 2]) > 60  # the wall's stripes stay below 46
     assert skin.mean() < 0.01
 
@@ -151,9 +151,9 @@ def test_the_matte_finds_hair_that_the_mask_leaves_out():
 def test_the_edge_of_hair_keeps_its_share_when_the_head_moves():
     front = np.full((8, 256, 4), (40, 30, 20, 0), np.uint8)
     front[..., 3] = np.arange(256)
-    back = np.full((8, 256, 3), (240, 200, 90), np.uint8)
+    back = np.full((8, 256, 4), (240, 200, 90, 255), np.uint8)
     share = np.arange(256)[None, :, None] / 255
-    expected = back + share * (front[..., :3].astype(float) - back)
+    expected = back[..., :3] + share * (front[..., :3].astype(float) - back[..., :3])
     assert np.abs(composite_layers(front, back) - expected).max() <= 0.51
 
 

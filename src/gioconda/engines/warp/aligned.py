@@ -168,12 +168,20 @@ def _window(points: FloatArray) -> FloatArray:
         hull = np.rint(cv2.convexHull(points[ring])).astype(np.int32)
         cv2.fillConvexPoly(canvas, hull, (255,))
         cv2.polylines(canvas, [hull], True, (255,), round(2 * reach * UNIT))
-    soft = cv2.GaussianBlur(canvas, (0, 0), EDGE * UNIT)
+    # Of 8 bits, OpenCV's own Gaussian blur takes ten times as long; results differ by a level at most.
+    soft = cv2.sepFilter2D(canvas, -1, _edge_kernel(), _edge_kernel())
     frame = np.zeros_like(canvas)
     frame[BORDER:-BORDER, BORDER:-BORDER] = 255
     window = cv2.multiply(soft, cv2.blur(frame, (BORDER_FADE, BORDER_FADE)), scale=1 / 255)
     window = cv2.multiply(window, cv2.bitwise_not(_seen_irises(points)), scale=1 / 255)
     return np.asarray(window, np.float32) / np.float32(255)
+
+
+@lru_cache(maxsize=1)
+def _edge_kernel() -> FloatArray:
+    """The taps (K, 1) float32 of a Gaussian with EDGE's sigma, as far as three sigmas."""
+    sigma = EDGE * UNIT
+    return np.asarray(cv2.getGaussianKernel(round(6 * sigma + 1) | 1, sigma, cv2.CV_32F), np.float32)
 
 
 def _seen_irises(points: FloatArray) -> npt.NDArray[np.uint8]:

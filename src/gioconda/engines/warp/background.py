@@ -19,7 +19,7 @@ from gioconda.engines.warp.matte import (
     push_pull,
     refine_matte,
 )
-from gioconda.types import OPAQUE, FloatArray, Image, Portrait
+from gioconda.types import OPAQUE, RGBA, FloatArray, Image, Portrait
 
 # Share of the person above which a pixel does not show the background reliably.
 SEEN = 0.02
@@ -59,7 +59,7 @@ class Layers:
     Attributes:
         front: (H, W, 4) uint8, the whole picture, with the person's own colours at the edge; the fourth channel is the
             matte, 255 on the person.
-        back: (h, w, 3) uint8, the background behind the stage.
+        back: (h, w, 4) uint8, the background behind the stage, opaque.
     """
 
     front: Image
@@ -96,7 +96,8 @@ def build_layers(portrait: Portrait, box: Box, unit: float, moving: FloatArray) 
     front, back = (np.clip(layer + still * (picture - layer), 0, 255) for layer in (front, back))
     full = cv2.cvtColor(portrait.image, cv2.COLOR_RGB2RGBA)
     full[part] = np.rint(np.dstack([front, OPAQUE * matte]))
-    return Layers(np.asarray(full, np.uint8), np.rint(back).astype(np.uint8))
+    behind = cv2.cvtColor(np.rint(back).astype(np.uint8), cv2.COLOR_RGB2RGBA)
+    return Layers(np.asarray(full, np.uint8), np.asarray(behind, np.uint8))
 
 
 def _person(picture: FloatArray, mask: FloatArray, unit: float) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -231,18 +232,21 @@ def composite_layers(front: Image, back: Image) -> Image:
     """Composite the person over the background.
 
     Args:
-        front: (h, w, 4) uint8, the person, the matte in the fourth channel.
-        back: (h, w, 3) uint8, the background.
+        front: (h, w, 4) uint8, the person, the matte in the fourth channel; the function may change it.
+        back: (h, w, 4) uint8, the background.
 
     Returns:
         (h, w, 3) uint8.
     """
     matte = np.asarray(cv2.extractChannel(front, 3), np.uint8)
-    result = np.asarray(cv2.cvtColor(front, cv2.COLOR_RGBA2RGB), np.uint8)
-    cv2.copyTo(back, (matte == 0).view(np.uint8), result)
-    # the edge is a few pixels wide: mixing them alone takes a third of the time
+    mixed = np.ascontiguousarray(front)
+    cv2.copyTo(back, (matte == 0).view(np.uint8), mixed)
+    # The edge is a few pixels wide: mixing them alone takes a third of the time. As whole numbers of four channels,
+    # pixels are picked and put back ten times as fast.
     edge = np.flatnonzero((matte - np.uint8(1)) < OPAQUE - 1)
-    share = matte.reshape(-1).take(edge)[:, None].astype(np.uint16)
-    above, below = (layer.reshape(-1, 3).take(edge, 0) for layer in (result, back))
-    result.reshape(-1, 3)[edge] = (above * share + below * (OPAQUE - share) + OPAQUE // 2) // OPAQUE
-    return result
+    if len(edge):
+        share = (matte.reshape(-1).take(edge) * np.float32(1 / OPAQUE))[None]
+        whole = [layer.view(np.uint32).reshape(-1) for layer in (mixed, back)]
+        above, below = (pixels.take(edge).view(np.uint8).reshape(1, -1, RGBA) for pixels in whole)
+        whole[0][edge] = cv2.blendLinear(above, below, share, 1 - share).view(np.uint32).reshape(-1)
+    return np.asarray(cv2.cvtColor(mixed, cv2.COLOR_RGBA2RGB), np.uint8)

@@ -18,7 +18,7 @@ from gioconda.engines.warp.mouth import Fill
 from gioconda.engines.warp.tones import LUMA, Tones
 from gioconda.errors import WeightsError
 from gioconda.runtime.onnx import open_graph, run_graph
-from gioconda.types import FloatArray, Image, Portrait
+from gioconda.types import RGB, FloatArray, Image, Portrait
 
 # The packaged network's file.
 NETWORK = "refiner.onnx"
@@ -330,13 +330,15 @@ class Repair:
         if self._shown is None or self._shown.shape != image.shape:
             cv2.add(part, repaired, dst=part, dtype=cv2.CV_8U)
         else:
-            repaired += part
-            difference = repaired - self._shown[top:bottom, left:right]
+            cv2.add(repaired, part, dst=repaired, dtype=cv2.CV_32F)
+            difference = cv2.subtract(repaired, self._shown[top:bottom, left:right], dtype=cv2.CV_32F)
             reduction = np.abs(difference)
             reduction *= -1 / SHIMMER
             reduction += 1
             np.clip(reduction, 0, 1 - LEAST, out=reduction)
-            reduction *= np.clip(cv2.warpAffine(window, inner, size, flags=flags), 0, 1)[..., None]
+            share = np.clip(cv2.warpAffine(window, inner, size, flags=flags), 0, 1)
+            # Three equal channels multiply several times as fast as one that is repeated for each pixel.
+            reduction *= cv2.merge([share] * RGB)
             reduction *= difference
             cv2.subtract(repaired, reduction, dst=part, dtype=cv2.CV_8U)
         self._shown = image.copy()

@@ -379,5 +379,7 @@ def transfer_wrinkles(
     half = cv2.remap(ratio, *wrinkle_target.maps, cv2.INTER_LINEAR, borderValue=(1, 1, 1))
     full = cv2.resize(half, None, fx=2, fy=2)[: bottom - top, : right - left]
     result = image.copy()
-    result[top:bottom, left:right, :3] = cv2.multiply(wrinkle_target.colour, full, dtype=cv2.CV_8U)
+    creased = cv2.multiply(wrinkle_target.colour, full, dtype=cv2.CV_8U)
+    # Numpy copies three of four channels five times as slowly.
+    cv2.mixChannels([creased], [result[top:bottom, left:right]], [0, 0, 1, 1, 2, 2])
     return result
