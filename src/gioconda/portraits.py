@@ -191,9 +191,8 @@ def plan(
     box, output_size = _framed(portrait_source, size, late_crop=late_crop)
     size_note = _size_note(portrait_source, box, output_size, crop=crop, chosen=size is not None)
     settings = _settings(portrait_source, style, box, label=label)
+    settings += "".join(f" {choice}" for choice in (background, driven) if choice not in (None, WHOLE_DRIVER))
     digests = (portrait_source.ingredient.sha256, motion_source.ingredient.sha256)
-    settings += f" {background}" if background is not None else ""
-    settings += f" {driven}" if driven != WHOLE_DRIVER else ""
     renderer = PortraitRenderer(
         portrait_source=portrait_source,
         motion_source=motion_source,
