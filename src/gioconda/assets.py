@@ -26,7 +26,7 @@ ASSETS: dict[str, str] = {
     "mouth.npz": "423779e178b01ce89258b98ce3663514d7c569ef6fcff61c7d2567acc4497976",
     "person_mask.onnx": "b6ee118018e0a27bdd626f0afd0980eee9f53ff97e73aedc984a73e32a166a05",
     "pose_correction.npz": "52e45b4dca595f5a847c97c7aba7cd7377cd0c7e11abf1f7a0fea36e7cd71b91",
-    "refiner.onnx": "71325ccfd0f05a5bba9bb236d1ff98589d492b2e07aacc0a427d5540959e14cf",
+    "refiner.onnx": "9f5d97707171f4a3d58557f590771a8c18a2691ea066c7ed824aedf4926c4318",
     "refiner.safetensors": "55efff7e1336210cff4041714c4b4939f0c920587bbfa34f8f751af8acbcb53c",
     "speech.onnx": "a2e65b09aac122f193ae18a5375ea60a62f6daebcb306420b55e3220c9c613a8",
     "tracking_errors.npz": "a5f2edf87c7b75784e846cfdb1eca3c8dad2b077ca113d879bc89b78f033f766",
