@@ -35,9 +35,10 @@ def _input(option: Option) -> tuple[Any, dict[str, Any]]:
     if isinstance(value, Flag):
         return "BOOLEAN", {"default": default, **tip}
     if isinstance(value, Number):
-        return "FLOAT", {"default": default, "min": value.low, "max": value.high, "step": _STEP, **tip}
-    if isinstance(value, Whole):
         # 0 stands for a default that is no number.
+        low = 0.0 if default is None else value.low
+        return "FLOAT", {"default": default or 0.0, "min": low, "max": value.high, "step": _STEP, **tip}
+    if isinstance(value, Whole):
         low = 0 if default is None else value.low
         return "INT", {"default": default or 0, "min": low, "max": value.high, **tip}
     if isinstance(value, Choice):

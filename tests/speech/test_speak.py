@@ -173,10 +173,10 @@ def test_a_text_becomes_a_signed_video_with_its_voice(tmp_path, astronaut):
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_a_gif_is_silent(tmp_path, astronaut):
+def test_a_gif_is_silent_and_its_user_is_told(tmp_path, astronaut):
     made = gioconda.speak(astronaut, tmp_path / "said.gif", text="Oh.", crop=True, size=96, refine=False)
     assert made.frames > 10
-    assert made.warnings == ()
+    assert made.warnings == (".gif cannot hold sound, so said.gif is silent; write .mp4 or .webm to keep it",)
 
 
 @pytest.mark.parametrize(

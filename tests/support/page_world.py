@@ -133,8 +133,11 @@ class Visitor:
         return page
 
     def _hear(self, message):
-        if message.type == "error":
-            self.problems.append(f"console {message.text} {message.location.get('url')}")
+        address = str(message.location.get("url"))
+        # The page begins a session again that the server has ended; the browser itself notes the answer.
+        ended = "status of 404" in message.text and "/v1/sessions/" in address
+        if message.type == "error" and not ended:
+            self.problems.append(f"console {message.text} {address}")
 
     def _see(self, request):
         if not request.url.startswith((self._address, "data:", "blob:")):
