@@ -38,7 +38,7 @@ from common import (
 )
 from gioconda.engines.warp.engine import WarpEngine, warp_frame
 from gioconda.engines.warp.mesh import load_topology
-from gioconda.engines.warp.refiner import Network, Repair, load_network
+from gioconda.engines.warp.refiner import Network, Repair, crop_stage, load_network
 from gioconda.inputs.motion import track_video
 from gioconda.inputs.portrait import load_portraits
 from gioconda.motion.moments import picture_points
@@ -153,11 +153,12 @@ def portrait_moments(
     for index, true in truths:
         shot = laid.target(index)
         warped = warp_frame(who, shot)
-        made = {"warp": warped.image}
+        made, maps = {"warp": warped.image}, (warped.map_x, warped.map_y)
+        seen = crop_stage(warped.image, maps, warped.fill, shot.landmarks, corner, warped.hold)
         for name, repair in repairs.items():
             made[name] = warped.image.copy()
-            maps = (warped.map_x, warped.map_y)
-            repair.apply(made[name], maps, warped.fill, shot.landmarks, corner, warped.hold)
+            if seen is not None:
+                repair.repair(made[name], seen, warped.fill)
         points = (picture_points(motion, index)[:, :2] - (crop.left, crop.top)) * (crop.size / crop.side)
         full = {name: placed(portrait.image, stage, corner, true.shape) for name, stage in made.items()}
         yield Moment(crop.cut(true), {k: crop.cut(v) for k, v in full.items()}, points)

@@ -22,5 +22,7 @@ def test_a_part_of_a_driver_moves_the_portrait_as_that_part_of_the_film(talking_
         gioconda.track(talking_astronaut, start=60)
     with pytest.raises(InputError, match="must end after it begins"):
         gioconda.Animate("a.png", "b.mp4", "c.mp4", start=2, end=1)
+    with pytest.raises(InputError, match="must end after it begins"):
+        gioconda.track(talking_astronaut, start=1, end=0.5)
     with pytest.raises(InputError, match="leave out --start and --end"):
         gioconda.animate(asset_path("astronaut.jpg"), "nod", "c.mp4", start=1)

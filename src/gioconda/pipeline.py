@@ -18,7 +18,7 @@ from gioconda.errors import GiocondaError, InputError
 from gioconda.films import ExportRenderer, plan_export
 from gioconda.inputs.film import load_film, marked_pictures
 from gioconda.inputs.motion import track_video
-from gioconda.inputs.sources import DrivingPart, Loader
+from gioconda.inputs.sources import Loader
 from gioconda.inputs.speech import speech_loader
 from gioconda.inputs.still import load_edit
 from gioconda.lipsync.plan import plan_lipsync
@@ -45,7 +45,7 @@ from gioconda.requests import (
 )
 from gioconda.requests.functions import takes
 from gioconda.requests.values import TRANSPARENT
-from gioconda.types import Frame, Image, Manner, Motion, PathLike, Portrait, Progress
+from gioconda.types import DrivingPart, Frame, Image, Manner, Motion, PathLike, Portrait, Progress
 
 __all__ = [
     "Result",

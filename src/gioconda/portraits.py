@@ -19,8 +19,6 @@ from gioconda.engines import Engine
 from gioconda.inputs.motion import load_motion
 from gioconda.inputs.portrait import load_portraits, tracked_portraits
 from gioconda.inputs.sources import (
-    WHOLE_DRIVER,
-    DrivingPart,
     Loader,
     MotionSource,
     PortraitSource,
@@ -37,6 +35,8 @@ from gioconda.runtime.prefetch import run_ahead, shared
 from gioconda.runtime.threads import hold_libraries
 from gioconda.types import (
     RGBA,
+    WHOLE_DRIVER,
+    DrivingPart,
     Face,
     FloatArray,
     Image,

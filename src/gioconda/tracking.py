@@ -17,7 +17,7 @@ from gioconda.errors import InputError
 from gioconda.landmarks import inter_ocular
 from gioconda.motion.likeness import face_shape
 from gioconda.runtime.prefetch import run_ahead
-from gioconda.types import Face, FloatArray, Frame, Image
+from gioconda.types import WHOLE_DRIVER, DrivingPart, Face, FloatArray, Frame, Image
 
 # Difference of two faces: that of their colours, 0 to 255, plus this times that of their shapes. 99 in 100 frames of a
 # clip differ from the person's mean by 42 at most; so do 1 in 170 of other people's (benchmarks/likeness.py). Of shape
@@ -42,36 +42,28 @@ SCENE_SECONDS, EARLIER_SCENES = 0.2, 8
 MEMORY_SECONDS, SHAPE_SECONDS = 2.0, 0.2
 
 
-class Span(NamedTuple):
-    """A part of a video, in seconds from its first frame; all of it by default.
+def frames_in(part: DrivingPart, info: media.VideoInfo) -> int:
+    """About how many frames of a video lie in a part of it."""
+    end = info.seconds if part.end is None else min(part.end, info.seconds)
+    whole = part.start == 0 and part.end is None
+    return info.frames if whole else max(round((end - part.start) * info.fps), 1)
 
-    Attributes:
-        start: Where it begins.
-        end: Where it ends; None for the end of the video.
-    """
 
-    start: float = 0.0
-    end: float | None = None
-
-    def frames_of(self, info: media.VideoInfo) -> int:
-        """About how many frames of a video lie in it."""
-        end = info.seconds if self.end is None else min(self.end, info.seconds)
-        return info.frames if self == Span() else max(round((end - self.start) * info.fps), 1)
-
-    def read(self, path: Path) -> Generator[Frame, None, None]:
-        """Decode the frames in it, the first at 0 s; InputError if the video ends before it begins."""
-        last, first = 0.0, True
-        with media.read_frames(path) as frames:
-            for frame in frames:
-                last = frame.time
-                if self.end is not None and last >= self.end:
-                    break
-                if last >= self.start:
-                    # The picture at the start is that of the first frame after it.
-                    yield replace(frame, time=0.0 if first else last - self.start)
-                    first = False
-        if first:
-            raise InputError(f"{path} has no frame from {self.start:g} s on; it ends at {last:.2f} s")
+def _read(path: Path, part: DrivingPart) -> Generator[Frame, None, None]:
+    """Decode the frames of a part, the first at 0 s; InputError if the video has none there."""
+    last, first = 0.0, True
+    with media.read_frames(path) as frames:
+        for frame in frames:
+            last = frame.time
+            if part.end is not None and last >= part.end:
+                break
+            if last >= part.start:
+                # The picture at the start is that of the first frame after it.
+                yield replace(frame, time=0.0 if first else last - part.start)
+                first = False
+    if first:
+        beyond = f"on; it ends at {last:.2f} s" if last < part.start else f"to {part.end:g} s"
+        raise InputError(f"{path} has no frame from {part.start:g} s {beyond}")
 
 
 class Tracked(NamedTuple):
@@ -91,7 +83,7 @@ class Tracked(NamedTuple):
 
 
 def tracked_frames(
-    path: Path, chosen: int = 0, *, one_person: bool = False, span: Span | None = None
+    path: Path, part: DrivingPart = WHOLE_DRIVER, *, one_person: bool = False
 ) -> Generator[Tracked, None, None]:
     """Decode a video and track a person's face.
 
@@ -102,22 +94,21 @@ def tracked_frames(
 
     Args:
         path: Of the video.
-        chosen: The face to track, 0 for the largest, in the first frame that shows so many.
+        part: The part to track, and which face, in the first frame of the part that shows so many.
         one_person: Whether to track nobody else, even after a cut.
-        span: The part to track; None for all.
 
     Raises:
-        InputError: The file cannot be read as a video, or it ends before the part begins.
+        InputError: The file cannot be read as a video, or no frame lies in the part.
         LimitError: It is larger than the limits allow.
-        NoFaceError: It shows faces, but never as many as `chosen` needs.
+        NoFaceError: It shows faces, but never as many as `part.driver_face` needs.
     """
-    with faces_of.FaceTracker() as tracker, closing(run_ahead((span or Span()).read(path))) as frames:
-        follower = _Follower(tracker, chosen, one_person=one_person)
+    with faces_of.FaceTracker() as tracker, closing(run_ahead(_read(path, part))) as frames:
+        follower = _Follower(tracker, part.driver_face, one_person=one_person)
         for frame, following in _with_next(frames):
             face = follower.process(frame, following)
             yield Tracked(frame, face, follower.take, follower.person)
         if follower.most and not follower.people:
-            faces_of.choose_face(follower.most, chosen, str(path), option="--driver-face")
+            faces_of.choose_face(follower.most, part.driver_face, str(path), option="--driver-face")
 
 
 def _with_next(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Frame | None]]:

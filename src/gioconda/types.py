@@ -17,6 +17,8 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from gioconda.errors import InputError
+
 FloatArray = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
 
@@ -156,6 +158,38 @@ class Manner:
 
 
 USUAL_MANNER = Manner()
+
+
+@dataclass(frozen=True)
+class DrivingPart:
+    """The part of a driving video that is used; all of the largest face by default.
+
+    Attributes:
+        driver_face: The face to follow, 0 for the largest.
+        start: Seconds from the first frame at which the part begins.
+        end: Seconds at which it ends, after `start`; None for the end of the video.
+
+    Raises:
+        InputError: The part ends before it begins.
+    """
+
+    driver_face: int = 0
+    start: float = 0.0
+    end: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.end is not None and self.end <= self.start:
+            raise InputError(f"the part of the driver must end after it begins; end is {self.end:g} s")
+
+    @property
+    def misplaced(self) -> str:
+        """What is said of the first option that only a video has, where the motion is none; "" without one."""
+        if self.driver_face:
+            return "leave out --driver-face, which chooses a face of a video"
+        return "leave out --start and --end, which trim a video" if self != WHOLE_DRIVER else ""
+
+
+WHOLE_DRIVER = DrivingPart()
 
 
 @dataclass(frozen=True, eq=False)

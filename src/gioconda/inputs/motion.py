@@ -12,14 +12,14 @@ import numpy as np
 
 from gioconda import media
 from gioconda.errors import InputError, MissingFileError, NoFaceError
-from gioconda.inputs.sources import WHOLE_DRIVER, DrivingPart, Loader, MotionSource, video_ingredient
+from gioconda.inputs.sources import Loader, MotionSource, video_ingredient
 from gioconda.inputs.speech import load_speech
 from gioconda.inputs.still import load_film
 from gioconda.motion.from_faces import Cut, faces_to_motion
 from gioconda.provenance import Ingredient
 from gioconda.registry import describe_motions, motions
-from gioconda.tracking import Span, tracked_frames
-from gioconda.types import Face, Motion, PathLike, Progress
+from gioconda.tracking import frames_in, tracked_frames
+from gioconda.types import WHOLE_DRIVER, DrivingPart, Face, Motion, PathLike, Progress
 
 # Seconds without a face from which the user is told, and the most cuts that a note lists.
 TOLD_GAP, TOLD_CUTS = 0.2, 8
@@ -115,9 +115,8 @@ def track_video(path: PathLike, progress: Progress, *, part: DrivingPart = WHOLE
     faces: list[Face | None] = []
     cuts: list[Cut] = []
     size, take = (0, 0), 0
-    span = Span(part.start, part.end)
-    total = span.frames_of(media.probe(path))
-    with closing(tracked_frames(path, part.driver_face, span=span)) as frames:
+    total = frames_in(part, media.probe(path))
+    with closing(tracked_frames(path, part)) as frames:
         for frame, followed, number, person in frames:
             if number != take or not times:
                 cuts.append(Cut(len(times), person))

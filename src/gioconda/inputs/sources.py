@@ -16,31 +16,6 @@ LATE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class DrivingPart:
-    """The part of a driving video that is used; all of the largest face by default.
-
-    Attributes:
-        driver_face: The face to follow, 0 for the largest.
-        start: Seconds at which the part begins.
-        end: Seconds at which it ends; None for the end of the video.
-    """
-
-    driver_face: int = 0
-    start: float = 0.0
-    end: float | None = None
-
-    @property
-    def misplaced(self) -> str:
-        """What is said of the first option that only a video has, where the motion is none; "" without one."""
-        if self.driver_face:
-            return "leave out --driver-face, which chooses a face of a video"
-        return "leave out --start and --end, which trim a video" if self != WHOLE_DRIVER else ""
-
-
-WHOLE_DRIVER = DrivingPart()
-
-
-@dataclass(frozen=True)
 class MotionSource:
     """A loaded motion.
 

@@ -13,8 +13,6 @@ from gioconda import media
 from gioconda.errors import InputError
 from gioconda.inputs.motion import load_motion
 from gioconda.inputs.sources import (
-    WHOLE_DRIVER,
-    DrivingPart,
     Loader,
     MotionSource,
     late_face_note,
@@ -51,7 +49,7 @@ from gioconda.provenance import Ingredient, job_payload
 from gioconda.registry import LIPSYNC
 from gioconda.render import Clock
 from gioconda.runtime.threads import hold_libraries
-from gioconda.types import Face, FloatArray, Motion, PathLike, Portrait, Progress
+from gioconda.types import WHOLE_DRIVER, DrivingPart, Face, FloatArray, Motion, PathLike, Portrait, Progress
 
 # Inter-ocular units. Where the nearest mouth of the database is farther off, it does not show what is said; the share
 # of such frames from which the user is warned.

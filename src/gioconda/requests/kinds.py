@@ -16,7 +16,7 @@ from gioconda.motion.emotion import EMOTIONS
 from gioconda.motion.retarget import REGIONS, STRENGTH
 from gioconda.motion.templates import TEMPLATES
 from gioconda.registry import describe_motions, engines, misfit
-from gioconda.requests.fields import OptionError, Place, check_options, option, options_of
+from gioconda.requests.fields import OptionError, Place, check_options, option, options_of, part_of
 from gioconda.requests.values import (
     TRANSPARENT,
     Background,
@@ -32,7 +32,7 @@ from gioconda.requests.values import (
     Text,
     Whole,
 )
-from gioconda.types import USUAL_MANNER, Image, Portrait
+from gioconda.types import USUAL_MANNER, DrivingPart, Image, Portrait
 
 if TYPE_CHECKING:
     from gioconda.inputs.sources import Loader
@@ -214,8 +214,7 @@ class Animate(_Filmed):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_engine(self, self.engine)
-        if self.end is not None and self.end <= self.start:
-            raise InputError(f"the part of the driver must end after it begins; end is {self.end:g} s")
+        part_of(DrivingPart, self)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from gioconda.engines import affine
 from gioconda.engines.warp import aligned
 from gioconda.engines.warp.engine import WarpEngine
 from gioconda.engines.warp.mesh import load_topology
-from gioconda.engines.warp.refiner import SHIMMER, Network, Repair, build_references, load_network
+from gioconda.engines.warp.refiner import SHIMMER, Network, Repair, build_references, crop_stage, load_network
 from gioconda.errors import WeightsError
 from gioconda.inputs.portrait import load_portraits
 from gioconda.motion.edit import still_motion
@@ -72,7 +72,9 @@ def applied(repair, image, landmarks, corner=WHOLE):
     """The repaired copy of a picture, or of a stage of it, that was warped nowhere."""
     stage = image.copy()
     y, x = np.indices(stage.shape[:2], dtype=np.float32)
-    repair.apply(stage, (x + corner[0], y + corner[1]), None, landmarks, corner)
+    crop = crop_stage(stage, (x + corner[0], y + corner[1]), None, landmarks, corner)
+    if crop is not None:
+        repair.repair(stage, crop, None)
     return stage
 
 

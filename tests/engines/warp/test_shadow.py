@@ -9,7 +9,7 @@ import pytest
 from gioconda.engines.warp.engine import WarpEngine, warp_frame
 from gioconda.engines.warp.mesh import load_topology
 from gioconda.engines.warp.mouth import build_mouth, match_light
-from gioconda.engines.warp.refiner import Repair, build_references
+from gioconda.engines.warp.refiner import Repair, build_references, crop_stage
 from gioconda.engines.warp.shadow import LEAST, light_between
 from gioconda.motion.edit import still_motion
 from gioconda.motion.retarget import RetargetedMotion, Style
@@ -61,9 +61,8 @@ def opened(lips, network=None, jaw=0.6):
     filled[top:bottom, left:right] = warped.fill.alpha
     if network is not None:
         maps = (warped.map_x, warped.map_y)
-        Repair(network, build_references(portrait)).apply(
-            warped.image, maps, warped.fill, target_pose.landmarks, corner
-        )
+        crop = crop_stage(warped.image, maps, warped.fill, target_pose.landmarks, corner)
+        Repair(network, build_references(portrait)).repair(warped.image, crop, warped.fill)
     x, y = (target_pose.landmarks[[14, 17], :2].mean(0) - corner).astype(int)
     lower = np.zeros(filled.shape, bool)
     lower[y - 1 : y + 2, x - 4 : x + 5] = True

@@ -10,7 +10,7 @@ from gioconda.assets import asset_path
 from gioconda.engines.warp import lips
 from gioconda.engines.warp.engine import WarpEngine, warp_frame
 from gioconda.engines.warp.mesh import load_topology
-from gioconda.engines.warp.refiner import Repair, build_references
+from gioconda.engines.warp.refiner import Repair, build_references, crop_stage
 from gioconda.engines.warp.teeth import PARTS, build_teeth, paint_teeth
 from gioconda.inputs.portrait import load_portraits
 from gioconda.motion.edit import still_motion
@@ -95,7 +95,9 @@ def open_mouth(change, gain=1.0):
     repaired = warped.image.copy()
     repair = Repair(lambda planes: change(planes[0]), build_references(portrait))
     maps = (warped.map_x, warped.map_y)
-    repair.apply(repaired, maps, warped.fill, target_pose.landmarks, identity.background_warp.box[:2])
+    corner = identity.background_warp.box[:2]
+    crop = crop_stage(repaired, maps, warped.fill, target_pose.landmarks, corner)
+    repair.repair(repaired, crop, warped.fill)
     alpha = np.zeros(repaired.shape[:2], np.float32)
     left, top, right, bottom = warped.fill.box
     alpha[top:bottom, left:right] = warped.fill.alpha

@@ -252,20 +252,6 @@ class Repair:
         self._light_change_most = max(MODEL_MOST * light, 1.0)
         self._daylight_gain = float(np.clip(DAYLIGHT / max(light, 1.0), 1.0, BRIGHTEN_MOST))
 
-    def apply(
-        self,
-        image: Image,
-        maps: tuple[FloatArray, FloatArray],
-        fill: Fill | None,
-        landmarks: FloatArray,
-        corner: tuple[int, int],
-        hold: Image | None = None,
-    ) -> None:
-        """Repair a warped stage in place; arguments as `crop_stage`."""
-        crop = crop_stage(image, maps, fill, landmarks, corner, hold)
-        if crop is not None:
-            self.repair(image, crop, fill)
-
     def repair(self, image: Image, crop: StageCrop, fill: Fill | None) -> None:
         """Repair a warped stage (h, w, 3), in place, by its crop; frames must come in their order."""
         change = self._refined_change(crop)
