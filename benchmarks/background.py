@@ -29,7 +29,9 @@ from common import (
     two_cores,
     write_results,
 )
-from gioconda.engines.warp.engine import WarpEngine, WarpIdentity, warp_frame
+from gioconda.engines.warp.engine import WarpEngine
+from gioconda.engines.warp.frame import warp_frame
+from gioconda.engines.warp.identity import WarpIdentity
 from gioconda.engines.warp.refiner import load_network
 from gioconda.inputs.portrait import load_portraits, person_around
 from gioconda.motion.retarget import RetargetedMotion, Style

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 
 from common import arguments, markdown, say, two_cores, write_results
-from gioconda.engines.warp.engine import WarpEngine, warp_frame
+from gioconda.engines.warp.engine import WarpEngine
+from gioconda.engines.warp.frame import warp_frame
 from gioconda.inputs.portrait import load_portraits
 from gioconda.motion.edit import still_motion
 from gioconda.motion.retarget import RetargetedMotion, Style

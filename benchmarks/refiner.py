@@ -36,7 +36,8 @@ from common import (
     two_cores,
     write_results,
 )
-from gioconda.engines.warp.engine import WarpEngine, warp_frame
+from gioconda.engines.warp.engine import WarpEngine
+from gioconda.engines.warp.frame import warp_frame
 from gioconda.engines.warp.mesh import load_topology
 from gioconda.engines.warp.refiner import Network, Repair, crop_stage, load_network
 from gioconda.inputs.motion import track_video

@@ -119,6 +119,8 @@ class Portrait:
         others: Further photos of the same person, which show what this one hides.
         fitted: Weights of an engine that are fitted to this person, by name; or None.
         filmed: Whether it is a frame of a video, so that its background may move.
+        same_view: Whether a further photo shows the portrait's room through the same camera, so that both pictures have
+            one size and what stands still lies at the same pixels.
         cutout: (H, W, 4) uint8 RGBA: the picture's own colours and alpha, to move what is opaque over another
             background; or None.
     """
@@ -131,6 +133,7 @@ class Portrait:
     others: tuple[Portrait, ...] = ()
     fitted: Mapping[str, npt.NDArray[Any]] | None = None
     filmed: bool = False
+    same_view: bool = False
     cutout: Image | None = None
 
     def __post_init__(self) -> None:

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from gioconda.errors import InputError
+from gioconda.landmarks import RIGID
 from gioconda.motion.edit import still_motion
 from gioconda.motion.from_faces import faces_to_motion
 from gioconda.motion.gaze import CORNERS, IRISES, VERGENCE
-from gioconda.motion.pose import RIGID, euler_from_rotation, rotation_from_euler
+from gioconda.motion.pose import euler_from_rotation, rotation_from_euler
 from gioconda.motion.retarget import GAZE_GAIN, REGIONS, RetargetedMotion, Style
 from gioconda.motion.templates import TEMPLATES, template
 from gioconda.types import ARKIT_INDEX, Portrait

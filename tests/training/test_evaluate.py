@@ -291,7 +291,7 @@ def test_frames_at_rest_are_laid_on_the_portrait_where_its_own_points_lie():
         own = crop.head_square(np.stack(points))
         inside = crop.to_square(np.stack(points), own, 96)
         stretch = Stretch("a", (), inside, expression, tuple(np.arange(len(points)) / 25.0), shape)
-        return list(shots_of(stretch, portrait, 96))
+        return list(shots_of(stretch, portrait, crop.head_square(portrait.face.landmarks), 96))
 
     same = laid([still.landmarks])[0]
     np.testing.assert_allclose(same.landmarks, still.landmarks, atol=0.01)

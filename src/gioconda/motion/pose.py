@@ -8,23 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gioconda.landmarks import fit_similarities
 from gioconda.motion.leak import without_leak
 from gioconda.types import FloatArray
 
-# Points that move little against the skull: eye corners, bridge and sides of the nose, forehead, temples, cheekbones.
-RIGID = np.array(
-    [
-        *[33, 133, 362, 263, 168, 6, 197, 195, 5, 98, 327, 10, 151, 9, 109, 338, 67, 297, 54, 284],
-        *[127, 356, 234, 454, 162, 389, 116, 345, 143, 372, 227, 447],
-    ]
-)
 # Viewer's left, viewer's right.
 OUTER_EYE_CORNERS = (33, 263)
-# Passes of the robust fit; the weights no longer change after them.
-ROBUST_PASSES = 4
-# Scale of the Geman-McClure weights, in medians of the errors, and its least value in inter-ocular units, which keeps
-# a perfect fit from dividing by 0.
-ROBUST_SCALE, LEAST_SPREAD = 1.5, 1e-3
 # The point about which heads turn, canonical frame: in the neck, below and behind the eyes.
 NECK = np.array([0.0, 1.0, 0.9], np.float32)
 
@@ -96,10 +85,7 @@ def fit_pose(landmarks: FloatArray, head: FloatArray) -> Pose:
 
 
 def fit_poses(landmarks: FloatArray, head: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Fit the rigid points of a head to landmarks.
-
-    Procrustes with iteratively re-weighted points (Geman-McClure), so that a raised brow or a
-    wrongly placed temple does not turn the head.
+    """Fit the rigid points of a head to landmarks, as `fit_similarities` does.
 
     Args:
         landmarks: (T, 478, 3), pixels.
@@ -108,15 +94,7 @@ def fit_poses(landmarks: FloatArray, head: FloatArray) -> tuple[FloatArray, Floa
     Returns:
         Rotations (T, 3, 3), scales (T,) in pixels per inter-ocular distance, origins (T, 3) in pixels; float32.
     """
-    source, target = head[RIGID].astype(np.float64), landmarks[:, RIGID].astype(np.float64)
-    weights = np.ones(target.shape[:2])
-    for _ in range(ROBUST_PASSES):
-        rotation, scale, origin = _procrustes(source, target, weights)
-        fitted = scale[:, None, None] * (source @ rotation.transpose(0, 2, 1)) + origin[:, None]
-        error = np.linalg.norm(fitted - target, axis=2) / scale[:, None]
-        spread = np.maximum(ROBUST_SCALE * np.median(error, axis=1, keepdims=True), LEAST_SPREAD)
-        weights = 1 / (1 + (error / spread) ** 2) ** 2
-    return rotation.astype(np.float32), scale.astype(np.float32), origin.astype(np.float32)
+    return fit_similarities(head, landmarks)
 
 
 def fit_own_pose(landmarks: FloatArray, head: FloatArray) -> Pose:
@@ -128,25 +106,6 @@ def fit_own_pose(landmarks: FloatArray, head: FloatArray) -> Pose:
 def fit_own_poses(landmarks: FloatArray, head: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """As `fit_poses`, corrected for the expression; `head` (478, 3; canonical) is the same person's."""
     return without_leak(landmarks, head, *fit_poses(landmarks, head))
-
-
-def _procrustes(
-    source: npt.NDArray[np.float64], target: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Least-squares similarities from `source` (N, 3) to `target` (T, N, 3), with `weights` (T, N) (Umeyama 1991).
-
-    Returns:
-        Rotations (T, 3, 3), scales (T,), translations (T, 3).
-    """
-    w = (weights / weights.sum(1, keepdims=True))[..., None]
-    mean_s, mean_t = (w * source).sum(1), (w * target).sum(1)
-    s, t = source - mean_s[:, None], target - mean_t[:, None]
-    u, d, vt = np.linalg.svd((w * t).transpose(0, 2, 1) @ s)
-    flip = np.ones_like(d)
-    flip[:, 2] = np.sign(np.linalg.det(u @ vt))
-    rotation = (u * flip[:, None]) @ vt
-    scale = (d * flip).sum(1) / (w * s * s).sum((1, 2))
-    return rotation, scale, mean_t - scale[:, None] * (rotation @ mean_s[..., None])[..., 0]
 
 
 def to_unit_head(points: FloatArray) -> FloatArray:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from gioconda.engines.warp.borders import build_sides, keep_inside
-from gioconda.engines.warp.engine import WarpEngine, target_maps
+from gioconda.engines.warp.engine import WarpEngine
+from gioconda.engines.warp.maps import target_maps
 from gioconda.inputs.portrait import load_portraits
 from gioconda.motion.edit import still_motion
 from gioconda.motion.retarget import RetargetedMotion, Style

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from gioconda import composite
-from gioconda.engines.warp.engine import WarpEngine, target_maps
+from gioconda.engines.warp.engine import WarpEngine
+from gioconda.engines.warp.maps import target_maps
 from gioconda.engines.warp.mesh import facing, load_topology
 from gioconda.engines.warp.mirror import build_mirror, face_outline
 from gioconda.engines.warp.outline import outline, oval_sides

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from gioconda.engines.warp.engine import WarpEngine, warp_frame
+from gioconda.engines.warp.engine import WarpEngine
+from gioconda.engines.warp.frame import warp_frame
 from gioconda.engines.warp.mesh import load_topology
 from gioconda.engines.warp.mouth import build_mouth, match_light
 from gioconda.engines.warp.refiner import Repair, build_references, crop_stage

@@ -8,7 +8,8 @@ import pytest
 
 from gioconda.assets import asset_path
 from gioconda.engines.warp import lips
-from gioconda.engines.warp.engine import WarpEngine, warp_frame
+from gioconda.engines.warp.engine import WarpEngine
+from gioconda.engines.warp.frame import warp_frame
 from gioconda.engines.warp.mesh import load_topology
 from gioconda.engines.warp.refiner import Repair, build_references, crop_stage
 from gioconda.engines.warp.teeth import PARTS, build_teeth, paint_teeth

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from gioconda.engines.affine import Box
 from gioconda.engines.warp.background_warp import smoothstep
+from gioconda.engines.warp.behind import Behind
 from gioconda.engines.warp.matte import (
     box_mean,
     claim_wisps,
@@ -66,7 +67,9 @@ class Layers:
     back: Image
 
 
-def build_layers(portrait: Portrait, box: Box, unit: float, moving: FloatArray) -> Layers | None:
+def build_layers(
+    portrait: Portrait, box: Box, unit: float, moving: FloatArray, behind: Behind | None = None
+) -> Layers | None:
     """Separate a portrait's stage into layers.
 
     Args:
@@ -74,6 +77,7 @@ def build_layers(portrait: Portrait, box: Box, unit: float, moving: FloatArray) 
         box: The stage.
         unit: The inter-ocular distance in pixels.
         moving: (h, w), 1 where the stage may move, 0 where it always stays.
+        behind: What further photos show of the background, or None.
 
     Returns:
         The layers; None where the portrait has no mask, or its background moves by itself.
@@ -84,7 +88,9 @@ def build_layers(portrait: Portrait, box: Box, unit: float, moving: FloatArray) 
     part = (slice(top, bottom), slice(left, right))
     picture = portrait.image[part].astype(np.float32)
     front, matte, hiding = _person(picture, portrait.person[part], unit)
-    back = complete(picture, _grown(hiding > SEEN, BESIDE * unit), unit)
+    hole = _grown(hiding > SEEN, BESIDE * unit)
+    shown, hole = (picture, hole) if behind is None else behind.fill(picture, hole, box)
+    back = complete(shown, hole, unit)
     front, back = _made_up(picture, (front, back), matte[..., None], hiding[..., None], unit)
     # where the layers do not reproduce the picture, it stays whole
     share = matte[..., None]
@@ -96,8 +102,8 @@ def build_layers(portrait: Portrait, box: Box, unit: float, moving: FloatArray) 
     front, back = (np.clip(layer + still * (picture - layer), 0, 255) for layer in (front, back))
     full = cv2.cvtColor(portrait.image, cv2.COLOR_RGB2RGBA)
     full[part] = np.rint(np.dstack([front, OPAQUE * matte]))
-    behind = cv2.cvtColor(np.rint(back).astype(np.uint8), cv2.COLOR_RGB2RGBA)
-    return Layers(np.asarray(full, np.uint8), np.asarray(behind, np.uint8))
+    opaque = cv2.cvtColor(np.rint(back).astype(np.uint8), cv2.COLOR_RGB2RGBA)
+    return Layers(np.asarray(full, np.uint8), np.asarray(opaque, np.uint8))
 
 
 def _person(picture: FloatArray, mask: FloatArray, unit: float) -> tuple[FloatArray, FloatArray, FloatArray]:

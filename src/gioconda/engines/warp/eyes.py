@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda.engines.affine import patch_box
-from gioconda.engines.warp.mesh import IntArray, Topology
+from gioconda.engines.warp.mesh import IntArray, Topology, load_topology
 from gioconda.engines.warp.patches import blend, polygon_mask
 from gioconda.engines.warp.tones import Tones
 from gioconda.landmarks import LEFT_IRIS, RIGHT_IRIS
@@ -111,7 +111,7 @@ def build_eyes(image: Image, landmarks: FloatArray, topology: Topology, tones: T
 def _build_eye(image: Image, landmarks: FloatArray, ring: IntArray, iris: int, tones: Tones) -> Eye:
     """The eye with a contour of landmarks `ring` and the iris landmarks from `iris` on."""
     contour = landmarks[ring, :2]
-    width = float(np.linalg.norm(contour[INNER] - contour[OUTER]))
+    width = _eye_width(contour)
     box = patch_box(contour, MARGIN * width, image.shape)
     if box is None:
         raise ValueError("an eye is outside the picture")
@@ -130,6 +130,18 @@ def _build_eye(image: Image, landmarks: FloatArray, ring: IntArray, iris: int, t
         ends=contour[[OUTER, INNER]].copy(),
         height=max(_opening_height(contour), HEIGHT_LEAST * width),
     )
+
+
+def lid_openings(landmarks: FloatArray) -> FloatArray:
+    """The openings of both eyes, (2,) float32, in widths of each eye; landmarks: (478, 2 or 3), in any unit."""
+    topology = load_topology()
+    contours = (landmarks[ring, :2] for ring in (topology.right_eye, topology.left_eye))
+    return np.asarray([_opening_height(one) / _eye_width(one) for one in contours], np.float32)
+
+
+def _eye_width(contour: FloatArray) -> float:
+    """The distance of the corners of the lids (16, 2), in their unit."""
+    return float(np.linalg.norm(contour[INNER] - contour[OUTER]))
 
 
 def _opening_height(contour: FloatArray) -> float:
@@ -227,7 +239,7 @@ def shut_eye(image: Image, eye: Eye, points: FloatArray, map_x: FloatArray, map_
     """
     shut = 1 - openness(eye, points)
     contour = points[eye.ring]
-    width = float(np.linalg.norm(contour[INNER] - contour[OUTER]))
+    width = _eye_width(contour)
     box = patch_box(contour, SHUT_MARGIN * width, image.shape)
     if shut <= 0 or box is None:
         return

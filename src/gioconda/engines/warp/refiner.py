@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -50,6 +51,11 @@ SWITCH = 0.8
 CONTRAST_LEAST, CONTRAST_MOST = 0.5, 2
 # Grey levels for one unit of the network's output, which is in -1 to 1.
 OUTPUT_LEVELS = 127.5
+
+
+Bases: TypeAlias = tuple[tuple[int, float], ...]
+"""The photos that a frame is drawn from: the index of each photo's reference, and its share of the frame, 0 to 1."""
+ONLY_PORTRAIT: Bases = ((0, 1.0),)
 
 
 @dataclass(frozen=True)
@@ -252,9 +258,16 @@ class Repair:
         self._light_change_most = max(MODEL_MOST * light, 1.0)
         self._daylight_gain = float(np.clip(DAYLIGHT / max(light, 1.0), 1.0, BRIGHTEN_MOST))
 
-    def repair(self, image: Image, crop: StageCrop, fill: Fill | None) -> None:
-        """Repair a warped stage (h, w, 3), in place, by its crop; frames must come in their order."""
-        change = self._refined_change(crop)
+    def repair(self, image: Image, crop: StageCrop, fill: Fill | None, bases: Bases = ONLY_PORTRAIT) -> None:
+        """Repair a warped stage, in place; frames must come in their order.
+
+        Args:
+            image: (h, w, 3) uint8 RGB, the stage.
+            crop: Its crop.
+            fill: The filled part of the mouth, or None.
+            bases: The photos that the stage is drawn from.
+        """
+        change = self._refined_change(crop, bases)
         if fill is not None and not fill.borrowed:
             change = _limit_in_fill(change, crop.geometry.fill, self._light_change_most)
         if fill is not None and fill.lip_light < 1:
@@ -264,7 +277,7 @@ class Repair:
             change *= 1 - crop.held[..., None]
         self._add(image, change, crop.geometry.window, crop.matrix)
 
-    def _refined_change(self, crop: StageCrop) -> FloatArray:
+    def _refined_change(self, crop: StageCrop, bases: Bases) -> FloatArray:
         """The change (H, W, 3), in grey levels, that the network makes to a crop."""
         reference = self._reference(crop.points).crop
         planes = aligned.stack(
@@ -275,7 +288,7 @@ class Repair:
         change = np.ascontiguousarray(((self._last - planes[0, aligned.WARPED]) * levels).transpose(1, 2, 0))
         if self._is_grey:
             change[:] = change.mean(2, keepdims=True)
-        change *= self._share(crop.points)
+        change *= sum(share * self._visible_share(crop.points, base) for base, share in bases if share)
         return self.tones.limit(change, crop.picture)
 
     def _brightened(self, crop: Image) -> Image:
@@ -284,9 +297,9 @@ class Repair:
             return crop
         return np.asarray(cv2.convertScaleAbs(crop, alpha=self._daylight_gain), np.uint8)
 
-    def _share(self, points: FloatArray) -> float:
-        """How much of the repair shows, 0 to 1: nothing while lips and lids are where the photo has them."""
-        distance = float(np.abs(_shape(points) - self.references[0].shape).mean())
+    def _visible_share(self, points: FloatArray, base: int) -> float:
+        """How much of the repair shows, 0 to 1: nothing while lips and lids are where the photo `base` has them."""
+        distance = float(np.abs(_shape(points) - self.references[base].shape).mean())
         return float(np.clip((distance - STILL) / (MOVED - STILL), 0, 1))
 
     def _reference(self, points: FloatArray) -> Reference:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gioconda import media
 from gioconda.engines import Engine, get_engine
+from gioconda.engines.fewshot import crop
 from gioconda.errors import InputError
 from gioconda.training.evaluate.portraits import copied, rendered
 from gioconda.training.evaluate.protocol import EvaluationPlan, Person, Step
@@ -19,6 +20,8 @@ Pictures = list[list[Image]]
 FEED_FORWARD, TUNED = "feed-forward", "tuned"
 MODES = (FEED_FORWARD, TUNED)
 TUNABLE = ("fewshot",)
+# Engines that draw a square around the head, wherever the head is in the picture.
+DRAWS_SQUARES = ("fewshot",)
 COPY = "copy"
 
 
@@ -110,10 +113,13 @@ def rendered_by_all(
 
 def _rendered(engine: Engine, portrait: Portrait, person: Person, size: int, step: Step) -> Pictures:
     prepared = engine.prepare(portrait)
+    framing = None if engine.name in DRAWS_SQUARES else person.framing
     pictures: Pictures = []
     for stretch in person.held:
+        own = crop.head_square(portrait.face.landmarks)
+        square = own if framing is None else framing.placed(stretch.square)
         pictures.append([])
-        for picture in rendered(engine, prepared, stretch, portrait, size):
+        for picture in rendered(engine, prepared, stretch, portrait, square, size):
             pictures[-1].append(picture)
             step("render")
     return pictures

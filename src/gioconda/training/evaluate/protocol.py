@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -18,12 +18,13 @@ import numpy as np
 from gioconda import face, media
 from gioconda.engines.fewshot import crop
 from gioconda.errors import GiocondaError, InputError
+from gioconda.inputs.views import shows_same_view
 from gioconda.motion.from_faces import faces_to_motion
 from gioconda.motion.moments import picture_points
 from gioconda.provenance import Ingredient
 from gioconda.runtime.prefetch import run_ahead
 from gioconda.tracking import tracked_frames
-from gioconda.training.evaluate.portraits import as_portrait
+from gioconda.training.evaluate.portraits import Framing, as_portrait, framing_of
 from gioconda.training.sources import TABLE, Clip, find_clips
 from gioconda.types import Face, FloatArray, Image, Portrait
 
@@ -67,6 +68,7 @@ class Stretch:
         expression: ARKit coefficients (n, 52), 0..1.
         times: n times in seconds.
         neutral: The person's face at rest in that clip (478, 3), canonical head frame.
+        square: The part of the clip's frames that the pictures show, in their pixels.
     """
 
     clip: str
@@ -75,6 +77,7 @@ class Stretch:
     expression: FloatArray
     times: tuple[float, ...]
     neutral: FloatArray
+    square: crop.Square
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +90,8 @@ class Person:
         held: The held-out stretches.
         one_clip: Whether one clip gave both shots and held-out frames.
         inputs: The clips, for the manifest.
+        framing: Of the shots of the clip that also gave the held-out frames, so that a head moves in the portrait as it
+            moves in the clip; None where they come from different clips, and heads are compared square onto square.
     """
 
     name: str
@@ -94,6 +99,7 @@ class Person:
     held: tuple[Stretch, ...]
     one_clip: bool
     inputs: tuple[Ingredient, ...]
+    framing: Framing | None = None
 
     @property
     def frames(self) -> int:
@@ -169,7 +175,7 @@ def gather(
     try:
         stretches = _held_out(held, plan, 0.0 if count else 2 / 3, random)
         places = _spread_shots(given, max(plan.shots), 1.0 if count else 1 / 3, random)
-        shots = _portraits(places, plan.size)
+        shots, framing = _portraits(places, plan.size)
     except GiocondaError as error:
         failures.append(f"{name}: {error}")
         return None
@@ -178,7 +184,7 @@ def gather(
         return None
     used = [(t, "motion") for t in held] + [(t, "portrait") for t in given[: len(shots)]]
     inputs = tuple(_ingredient(track.clip.path, role) for track, role in used)
-    return Person(name, shots, stretches, not count, inputs)
+    return Person(name, shots, stretches, not count, inputs, None if count else framing)
 
 
 def _track(clip: Clip, step: Step) -> _Track:
@@ -216,18 +222,25 @@ def _spread_shots(
     return list(islice(turns, count))
 
 
-def _portraits(places: Sequence[tuple[_Track, int]], size: int) -> tuple[Portrait, ...]:
-    """The chosen frames as portraits, in their order."""
+def _portraits(
+    places: Sequence[tuple[_Track, int]], size: int
+) -> tuple[tuple[Portrait, ...], Framing | None]:
+    """The chosen frames as portraits, in their order; and the framing of the first, None without any."""
     images: dict[tuple[int, int], Image] = {}
     for track in {id(t): t for t, _ in places}.values():
         indices = [k for t, k in places if t is track]
         images |= {(id(track), k): image for k, image in _images(track.clip.path, indices).items()}
-    portraits = []
+    portraits: list[Portrait] = []
+    framings: dict[int, Framing] = {}
     for track, k in places:
-        detected = track.faces[k]
+        image, detected = images[id(track), k], track.faces[k]
         assert detected is not None
-        portraits.append(as_portrait(images[id(track), k], detected, size, f"{track.clip.name}:{k}"))
-    return tuple(portraits)
+        # Frames of one clip have the framing of its first, so that what stands still lies at the same pixels.
+        framing = framings.setdefault(id(track), framing_of(image.shape, detected, size))
+        shot = as_portrait(image, detected, framing, f"{track.clip.name}:{k}")
+        same = bool(portraits) and track is places[0][0] and shows_same_view(portraits[0], shot)
+        portraits.append(replace(shot, same_view=same))
+    return tuple(portraits), next(iter(framings.values()), None)
 
 
 def _held_out(
@@ -279,6 +292,7 @@ def _stretches(track: _Track, runs: Sequence[range], size: int) -> list[Stretch]
                 motion.expression[run.start : run.stop],
                 tuple(track.times[k] for k in run),
                 motion.neutral,
+                square,
             )
         )
     return stretches

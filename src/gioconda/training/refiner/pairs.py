@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from gioconda.engines import affine
 from gioconda.engines.warp import aligned
-from gioconda.engines.warp.engine import WarpEngine, WarpIdentity, warp_frame
+from gioconda.engines.warp.engine import WarpEngine
+from gioconda.engines.warp.frame import warp_frame
+from gioconda.engines.warp.identity import WarpIdentity
 from gioconda.inputs.portrait import person_around
 from gioconda.motion.moments import picture_points
 from gioconda.motion.retarget import RetargetedMotion, Style

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from gioconda import face, media
 from gioconda.engines import affine
 from gioconda.engines.warp import aligned
-from gioconda.engines.warp.engine import warp_frame
+from gioconda.engines.warp.frame import warp_frame
 from gioconda.engines.warp.mesh import load_topology
 from gioconda.errors import GiocondaError, InputError
 from gioconda.motion.from_faces import faces_to_motion, own_head
