@@ -256,8 +256,6 @@ def _planned_film(
             retimed=request.retime,
             driven=driven,
         )
-    if request.photos and engine == WARP and request.refine is False:
-        raise InputError("further photos need the refiner; leave them out, or leave out --no-refine")
     return plan(
         request.portrait,
         motion,

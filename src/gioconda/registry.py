@@ -152,7 +152,13 @@ def _named(name: str) -> Callable[..., Any]:
 _PORTRAIT = ("face", "crop", "size", "absolute", "region", "emotion")
 OWN = (
     EngineEntry(
-        "warp", "gioconda.engines.warp:open_engine", ("refine",), (*_PORTRAIT, "photos", "background"), 1
+        "warp",
+        "gioconda.engines.warp:open_engine",
+        ("refine",),
+        (*_PORTRAIT, "photos", "background"),
+        1,
+        purpose="photos",
+        adapts="gioconda.persons:carry_out",
     ),
     EngineEntry(
         "fewshot",

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeGuard
 
+import cv2
 import numpy as np
 
 from gioconda import composite, face, media
 from gioconda.engines.fewshot import identity
 from gioconda.errors import InputError, LimitError, NoFaceError
+from gioconda.inputs.person import holds_person, read_person
 from gioconda.inputs.pictures import read_still
 from gioconda.inputs.sources import PortraitSource
+from gioconda.inputs.views import shows_same_view
 from gioconda.landmarks import bounds
 from gioconda.limits import CROP_SIDE, LIMITS, SMALLEST_SIDE, WHOLE_SIDE
 from gioconda.provenance import Ingredient
@@ -58,8 +61,14 @@ def load_portraits(
         LimitError: A file or the size is larger than the limits allow.
     """
     _check_size(size)
+    further: Sequence[PathLike | Image | Portrait] = photos
     if is_identity(source):
-        source, crop = _adapted(source, size or CROP_SIDE), False
+        path = media.check_input(source)
+        if holds_person(path):
+            source, *kept = read_person(path)
+            further = (*kept, *photos)
+        else:
+            source, crop = _adapted(path, size or CROP_SIDE), False
     fitted = source.fitted if isinstance(source, Portrait) else None
     video = _video_of(source)
     image, faces, name, digest, seen = _with_faces(source, video, chosen)
@@ -67,15 +76,17 @@ def load_portraits(
     faces = _chosen_faces(faces, chosen, name, image.shape)
     whole = image.shape[1], image.shape[0]
     image, faces, box = _framed(image, faces, crop, size)
-    others = _others(photos, faces, name)
-    plain = (
-        Portrait(image, single, name, digest, person_around(image, single), others, fitted)
-        for single in faces
-    )
+    if further and len(faces) > 1:
+        raise InputError(f"{name}: further photos are of one person; choose one face with --face")
+    plain = [
+        Portrait(image, single, name, digest, person_around(image, single), (), fitted) for single in faces
+    ]
+    others = _others(further, plain[0], _Framing(box, whole, video is None))
+    plain = [replace(portrait, others=others) for portrait in plain]
     alpha = _alpha(source, video)
     portraits = tuple(_cut_out(portrait, alpha if cut_out else None, box) for portrait in plain)
     ingredient = _ingredient(source, name, digest, image)
-    photographed = tuple(map(_photo_ingredient, others))
+    photographed = tuple(_photo_ingredient(photo) for photo in others if photo.sha256 != digest)
     return PortraitSource(
         image, portraits, ingredient, box, whole, video, photographed, seen, alpha is not None, found
     )
@@ -90,11 +101,55 @@ def _framed(
     return *_scaled(image, faces, size or WHOLE_SIDE), (0, 0, image.shape[1], image.shape[0])
 
 
-def _others(photos: Sequence[PathLike | Image], faces: Sequence[Face], name: str) -> tuple[Portrait, ...]:
-    """The further photos of the person; InputError if several faces move."""
-    if photos and len(faces) > 1:
-        raise InputError(f"{name}: further photos are of one person; choose one face with --face")
-    return tuple(_photo(photo) for photo in photos)
+@dataclass(frozen=True)
+class _Framing:
+    """How a portrait's picture was cut out of its source.
+
+    Attributes:
+        box: The part of the source's picture, in its pixels.
+        whole: Width and height of the source's picture in pixels.
+        still: Whether the source is a still picture.
+    """
+
+    box: composite.Box
+    whole: tuple[int, int]
+    still: bool
+
+    def same(self, photo: Portrait, portrait: Portrait) -> Portrait | None:
+        """The photo, cut out as the portrait was, where both show one view; else None."""
+        if not self.still or (photo.image.shape[1], photo.image.shape[0]) != self.whole:
+            return None
+        left, top, right, bottom = self.box
+        size = (portrait.image.shape[1], portrait.image.shape[0])
+        image = composite.resize(photo.image[top:bottom, left:right], size)
+        scale = (size[0] / (right - left), size[1] / (bottom - top))
+        moved = composite.move_face(photo.face, (left, top), scale)
+        if not face.shows_both_eyes(moved, image.shape):
+            return None
+        around = (
+            person_around(image, moved)
+            if photo.person is None
+            else cv2.resize(photo.person[top:bottom, left:right], size, interpolation=cv2.INTER_LINEAR)
+        )
+        cut = replace(photo, image=image, face=moved, person=np.asarray(around, np.float32), same_view=True)
+        return cut if photo.same_view or shows_same_view(portrait, cut) else None
+
+
+def _others(
+    photos: Sequence[PathLike | Image | Portrait], portrait: Portrait, framing: _Framing
+) -> tuple[Portrait, ...]:
+    """The further photos of a portrait's person: those of the same view in the portrait's pixels, others whole."""
+    others = []
+    for source in photos:
+        photo = source if isinstance(source, Portrait) else _photo(source)
+        others.append(framing.same(photo, portrait) or _scaled_portrait(replace(photo, same_view=False)))
+    return tuple(others)
+
+
+def _scaled_portrait(photo: Portrait) -> Portrait:
+    """A photo, scaled down to WHOLE_SIDE where it is larger, without a mask."""
+    image, (found,) = _scaled(photo.image, [photo.face], WHOLE_SIDE)
+    return replace(photo, image=image, face=found, person=None)
 
 
 def _place(found: Face, image: Image) -> tuple[float, float, float, float]:
@@ -161,25 +216,23 @@ def _with_faces(
 
 
 def is_identity(source: PathLike | Portrait | Image) -> TypeGuard[PathLike]:
-    """Whether a source is the path of an identity file, which `adapt` writes."""
+    """Whether a source is the path of an identity or person file, which `adapt` writes."""
     return not isinstance(source, (Portrait, np.ndarray)) and Path(source).suffix.lower() == identity.SUFFIX
 
 
-def _adapted(source: PathLike, side: int) -> Portrait:
+def _adapted(path: Path, side: int) -> Portrait:
     """The portrait in an identity file, scaled to `side` pixels."""
-    path = media.check_input(source)
-    person, digest = identity.read(path)
-    portrait = person.portrait(path.name, digest)
+    fitted, digest = identity.read(path)
+    portrait = fitted.portrait(path.name, digest)
     scale = side / len(portrait.image)
     image = composite.resize(portrait.image, (side, side))
     return replace(portrait, image=image, face=composite.move_face(portrait.face, (0, 0), (scale, scale)))
 
 
 def _photo(source: PathLike | Image) -> Portrait:
-    """The portrait of a further photo's largest face."""
+    """A further photo, at its own size, and its largest face."""
     image, name, digest = read_still(source)
-    image, faces = _scaled(image, _chosen_faces(face.detect_faces(image), 0, name, image.shape), WHOLE_SIDE)
-    return Portrait(image, faces[0], name, digest)
+    return Portrait(image, _chosen_faces(face.detect_faces(image), 0, name, image.shape)[0], name, digest)
 
 
 def _check_size(size: int | None) -> None:

@@ -13,6 +13,7 @@ from gioconda.media.files import (
     write_whole,
 )
 from gioconda.media.formats import mime_of
+from gioconda.media.jpegs import decode_jpeg, encode_jpeg
 from gioconda.media.pictures import is_picture, read_alpha, read_picture, write_picture
 from gioconda.media.scenes import other_scene, scene
 from gioconda.media.sound import SoundTrack
@@ -34,6 +35,8 @@ __all__ = [
     "check_input",
     "check_output",
     "colour_of",
+    "decode_jpeg",
+    "encode_jpeg",
     "is_picture",
     "is_sound",
     "is_video",

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 SOURCES = 256
 """Photos and videos of a person, at most."""
-_FITTED = ("frames", "steps", "features", "weights", "seed")
+_FITTED = ("steps", "features", "weights", "seed")
+_UNUSED = {"photos": _FITTED, "speech": ("frames", *_FITTED)}
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Adapted:
 
 @dataclass(frozen=True)
 class Adapt:
-    """Prepare for one person: fit the few-shot networks to photos, or collect the mouths of videos.
+    """Prepare for one person: keep photos, fit the few-shot networks to them, or collect the mouths of videos.
 
     Args:
         sources: Paths of photos and videos of one person; for speech, of videos or of folders of videos.
@@ -56,11 +57,14 @@ class Adapt:
     _: KW_ONLY
     purpose: str = option(
         Choice(tuple(adapters())),
-        "Photos that move (fewshot), or a video whose person says other words (speech).",
-        default="fewshot",
+        "Photos that are drawn from (photos), photos that networks are fitted to (fewshot), or a video whose person "
+        "says other words (speech).",
+        default="photos",
         flag="for",
     )
-    frames: int = option(Whole(1, 256), "How many frames of each video are used.", default=8)
+    frames: int = option(
+        Whole(0, 256), "How many frames of each video are used; 0 chooses: 32 as photos, 8 to fit.", default=0
+    )
     steps: int = option(
         Whole(0, 2000), "How many steps of fitting; 0 chooses by the number of photos.", default=0
     )
@@ -80,12 +84,10 @@ class Adapt:
         check_options(self)
         if not self.sources:
             raise InputError("give at least one photo or video of the person")
-        if self.entry.purpose == "speech":
-            for one in options_of(self):
-                if one.name in _FITTED and getattr(self, one.name) != one.default:
-                    raise OptionError(
-                        one, "does not apply to speech: mouths are collected, not fitted; leave it out"
-                    )
+        unused = _UNUSED.get(self.purpose, ())
+        for one in options_of(self):
+            if one.name in unused and getattr(self, one.name) != one.default:
+                raise OptionError(one, f"does not apply to {self.purpose}: nothing is fitted; leave it out")
 
     @property
     def entry(self) -> EngineEntry:

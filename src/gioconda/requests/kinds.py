@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from gioconda.inputs.sources import Loader
     from gioconda.types import Motion, PathLike, Progress
 
-PHOTOS = 8
+PHOTOS = 32
 """The most further photos of a person."""
 SEEDS = 2**31
 """Number of seeds."""

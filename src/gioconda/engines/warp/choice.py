@@ -116,6 +116,30 @@ class PhotoChoice:
         return self._mix
 
 
+def spread_photos(landmarks: Sequence[FloatArray], first: int, count: int) -> list[int]:
+    """Choose photos so that every other one is close to one of them.
+
+    Greedy facility location: each further photo lowers the mean squared deformation of all most.
+
+    Args:
+        landmarks: (478, 3) of each photo, in pixels of one view.
+        first: Index of the photo that is chosen in any case.
+        count: How many to choose, at most.
+
+    Returns:
+        Their indices, `first` first, then those that lower it most.
+    """
+    distances = PhotoChoice(landmarks)
+    squares = np.stack([distances.deformations(points) for points in landmarks]) ** 2
+    chosen, nearest = [first], squares[:, first]
+    while len(chosen) < min(count, len(landmarks)):
+        totals = np.minimum(squares, nearest[:, None]).sum(0)
+        totals[chosen] = np.inf
+        chosen.append(int(np.argmin(totals)))
+        nearest = np.minimum(nearest, squares[:, chosen[-1]])
+    return chosen
+
+
 def _shape_distances(sources: Doubles, target: Doubles) -> FloatArray:
     """Mean distances (K,), in pixels, from points (K, N, 2) to points (N, 2) after the best similarity in the plane."""
     from_points = (sources - sources.mean(1, keepdims=True)) @ np.array([1, 1j])

@@ -18,6 +18,8 @@ from gioconda.runtime.text import readable
 from gioconda.training.fewshot.adapt import MOST_PHOTOS, AdaptSettings, adapt
 from gioconda.types import Face, PathLike, Portrait, Progress
 
+# Frames of a video, unless chosen
+FRAMES = 8
 # Side of the picture in an identity file, in pixels
 KEPT_SIDE = 512
 SUFFIXES = (identity.SUFFIX,)
@@ -42,7 +44,7 @@ def carry_out(request: Adapt) -> Adapted:
         request.sources,
         request.out,
         settings,
-        frames=request.frames,
+        frames=request.frames or FRAMES,
         progress=progress,
         rights=request.rights,
     )
@@ -53,7 +55,7 @@ def adapt_person(
     out: PathLike,
     settings: AdaptSettings | None = None,
     *,
-    frames: int = 8,
+    frames: int = FRAMES,
     progress: Progress = lambda *_: None,
     rights: str | None = None,
 ) -> Adapted:
