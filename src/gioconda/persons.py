@@ -31,7 +31,7 @@ CANDIDATES = 400
 # Photos that are taken from a film.
 FRAMES = 32
 # Share of the median sharpness below which a frame is blurred.
-BLURRED = 0.5
+BLURRED = 0.75
 
 
 def carry_out(request: Adapt) -> Adapted:

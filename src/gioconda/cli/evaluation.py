@@ -103,6 +103,13 @@ def evaluate(
     frames: Annotated[int, typer.Option(min=1, help="Held-out frames per person.")] = 32,
     size: Annotated[int, typer.Option(help="Side of the compared square in pixels.")] = 128,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the choice of frames.")] = 0,
+    mixed: Annotated[
+        bool,
+        typer.Option(
+            "--mixed",
+            help="Draw photos of a person's only clip from between the held-out frames, as the paper does.",
+        ),
+    ] = False,
     embedder: Annotated[Path | None, _file("MobileFaceNet .onnx, for CSIM.")] = None,
     features: Annotated[
         Path | None, _file("SqueezeNet 1.1 .safetensors, for perceptual and Frechet distance.")
@@ -137,7 +144,7 @@ def evaluate(
     from gioconda.training.evaluate.evaluate import evaluate as run_evaluation
     from gioconda.training.evaluate.protocol import EvaluationPlan
 
-    plan = EvaluationPlan(tuple(sorted(set(shots or SHOTS))), frames, size, seed)
+    plan = EvaluationPlan(tuple(sorted(set(shots or SHOTS))), frames, size, seed, mixed)
     methods = Methods(tuple(dict.fromkeys(engines or ("warp",))), chosen, weights, tune_features)
     with watch() as progress:
         results = run_evaluation(

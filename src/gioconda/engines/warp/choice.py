@@ -23,7 +23,7 @@ Doubles = npt.NDArray[np.float64]
 # Weights of a deformation. They predict the perceptual distance of a frame that is drawn from a photo, as a share of
 # the mean over photos: least squares over the training clips of benchmarks/photos.py. Offsets and shapes are in
 # inter-ocular units, openings of the lids in widths of the eye.
-OFFSET_WEIGHT, SHAPE_WEIGHT, LIDS_WEIGHT = 0.6, 16.0, 0.6
+OFFSET_WEIGHT, SHAPE_WEIGHT, LIDS_WEIGHT = 0.45, 14.0, 0.6
 # Share of the present photo's deformation below which another photo replaces it: less would flicker.
 SWITCH = 0.75
 # Least deformation, which no noise of the tracker exceeds: a photo that is as good as the frame itself stays.

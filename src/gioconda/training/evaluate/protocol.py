@@ -34,6 +34,8 @@ RUN = 8
 HELD_CLIPS = 4
 # Frames of a clip that are read, from its start
 MOST_FRAMES = 1500
+# Seconds between shots and held-out frames of one clip that are mixed
+APART = 0.4
 # The golden ratio: its multiples, modulo 1, are evenly spread for any count
 GOLDEN = 0.6180339887
 
@@ -49,12 +51,15 @@ class EvaluationPlan:
         frames: Held-out frames per person.
         size: Side of the compared square, in pixels.
         seed: The seed of all draws.
+        mixed: Whether shots of a person's only clip lie anywhere at APART seconds from held-out frames, as in the
+            paper; else they lie in its first third, and held-out frames in its last.
     """
 
     shots: tuple[int, ...] = (1, 8, 32)
     frames: int = 32
     size: int = 128
     seed: int = 0
+    mixed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +131,12 @@ class _Track:
             if (detected := self.faces[k]) is not None and face.shows_both_eyes(detected, shape)
         ]
 
+    def apart(self, end: float, times: Sequence[float]) -> list[int]:
+        """As `face_frames` from the start to a share (0..1) of the clip, at APART seconds from some times."""
+        return [
+            k for k in self.face_frames(0.0, end) if all(abs(self.times[k] - time) >= APART for time in times)
+        ]
+
 
 def find_people(folder: Path, names: Sequence[str] = ()) -> dict[str, list[Clip]]:
     """Find the clips of each person.
@@ -173,8 +184,10 @@ def gather(
     count = min(HELD_CLIPS, len(tracks) // 2)
     held, given = (tracks[:count], tracks[count:]) if count else (tracks, tracks)
     try:
-        stretches = _held_out(held, plan, 0.0 if count else 2 / 3, random)
-        places = _spread_shots(given, max(plan.shots), 1.0 if count else 1 / 3, random)
+        start, end = (0.0, 1.0) if count or plan.mixed else (2 / 3, 1 / 3)
+        stretches = _held_out(held, plan, start, random)
+        kept_from = [] if count else [time for stretch in stretches for time in stretch.times]
+        places = _spread_shots(given, max(plan.shots), (end, kept_from), random)
         shots, framing = _portraits(places, plan.size)
     except GiocondaError as error:
         failures.append(f"{name}: {error}")
@@ -204,12 +217,15 @@ def _track(clip: Clip, step: Step) -> _Track:
 
 
 def _spread_shots(
-    tracks: Sequence[_Track], count: int, share: float, random: np.random.Generator
+    tracks: Sequence[_Track], count: int, kept: tuple[float, Sequence[float]], random: np.random.Generator
 ) -> list[tuple[_Track, int]]:
-    """Choose up to `count` frames as shots, from the clips in turn; the first few of a clip are far apart."""
+    """Choose up to `count` frames as shots, from the clips in turn; the first few of a clip are far apart.
+
+    kept: the share of a clip at which shots end, and times in seconds from which they stay APART.
+    """
     phases = random.random(len(tracks))
     orders = [
-        sorted(track.face_frames(0.0, share), key=lambda k, phase=phase: (phase + k * GOLDEN) % 1)  # type: ignore[misc]
+        sorted(track.apart(*kept), key=lambda k, phase=phase: (phase + k * GOLDEN) % 1)  # type: ignore[misc]
         for track, phase in zip(tracks, phases, strict=True)
     ]
     longest = max(map(len, orders), default=0)

@@ -14,6 +14,7 @@ from gioconda import media
 from gioconda.training.evaluate.bootstrap import Estimate
 from gioconda.training.evaluate.methods import COPY, FEED_FORWARD, ReportRow
 from gioconda.training.evaluate.metrics import TRACKED_SIDE
+from gioconda.training.evaluate.protocol import APART
 from gioconda.training.evaluate.results import Results
 
 JSON, MARKDOWN = "report.json", "report.md"
@@ -144,9 +145,12 @@ def notes(results: Results) -> Iterator[str]:
         "takes both from one video, which is easier. Its lines are of other data and networks: for scale only."
     )
     if one_clip := [member.name for member in people if member.one_clip]:
-        yield (
-            f"One clip gave both shots (first third) and held-out frames (last third) of {_safe(', '.join(one_clip))}."
+        how = (
+            f"both shots and held-out frames, {APART} s apart or more,"
+            if plan.mixed
+            else "both shots (first third) and held-out frames (last third)"
         )
+        yield f"One clip gave {how} of {_safe(', '.join(one_clip))}."
     yield from _network_notes(results, frames)
     yield f"AKD, AED and APD are circular: one tracker drives and scores. AKD counts pixels of {TRACKED_SIDE}."
     if (still := results.still) is not None:
