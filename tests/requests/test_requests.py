@@ -133,7 +133,7 @@ def test_python_sees_every_option_as_an_argument(kind):
         (lambda: Animate("a.png", "nod", strength=3), "strength 3 is outside 0 to 2"),
         (lambda: Animate("a.png", "nod", strength="strong"), "strength 'strong' is not a number"),
         (lambda: Animate("a.png", "nod", size=256.5), "size 256.5 is not a whole number"),
-        (lambda: Animate("a.png", "nod", photos=["b.png"] * 9), "photos 9 photos are too many"),
+        (lambda: Animate("a.png", "nod", photos=["b.png"] * 33), "photos 33 photos are too many"),
         (lambda: Animate("a.png", "nod", rights="no"), "rights has 2 characters; give 3 to 500"),
         (lambda: Animate("a.png", "nod", face="both"), "face 'both': give 0 for the largest face"),
         (lambda: Animate("a.png", "nod", engine="wrap"), "choose one of warp, fewshot, lipsync"),
@@ -200,11 +200,13 @@ def test_requests_are_public():
 
 def test_adapt_is_the_same_request_however_it_is_asked_for(tmp_path):
     photos, out = (tmp_path / "a.jpg", tmp_path / "b.jpg"), tmp_path / "person.safetensors"
-    asked = Adapt(photos, out, frames=3, steps=5, seed=7, rights=SAID)
+    asked = Adapt(photos, out, purpose="fewshot", frames=3, steps=5, seed=7, rights=SAID)
     words = [
         *map(str, photos),
         "-o",
         str(out),
+        "--for",
+        "fewshot",
         "--frames",
         "3",
         "--steps",
@@ -222,10 +224,11 @@ def test_adapt_is_the_same_request_however_it_is_asked_for(tmp_path):
     assert set(inspect.signature(gioconda.adapt).parameters) >= {"sources", "out", "purpose", "steps"}
 
 
+@pytest.mark.parametrize("purpose", ["speech", "photos"])
 @pytest.mark.parametrize("option", [{"steps": 3}, {"seed": 1}, {"weights": "w.safetensors"}])
-def test_options_of_fitting_do_not_apply_where_mouths_are_collected(option):
-    with pytest.raises(InputError, match="does not apply to speech"):
-        Adapt(["talk.mp4"], "person.safetensors", purpose="speech", **option)
+def test_options_of_fitting_do_not_apply_where_nothing_is_fitted(purpose, option):
+    with pytest.raises(InputError, match=f"does not apply to {purpose}"):
+        Adapt(["talk.mp4"], "person.safetensors", purpose=purpose, **option)
 
 
 @pytest.mark.parametrize("linked", [False, True])

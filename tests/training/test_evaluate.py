@@ -248,7 +248,7 @@ def tracked(clip, count, lost=()):
 
 def test_shots_are_spread_over_clips_and_far_apart_in_each():
     tracks = [tracked(name, 30) for name in "abc"]
-    places = protocol._spread_shots(tracks, 9, 1.0, np.random.default_rng(0))
+    places = protocol._spread_shots(tracks, 9, (1.0, ()), np.random.default_rng(0))
     assert [track.clip for track, _ in places] == list("abcabcabc")
     for track in tracks:
         frames = sorted(k for t, k in places if t is track)
@@ -290,7 +290,8 @@ def test_frames_at_rest_are_laid_on_the_portrait_where_its_own_points_lie():
         expression = np.zeros((len(points), 52), np.float32)
         own = crop.head_square(np.stack(points))
         inside = crop.to_square(np.stack(points), own, 96)
-        stretch = Stretch("a", (), inside, expression, tuple(np.arange(len(points)) / 25.0), shape)
+        times = tuple(np.arange(len(points)) / 25.0)
+        stretch = Stretch("a", (), inside, expression, times, shape, own)
         return list(shots_of(stretch, portrait, crop.head_square(portrait.face.landmarks), 96))
 
     same = laid([still.landmarks])[0]

@@ -61,14 +61,8 @@ def load_portraits(
         LimitError: A file or the size is larger than the limits allow.
     """
     _check_size(size)
-    further: Sequence[PathLike | Image | Portrait] = photos
-    if is_identity(source):
-        path = media.check_input(source)
-        if holds_person(path):
-            source, *kept = read_person(path)
-            further = (*kept, *photos)
-        else:
-            source, crop = _adapted(path, size or CROP_SIDE), False
+    source, kept, is_crop = _read_adapted(source, size or CROP_SIDE)
+    crop = crop and not is_crop
     fitted = source.fitted if isinstance(source, Portrait) else None
     video = _video_of(source)
     image, faces, name, digest, seen = _with_faces(source, video, chosen)
@@ -76,15 +70,16 @@ def load_portraits(
     faces = _chosen_faces(faces, chosen, name, image.shape)
     whole = image.shape[1], image.shape[0]
     image, faces, box = _framed(image, faces, crop, size)
-    if further and len(faces) > 1:
+    if (kept or photos) and len(faces) > 1:
         raise InputError(f"{name}: further photos are of one person; choose one face with --face")
+    alpha = _alpha(source, video)
+    shown_alpha = alpha if cut_out else None
     plain = [
         Portrait(image, single, name, digest, person_around(image, single), (), fitted) for single in faces
     ]
-    others = _others(further, plain[0], _Framing(box, whole, video is None))
-    plain = [replace(portrait, others=others) for portrait in plain]
-    alpha = _alpha(source, video)
-    portraits = tuple(_cut_out(portrait, alpha if cut_out else None, box) for portrait in plain)
+    framing = _Framing(box, whole, video is None and shown_alpha is None)
+    others = _others((*kept, *photos), plain[0], framing)
+    portraits = tuple(_cut_out(replace(portrait, others=others), shown_alpha, box) for portrait in plain)
     ingredient = _ingredient(source, name, digest, image)
     photographed = tuple(_photo_ingredient(photo) for photo in others if photo.sha256 != digest)
     return PortraitSource(
@@ -108,16 +103,16 @@ class _Framing:
     Attributes:
         box: The part of the source's picture, in its pixels.
         whole: Width and height of the source's picture in pixels.
-        still: Whether the source is a still picture.
+        opaque_still: Whether the source is a still picture without transparency.
     """
 
     box: composite.Box
     whole: tuple[int, int]
-    still: bool
+    opaque_still: bool
 
     def same(self, photo: Portrait, portrait: Portrait) -> Portrait | None:
         """The photo, cut out as the portrait was, where both show one view; else None."""
-        if not self.still or (photo.image.shape[1], photo.image.shape[0]) != self.whole:
+        if not self.opaque_still or (photo.image.shape[1], photo.image.shape[0]) != self.whole:
             return None
         left, top, right, bottom = self.box
         size = (portrait.image.shape[1], portrait.image.shape[0])
@@ -218,6 +213,27 @@ def _with_faces(
 def is_identity(source: PathLike | Portrait | Image) -> TypeGuard[PathLike]:
     """Whether a source is the path of an identity or person file, which `adapt` writes."""
     return not isinstance(source, (Portrait, np.ndarray)) and Path(source).suffix.lower() == identity.SUFFIX
+
+
+def _read_adapted(
+    source: PathLike | Portrait | Image, side: int
+) -> tuple[PathLike | Portrait | Image, Sequence[Portrait], bool]:
+    """The portrait of an identity or person file, other sources as they are.
+
+    Args:
+        source: Of the portrait.
+        side: Pixels of the picture's side, for an identity file.
+
+    Returns:
+        The source, the person's further photos, and whether the source is a square around the face already.
+    """
+    if not is_identity(source):
+        return source, (), False
+    path = media.check_input(source)
+    if not holds_person(path):
+        return _adapted(path, side), (), True
+    portrait, *kept = read_person(path)
+    return portrait, kept, False
 
 
 def _adapted(path: Path, side: int) -> Portrait:

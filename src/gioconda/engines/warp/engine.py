@@ -32,7 +32,7 @@ from gioconda.engines.warp.maps import POINTS, RIM, target_maps
 from gioconda.engines.warp.mesh import (
     load_topology,
 )
-from gioconda.engines.warp.mirror import build_mirror, face_outline
+from gioconda.engines.warp.mirror import Mirror, build_mirror, face_outline
 from gioconda.engines.warp.mouth import build_mouth
 from gioconda.engines.warp.outline import outline, outwards
 from gioconda.engines.warp.refiner import (
@@ -93,27 +93,22 @@ class WarpEngine:
             box: The stage: left, top, right and bottom in its pixels.
             behind: What further photos show of its background, or None.
         """
-        topology = load_topology()
         landmarks = portrait.face.landmarks
         contour = outline(landmarks)
         mirror = None if portrait.filmed else build_mirror(portrait, contour)
         contour = face_outline(landmarks, mirror)
         background_warp = with_rounded_head(build_background_warp(portrait, contour, box), portrait)
         layers = _layers(portrait, background_warp, behind)
-        if mirror is not None:
-            contour = contour.copy()
-            contour[:, :2] += outwards(contour) * mirror.push[:, None]
-        rim = _rim(contour, landmarks)
         weight = np.clip(2 * background_warp.translation_weight * background_warp.edges[1], 0, 1)
         whole = portrait.image if portrait.cutout is None else portrait.cutout
         picture = whole if layers is None else layers.front
-        mouth = build_mouth(portrait.image, landmarks, topology)
+        mouth = build_mouth(portrait.image, landmarks, load_topology())
         identity = WarpIdentity(
             image=picture,
-            points=np.concatenate([landmarks[:POINTS], contour, rim]),
+            points=_mesh_points(landmarks, contour, mirror),
             background_warp=background_warp,
             sides=sides_of(portrait, background_warp),
-            eyes=build_eyes(portrait.image, landmarks, topology, mouth.tones),
+            eyes=build_eyes(portrait.image, landmarks, load_topology(), mouth.tones),
             mouth=mouth,
             lips=build_lips(portrait.image, landmarks, mouth.tones),
             wrinkle_target=build_wrinkle_target(np.ascontiguousarray(picture[..., :3]), landmarks),
@@ -125,9 +120,8 @@ class WarpEngine:
         )
         if mirror is None:
             return identity
-        return replace(
-            identity, limit=turn_limit(portrait, mirror, background_warp, partial(target_maps, identity))
-        )
+        maps = partial(target_maps, identity)
+        return replace(identity, limit=turn_limit(portrait, mirror, background_warp, maps))
 
     def render(
         self, identity: WarpIdentity, target_poses: Iterable[TargetPose], *, ahead: bool = False
@@ -260,6 +254,14 @@ def _patch(identity: WarpIdentity, frame: _Drawn) -> Patch:
     (left, top), (height, width) = corner, image.shape[:2]
     whole[top : top + height, left : left + width] = image
     return Patch(whole, (0, 0), frame.time, np.ones(whole.shape[:2], np.float32))
+
+
+def _mesh_points(landmarks: FloatArray, contour: FloatArray, mirror: Mirror | None) -> FloatArray:
+    """The mesh, the outline `contour` (K, 3), pushed outwards on the hidden side, and the rim, (468 + 2 K, 3)."""
+    if mirror is not None:
+        contour = contour.copy()
+        contour[:, :2] += outwards(contour) * mirror.push[:, None]
+    return np.concatenate([landmarks[:POINTS], contour, _rim(contour, landmarks)])
 
 
 def _rim(oval: FloatArray, landmarks: FloatArray) -> FloatArray:
