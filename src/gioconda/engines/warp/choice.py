@@ -29,7 +29,9 @@ SWITCH = 0.75
 # Least deformation, which no noise of the tracker exceeds: a photo that is as good as the frame itself stays.
 NOISE = 0.15
 # Seconds for which a photo stays at least, and seconds over which the next one fades in.
-STAY_SECONDS, FADE_SECONDS = 0.5, 0.24
+STAY_SECONDS, FADE_SECONDS = 0.24, 0.16
+# Seconds of the frames to come for which a photo is chosen, where they are known.
+LOOK_SECONDS = 0.4
 
 
 @dataclass(frozen=True)
@@ -98,15 +100,17 @@ class PhotoChoice:
             landmarks: (478, 3), the frame's, in pixels of the portrait.
             time: Of the frame, in seconds.
         """
-        deformations = self.deformations(landmarks)
+        return self.choose_by(self.deformations(landmarks), time)
+
+    def choose_by(self, deformations: FloatArray, time: float) -> Mix:
+        """Choose the photo of the next frame by the deformation of each photo (K,), for the frames that are coming."""
         best = int(np.argmin(deformations))
         if self._mix is None:
             self._mix, self._since = Mix(best, best), time
             return self._mix
-        share = 1.0
-        if self._mix.following != self._mix.photo:
+        photo, following, share = self._mix.photo, self._mix.following, 1.0
+        if following != photo:
             share = min((time - self._since) / FADE_SECONDS, 1.0)
-        photo, following = self._mix.photo, self._mix.following
         if share >= 1:
             photo, share = following, 0.0
             present = max(float(deformations[photo]), NOISE)

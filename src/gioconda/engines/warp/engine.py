@@ -22,7 +22,7 @@ from gioconda.engines.warp.background_warp import (
 )
 from gioconda.engines.warp.behind import Behind, build_behind
 from gioconda.engines.warp.borders import sides_of
-from gioconda.engines.warp.choice import ONLY_PHOTO, Mix
+from gioconda.engines.warp.choice import LOOK_SECONDS, ONLY_PHOTO, Mix
 from gioconda.engines.warp.eyes import build_eyes
 from gioconda.engines.warp.frame import WarpedFrame, warp_frame
 from gioconda.engines.warp.head import with_rounded_head
@@ -45,7 +45,7 @@ from gioconda.engines.warp.refiner import (
     crop_stage,
 )
 from gioconda.engines.warp.turns import limit_rotation, turn_limit
-from gioconda.engines.warp.views import Views, mixed
+from gioconda.engines.warp.views import Views, morphed
 from gioconda.engines.warp.wrinkles import build_wrinkle_target
 from gioconda.landmarks import inter_ocular
 from gioconda.runtime.cores import cores
@@ -131,7 +131,8 @@ class WarpEngine:
         Args:
             identity: What `prepare` returned.
             target_poses: The moments to render.
-            ahead: Whether threads warp the next frames while this one refines the last. The result is the same.
+            ahead: Whether threads warp the next frames while this one refines the last. The result is the same, but
+                where there are further photos of the view: they are chosen for the poses of the next moments too.
 
         Yields:
             One patch of the portrait's picture for each target pose, in order.
@@ -142,7 +143,7 @@ class WarpEngine:
             else Repair(self._network, identity.references, identity.mouth.tones)
         )
         draw = partial(_draw, identity, refined=repair is not None)
-        moments = _with_photos(identity, target_poses)
+        moments = _with_photos(identity, target_poses, LOOK_SECONDS if ahead else 0.0)
         drawn = map_ahead(draw, moments, _threads()) if ahead else (draw(moment) for moment in moments)
         with closing(drawn) as frames:
             for frame in frames:
@@ -206,11 +207,11 @@ class _Drawn:
 
 
 def _with_photos(
-    identity: WarpIdentity, target_poses: Iterable[TargetPose]
+    identity: WarpIdentity, target_poses: Iterable[TargetPose], look_seconds: float
 ) -> Iterator[tuple[TargetPose, Mix]]:
-    """Each target pose with the photos that it is drawn from."""
+    """Each target pose with the photos that it is drawn from; they are chosen for some seconds of poses."""
     if identity.views is not None:
-        return identity.views.chosen(target_poses)
+        return identity.views.chosen(target_poses, look_seconds)
     return ((target_pose, ONLY_PHOTO) for target_pose in target_poses)
 
 
@@ -220,7 +221,7 @@ def _draw(identity: WarpIdentity, moment: tuple[TargetPose, Mix], *, refined: bo
     target_pose, warped = _warped(identity, unlimited, mix.main)
     if mix.share:
         other = _warped(identity, unlimited, mix.other)[1].image
-        warped = replace(warped, image=mixed(other, warped.image, max(mix.share, 1 - mix.share)))
+        warped = replace(warped, image=morphed(other, warped.image, max(mix.share, 1 - mix.share)))
     crop = None
     if refined:
         maps, corner = (warped.map_x, warped.map_y), identity.background_warp.box[:2]

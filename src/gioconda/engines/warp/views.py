@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from threading import Lock
@@ -15,6 +16,11 @@ from gioconda.landmarks import fit_similarities
 from gioconda.types import FloatArray, Image, Portrait, TargetPose
 
 T = TypeVar("T")
+
+# Longest side, in pixels, of the pictures between which optical flow is sought, and the least side that suits it.
+FLOW_SIDE, FLOW_LEAST = 256, 24
+# Pixels of those pictures (sigma) over which the flow is smoothed.
+FLOW_SOFT = 2.0
 
 
 class Views(Generic[T]):
@@ -60,15 +66,35 @@ class Views(Generic[T]):
             shift=np.asarray(target_pose.grow * shift @ target_pose.turn.T + target_pose.shift, np.float32),
         )
 
-    def chosen(self, target_poses: Iterable[TargetPose]) -> Iterator[tuple[TargetPose, Mix]]:
-        """Each target pose with the photos that it is drawn from."""
+    def chosen(
+        self, target_poses: Iterable[TargetPose], look_seconds: float
+    ) -> Iterator[tuple[TargetPose, Mix]]:
+        """Each target pose with the photos that it is drawn from.
+
+        Args:
+            target_poses: In their order.
+            look_seconds: Seconds of poses that are taken in advance, for which a photo has to serve; 0 where each pose
+                must be answered before the next one comes.
+        """
         choice = PhotoChoice([photo.face.landmarks for photo in self.photos])
+        waiting: deque[tuple[TargetPose, FloatArray]] = deque()
         for target_pose in target_poses:
-            yield target_pose, choice.choose(target_pose.landmarks, target_pose.time)
+            waiting.append((target_pose, choice.deformations(target_pose.landmarks)))
+            while waiting and target_pose.time - waiting[0][0].time >= look_seconds:
+                yield _first(waiting, choice)
+        while waiting:
+            yield _first(waiting, choice)
 
     def picture(self, mix: Mix) -> Image:
         """The still picture (H, W, 3) of a mix; the caller must not change it."""
         return mixed(self.photos[mix.photo].image, self.photos[mix.following].image, mix.share)
+
+
+def _first(waiting: deque[tuple[TargetPose, FloatArray]], choice: PhotoChoice) -> tuple[TargetPose, Mix]:
+    """Take the first of the waiting poses, with the photos that suit it and the others."""
+    mean = np.mean([deformations for _, deformations in waiting], axis=0)
+    target_pose, _ = waiting.popleft()
+    return target_pose, choice.choose_by(mean, target_pose.time)
 
 
 def mixed(first: Image, second: Image, share: float) -> Image:
@@ -76,6 +102,37 @@ def mixed(first: Image, second: Image, share: float) -> Image:
     if share <= 0:
         return first
     return np.asarray(cv2.addWeighted(first, 1 - share, second, share, 0), np.uint8)
+
+
+def morphed(first: Image, second: Image, share: float) -> Image:
+    """A picture on its way to another, both (H, W, 3) uint8: what lies apart in both moves, so that nothing doubles.
+
+    share: of the second, 0 to 1. Optical flow takes the contours of hair and shoulders from one to the other; the face
+    lies in one place already.
+    """
+    scale = min(1.0, FLOW_SIDE / max(first.shape[:2]))
+    size = (max(FLOW_LEAST, round(first.shape[1] * scale)), max(FLOW_LEAST, round(first.shape[0] * scale)))
+    small = (
+        cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+        for image in (first, second)
+    )
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    flow = cv2.GaussianBlur(search.calc(*small, None), (0, 0), FLOW_SOFT)  # type: ignore[call-overload]
+    ratio = np.array([first.shape[1] / size[0], first.shape[0] / size[1]], np.float32)
+    flow = cv2.resize(flow * ratio, (first.shape[1], first.shape[0]))
+    xs = np.arange(first.shape[1], dtype=np.float32)
+    ys = np.arange(first.shape[0], dtype=np.float32)[:, None]
+    moved = (
+        cv2.remap(
+            image,
+            xs + part * flow[..., 0],
+            ys + part * flow[..., 1],
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        for image, part in ((first, -share), (second, 1 - share))
+    )
+    return mixed(np.asarray(next(moved), np.uint8), np.asarray(next(moved), np.uint8), share)
 
 
 def _movement(photo: Portrait, portrait: Portrait) -> tuple[FloatArray, float, FloatArray]:

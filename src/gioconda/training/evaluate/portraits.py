@@ -118,7 +118,7 @@ def rendered(
         square: As for `shots_of`; the part of the picture that is returned.
         size: Side of the pictures, in pixels.
     """
-    for patch in engine.render(prepared, shots_of(stretch, portrait, square, size)):
+    for patch in engine.render(prepared, shots_of(stretch, portrait, square, size), ahead=True):
         yield crop.cut_square(composite.compose(portrait.image, [patch]), square, size)
 
 
