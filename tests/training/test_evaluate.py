@@ -82,7 +82,7 @@ class Painter:
         self.seen.append(portrait)
         return portrait
 
-    def render(self, who, shots):
+    def render(self, who, shots, *, ahead=False):
         image = who.image if who.fitted else (who.image * 0.6).astype(np.uint8)
         for shot in shots:
             yield Patch(image, (0, 0), shot.time, np.ones(image.shape[:2], np.float32))
@@ -387,6 +387,7 @@ def test_real_people_through_the_whole_command(people, shared_data, tmp_path, ca
         "CSIM (MobileFaceNet)",
         "FID (SqueezeNet 1.1)",
         "perceptual (SqueezeNet 1.1)",
+        "perceptual of hair and contour (SqueezeNet 1.1)",
         "AKD",
     ):
         found = warp["1"][name]

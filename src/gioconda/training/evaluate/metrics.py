@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Side in pixels to which smaller squares are enlarged before tracking; AKD counts these pixels
 TRACKED_SIDE = 256
+# Share of the square's side, inside a face's outline, that counts as its contour
+CONTOUR = 0.03
 # PSNR of equal pictures, in dB
 MOST_PSNR = 60.0
 EMBEDDERS = {"45b55928589d7a6dac6752c29a4e8e18a9a87aedc6aaa91423c576c0798aa7e3": "MobileFaceNet"}
@@ -67,7 +69,7 @@ class Judge:
     """
 
     def __init__(self, embedder: Path | None = None, features: Path | None = None) -> None:
-        self.csim = self.perceptual = self.frechet = ""
+        self.csim = self.perceptual = self.contour = self.frechet = ""
         self.networks: dict[str, dict[str, str]] = {}
         self._embedder: metrics.FaceEmbedder | None = None
         self._features: SqueezeFeatures | None = None
@@ -86,12 +88,13 @@ class Judge:
 
             self._features = SqueezeFeatures(features)
             self.perceptual, self.frechet = f"perceptual ({SQUEEZE})", f"FID ({SQUEEZE})"
+            self.contour = f"perceptual of hair and contour ({SQUEEZE})"
             self.networks["features"] = {"name": SQUEEZE, "file": features.name, "sha256": SHA256}
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all metrics, the Frechet distance first."""
-        ordered = (self.frechet, "SSIM", self.csim, self.perceptual, *PAIRED)
+        ordered = (self.frechet, "SSIM", self.csim, self.perceptual, self.contour, *PAIRED)
         return tuple(dict.fromkeys(name for name in ordered if name))
 
     def track(self, pictures: Sequence[Image]) -> TrackedStretch:
@@ -122,6 +125,8 @@ class Judge:
             shared = _flicker(pictures, stretch.truth)
             if self._features is not None:
                 shared[self.perceptual], pooled = _perceptual(self._features, pictures, stretch.truth)
+                beside = _with_true_faces(pictures, stretch.truth, true.faces)
+                shared[self.contour] = _perceptual(self._features, beside, stretch.truth)[0]
                 features.append(pooled)
             rows += [row | shared for row in self._rows(pictures, stretch, true)]
         values = {name: _mean([row[name] for row in rows]) for name in rows[0]}
@@ -198,6 +203,21 @@ def _face_mask(face: Face, size: int) -> metrics.Mask:
     points = face.landmarks[:, :2] * (size / max(TRACKED_SIDE, size))
     hull = cv2.convexHull(points.round().astype(np.int32))
     return np.asarray(cv2.fillConvexPoly(np.zeros((size, size), np.uint8), hull, (1,))).astype(bool)
+
+
+def _with_true_faces(
+    pictures: Sequence[Image], truth: Sequence[Image], faces: Sequence[Face | None]
+) -> list[Image]:
+    """The pictures with the truth inside the face, so that only hair, contour and what is beside them differs."""
+    mixed = []
+    for picture, true, face in zip(pictures, truth, faces, strict=True):
+        mixed.append(picture.copy())
+        if face is not None:
+            side = 2 * round(CONTOUR * len(true)) + 1
+            mask = _face_mask(face, len(true)).astype(np.uint8)
+            inner = cv2.erode(mask, np.ones((side, side), np.uint8), borderValue=0)
+            mixed[-1][inner > 0] = true[inner > 0]
+    return mixed
 
 
 def _face_rows(tracked: TrackedStretch, true: TrackedStretch, stretch: Stretch) -> list[dict[str, float]]:
