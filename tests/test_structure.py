@@ -65,3 +65,11 @@ def test_only_frames_of_signed_films_pass_the_gate_with_the_marks_that_they_have
         and any(keyword.arg in ("marked", None) for keyword in node.keywords)
     }
     assert skipping == {"films.py"}
+
+
+@pytest.mark.xdist_group("alone")
+def test_tests_of_a_group_share_a_worker(request):
+    grouped = request.config.getoption("loadgroup", default=False)
+    assert not grouped or request.node.nodeid.endswith("@alone"), (
+        "pytest-xdist does not know this pytest's names"
+    )

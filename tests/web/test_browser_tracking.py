@@ -11,6 +11,8 @@ from gioconda.landmarks import mirror_table
 from places import ROOT
 from tracking_world import track_in, tracking_page
 
+pytestmark = pytest.mark.xdist_group("page")
+
 MIRROR = ROOT / "web" / "app" / "src" / "tracking" / "mirror.ts"
 SIZE = (640, 480)
 """Of the camera's pictures, pixels."""
