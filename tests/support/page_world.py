@@ -6,13 +6,13 @@ import contextlib
 import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import cv2
 import pytest
 
 from gioconda import media
+from programs import address_of
 from web_world import serve_command, wait_for
 
 FLAGS = (
@@ -57,7 +57,6 @@ class Server:
     def __init__(self, folder, *options, **environment):
         self._folder, self._options = folder, options
         self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-        # A pipe that nobody reads would stop the server.
         self._log = folder / "log"
         self.address = ""
         self.start()
@@ -68,11 +67,7 @@ class Server:
         command = serve_command(self._folder, *self._options, port=port)
         with self._log.open("w") as errors:
             self._process = subprocess.Popen(command, stderr=errors, env=self._environment)
-        until = time.monotonic() + 240
-        while not self._log.read_text().startswith("serving http") and time.monotonic() < until:
-            assert self._process.poll() is None, self._log.read_text()
-            time.sleep(0.1)
-        self.address = self._log.read_text().split()[1]
+        self.address = address_of(self._process, self._log)
 
     def kill(self):
         """End the server without a chance to tidy up."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from contextlib import contextmanager
 
 import cv2
@@ -13,6 +12,7 @@ from gioconda.motion import store
 from gioconda.web.queue.jobs import JobQueue
 from gioconda.web.requests import JOB
 from gioconda.web.settings import ServerSettings
+from programs import wait_for
 
 RIGHTS = "A public-domain portrait."
 ANIMATE = {"kind": "animate", "rights": RIGHTS, "crop": True, "size": 64, "refine": False}
@@ -52,16 +52,6 @@ def queue_of(folder, **changes):
 def request(**fields):
     """A request, from the fields of its JSON."""
     return JOB.validate_python(fields)
-
-
-def wait_for(condition, seconds=30.0):
-    """The first true value of `condition()`."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if found := condition():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not happen in time")
 
 
 def rendering(queue, job):

@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import time
 import wave
@@ -27,6 +26,7 @@ from gioconda.cli import run
 from gioconda.web.http.api import build_app
 from gioconda.web.requests import JOB
 from gioconda.web.serve import read_token
+from programs import address_of, running
 from web_world import (
     ANIMATE,
     EDIT,
@@ -501,9 +501,9 @@ def raw(port, line):
 
 def test_the_command_serves_lets_nobody_out_of_a_folder_and_ends_cleanly(tmp_path, inputs):
     command = serve_command(tmp_path, "--no-page")
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        address = re.search(r"http://\S+:(\d+)", server.stderr.readline())
+    written = tmp_path / "log"
+    with written.open("w") as errors, running(command, stderr=errors) as server:
+        address = re.search(r"http://\S+:(\d+)", address_of(server, written))
         with httpx.Client(base_url=address[0], timeout=10) as client:
             wait_for(lambda: client.get("/healthz").status_code == 200)
             assert client.get("/").headers["location"] == "/docs"
@@ -523,10 +523,7 @@ def test_the_command_serves_lets_nobody_out_of_a_folder_and_ends_cleanly(tmp_pat
                 assert next(stream.iter_lines()) == "event: state"
                 server.send_signal(signal.SIGINT)
                 assert server.wait(10) == 0  # a listener does not hold it up
-        log = [json.loads(line) for line in server.stderr.read().splitlines()]
+        log = [json.loads(line) for line in written.read_text().splitlines()[1:]]
         assert {"request", "job queued"} <= {line["message"] for line in log}
         assert not [line for line in log if line["level"] == "error" or "exception" in line]
         assert not any(job in json.dumps(line) for line in log)
-    finally:
-        server.kill()
-        server.stderr.close()
