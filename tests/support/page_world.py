@@ -47,6 +47,19 @@ def browser(camera=None):
         running.close()
 
 
+def evaluated(page, script, argument=None, seconds=60.0):
+    """What a page makes of JavaScript that waits for something; Playwright itself would wait for ever.
+
+    Args:
+        page: The page.
+        script: A function of one argument, as a rule an async one.
+        argument: Its argument.
+        seconds: In which it has to answer.
+    """
+    late = f"new Promise((_, reject) => setTimeout(reject, {1000 * seconds}, new Error('no answer in {seconds} s')))"
+    return page.evaluate(f"(argument) => Promise.race([({script})(argument), {late}])", argument)
+
+
 class Server:
     """`gioconda serve` on a port of its own, which can be killed and started again.
 
@@ -213,7 +226,7 @@ class Visitor:
         source = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
         # The page's policy lets no script in, so the debugger's own way is used.
         self.page.evaluate(source)
-        found = self.page.evaluate("axe.run()")["violations"]
+        found = evaluated(self.page, "() => axe.run()")["violations"]
         return [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found]
 
     def overflows(self):
