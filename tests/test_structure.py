@@ -25,6 +25,14 @@ def test_files_and_functions_stay_short(path):
     assert not too_long
 
 
+def test_files_of_tests_stay_short():
+    lengths = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in (ROOT / "tests").rglob("*.py")
+    }
+    assert {name: length for name, length in lengths.items() if length >= FILE_LINES} == {}
+
+
 GATE = "output.py"
 MARKING = {"Watermarker", "VisibleLabel", "open_writer", "write_picture", "sign"}
 """What lays in marks, writes what was rendered, and signs."""

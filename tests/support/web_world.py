@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import contextmanager
 
@@ -14,6 +15,9 @@ from gioconda.web.requests import JOB
 from gioconda.web.settings import ServerSettings
 from programs import wait_for
 
+HERE = "http://127.0.0.1"
+# No job has this id.
+NOBODY = "x" * 22
 RIGHTS = "A public-domain portrait."
 ANIMATE = {"kind": "animate", "rights": RIGHTS, "crop": True, "size": 64, "refine": False}
 EDIT = {"kind": "edit", "rights": RIGHTS, "yaw": 8, "crop": True, "size": 64, "refine": False}
@@ -63,6 +67,13 @@ def files_below(folder):
     """Names of all files and folders of jobs."""
     found = (path for part in ("jobs", "incoming") for path in (folder / part).rglob("*"))
     return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def post(client, job, *, name="../../etc/passwd", **files):
+    """Hand in a job; the files' own names are hostile."""
+    field = job if isinstance(job, str) else json.dumps(job)
+    parts = [("job", (None, field)), *((role, (name, content)) for role, content in files.items())]
+    return client.post("/v1/jobs", files=parts)
 
 
 def serve_command(folder, *options, port="0"):
