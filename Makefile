@@ -1,16 +1,18 @@
 .PHONY: demo test quick fuzz lint types install dev bench docs clean
 
 VENV := .venv/bin
+# A worker that dies ends the run: pytest-xdist may wait for ever for its successor.
+PYTEST := $(VENV)/pytest -n 2 --dist loadgroup --max-worker-restart 0
 
 demo:  ## a first video, from nothing
 	@start=$$(date +%s); scripts/venv.sh && $(VENV)/gioconda demo --out gioconda_demo.mp4 && \
 	  echo "all together: $$(($$(date +%s) - start)) s"
 
 test: lint types  ## everything that CI asks for
-	$(VENV)/pytest -n 2 --dist loadgroup
+	$(PYTEST)
 
 quick: lint types  ## the same without the tests that take seconds
-	$(VENV)/pytest -n 2 --dist loadgroup -m "not slow"
+	$(PYTEST) -m "not slow"
 
 fuzz: dev  ## 10,000 damaged files through every reader
 	$(VENV)/python tests/fuzz.py --count 10000 --workers 2

@@ -1,11 +1,49 @@
 """What all tests share: real media where it lies, a public-domain portrait where it does not."""
 
+import faulthandler
+import os
+
 import cv2
 import numpy as np
 import pytest
 
 from media_factory import chart, clip_of, write_clip
 from places import SHARED
+
+# Seconds for one phase of a test. pytest-timeout comes first; it can neither end code that never returns to Python
+# nor the fixtures of a test that it has already ended.
+PHASE_SECONDS = 400
+STDERR = pytest.StashKey[int]()
+
+
+def pytest_configure(config):
+    # During a test, stderr is captured.
+    config.stash[STDERR] = os.dup(2)
+
+
+def pytest_unconfigure(config):
+    faulthandler.cancel_dump_traceback_later()
+    os.close(config.stash[STDERR])
+
+
+def _watch(item):
+    """End the process with the stacks of all its threads, unless the phase ends in time."""
+    faulthandler.dump_traceback_later(PHASE_SECONDS, exit=True, file=item.config.stash[STDERR])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    _watch(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item):
+    _watch(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item):
+    _watch(item)
 
 
 @pytest.fixture(scope="session", autouse=True)

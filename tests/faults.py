@@ -63,7 +63,7 @@ def environment() -> dict[str, str]:
 def run(line: list[str], **options) -> subprocess.CompletedProcess[str]:
     """One run of a command line to its end."""
     return subprocess.run(
-        line, capture_output=True, text=True, timeout=300, check=False, env=environment(), **options
+        line, capture_output=True, text=True, timeout=240, check=False, env=environment(), **options
     )
 
 
@@ -86,7 +86,7 @@ def killed(folder: Path, suffix: str, wait: float, *, old: bool) -> str:
     time.sleep(wait)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.wait(60)
     found = state(out)
     left = [path.name for path in place.iterdir() if path.name.startswith(".")]
     media.check_output(place / "next.mp4")
@@ -143,7 +143,7 @@ def _seconds(folder: Path, suffix: str) -> float:
         while process.poll() is None and not _started(place):
             time.sleep(0.002)
         start = time.monotonic()
-        process.wait()
+        process.wait(240)
         _LENGTHS[suffix] = 1.1 * (time.monotonic() - start)
     return _LENGTHS[suffix]
 
@@ -197,11 +197,15 @@ def wrong(done: subprocess.CompletedProcess[str], out: Path, *words: str) -> str
 def closed_pipe(folder: Path) -> str:
     """A job whose reader has gone: no traceback, and a complete file or none."""
     out = folder / "piped.mp4"
-    with subprocess.Popen(
+    process = subprocess.Popen(
         command(folder, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
-    ) as process:
-        process.stdout.close()
-        told = process.stderr.read().decode()
+    )
+    process.stdout.close()
+    process.stdout = None
+    try:
+        told = process.communicate(timeout=240)[1].decode()
+    finally:
+        process.kill()
     return "" if not told and state(out) in ("complete", "absent") else f"{state(out)}: {told[-300:]}"
 
 

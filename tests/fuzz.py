@@ -96,7 +96,7 @@ class Worker:
             return Outcome(case, whole=whole, **json.loads(line))
         if not ready:
             process.kill()
-        code = process.wait()
+        code = process.wait(SECONDS)
         self._process = None
         stack = " | ".join(self._log.read_text(errors="replace").split("\n")[-12:])
         return Outcome(
@@ -125,7 +125,7 @@ class Worker:
     def close(self) -> None:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
-            self._process.wait()
+            self._process.wait(SECONDS)
 
 
 def _processor_seconds(process: int) -> float:

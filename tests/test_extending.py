@@ -18,9 +18,12 @@ from gioconda.registry import MotionEntry
 from gioconda.types import ARKIT_INDEX
 from live_world import picture_of
 from places import ROOT
-from web_world import serve_command, wait_for
+from programs import address_of, running
+from web_world import serve_command
 
 DOCS = ROOT / "docs" / "extending.md"
+# Seconds for an answer of a server.
+WAIT_SECONDS = 60.0
 POINTS = {
     "gioconda_sepia": "[gioconda.engines]\nsepia = gioconda_sepia:ENGINE\n",
     "gioconda_jaw": "[gioconda.motions]\njaw = gioconda_jaw:MOTION\n",
@@ -106,17 +109,13 @@ def live(packages, astronaut, tmp_path):
     httpx, sockets = pytest.importorskip("httpx"), pytest.importorskip("websockets.sync.client")
     log = tmp_path / "log"
     command = [*serve_command(tmp_path), "--no-page"]
-    with log.open("w") as errors, subprocess.Popen(command, stderr=errors, env=beside(packages)) as server:
-        try:
-            wait_for(lambda: log.read_text().startswith("serving http"), 60)
-            address = log.read_text().split()[1]
-            fields = {"use": "live", "rights": "A public-domain portrait.", "side": 256}
-            parts = {"session": (None, json.dumps(fields)), "portrait": astronaut.read_bytes()}
-            session = httpx.post(f"{address}/v1/sessions", files=parts, timeout=90).json()["id"]
-            with sockets.connect(f"{address.replace('http', 'ws')}/v1/sessions/{session}/stream") as socket:
-                yield socket, json.loads(socket.recv())
-        finally:
-            server.terminate()
+    with log.open("w") as errors, running(command, stderr=errors, env=beside(packages)) as server:
+        address = address_of(server, log)
+        fields = {"use": "live", "rights": "A public-domain portrait.", "side": 256}
+        parts = {"session": (None, json.dumps(fields)), "portrait": astronaut.read_bytes()}
+        session = httpx.post(f"{address}/v1/sessions", files=parts, timeout=90).json()["id"]
+        with sockets.connect(f"{address.replace('http', 'ws')}/v1/sessions/{session}/stream") as socket:
+            yield socket, json.loads(socket.recv(WAIT_SECONDS))
 
 
 @pytest.mark.slow
@@ -126,12 +125,12 @@ def test_another_packages_stream_drives_a_live_portrait(live):
     pictures = []
     for value in (0.0, 0.8):
         socket.send(b"\x10/jawOpen\0\0\0\0,f\0\0" + struct.pack(">f", value))
-        assert json.loads(socket.recv())["found"]
-        pictures.append(picture_of(socket.recv()[9:]).astype(int))
+        assert json.loads(socket.recv(WAIT_SECONDS))["found"]
+        pictures.append(picture_of(socket.recv(WAIT_SECONDS)[9:]).astype(int))
     assert np.abs(pictures[1] - pictures[0])[140:220, 80:180].mean() > 2, "the mouth opens"
     for wrong in (b"\x10/jawOpen\0\0\0\0,i\0\0" + bytes(4), b"\x10/nose\0,f\0\0" + bytes(4), b"\x10"):
         socket.send(wrong)
-        assert json.loads(socket.recv())["type"] == "error"
+        assert json.loads(socket.recv(WAIT_SECONDS))["type"] == "error"
 
 
 def test_a_motion_built_by_hand_is_what_it_says():

@@ -31,11 +31,11 @@ def door():
                 except TimeoutError:
                     continue
 
-        thread = threading.Thread(target=listen)
+        thread = threading.Thread(target=listen, daemon=True)
         thread.start()
         yield server.getsockname()[1], knocks
         done.set()
-        thread.join()
+        thread.join(10)
 
 
 HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{there}\n#EXT-X-ENDLIST\n"

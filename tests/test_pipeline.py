@@ -8,7 +8,7 @@ import pytest
 
 import gioconda
 from gioconda import composite, face, media, output
-from gioconda.errors import InputError, NoFaceError, OutputError, WeightsError
+from gioconda.errors import OutputError
 from gioconda.limits import WHOLE_SIDE
 from gioconda.motion.templates import template
 from gioconda.provenance import read_watermark
@@ -382,20 +382,6 @@ def test_further_photos_are_told_in_the_manifest(astronaut, astronaut_image, sho
     assert (photo.name, media.sha256_file(photo)) in {(one["name"], one["sha256"]) for one in inputs}
 
 
-def test_a_photo_without_a_face_is_named(astronaut, short, tmp_path):
-    photo = tmp_path / "wall.png"
-    media.write_picture(photo, np.full((200, 200, 3), 128, np.uint8))
-    with pytest.raises(NoFaceError, match=r"wall\.png"):
-        gioconda.frames(astronaut, short, photos=[photo])
-
-
-def test_a_network_may_be_named_and_is_checked(astronaut, short, tmp_path):
-    file = tmp_path / "mine.onnx"
-    file.write_bytes(b"not a network")
-    with pytest.raises(WeightsError, match=r"mine\.onnx"):
-        gioconda.frames(astronaut, short, refine=file)
-
-
 def test_edit_gives_a_picture_or_writes_one(astronaut, tmp_path):
     picture = edited(astronaut, yaw=12, coefficients={"jawOpen": 0.5})
     result = gioconda.edit(astronaut, tmp_path / "out.png", yaw=12, coefficients={"jawOpen": 0.5})
@@ -436,66 +422,3 @@ def test_a_failure_midway_leaves_the_old_file_alone(astronaut, short, tmp_path, 
         gioconda.animate(astronaut, short, out, progress=stop, **CROP)
     assert [path.name for path in tmp_path.iterdir()] == ["out.webm"]
     assert out.read_text() == "old"
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "words"),
-    [
-        ({"engine": "magic"}, InputError, "choose one of warp"),
-        ({"strength": -1}, InputError, "strength"),
-        ({"region": "nose"}, InputError, "region"),
-        ({"face": 7}, NoFaceError, "1 found"),
-        ({"face": "both"}, InputError, "all"),
-        ({"size": 9}, InputError, "outside 64 to 4096 pixels"),
-        ({"size": 10**6}, InputError, "outside 64 to 4096 pixels"),
-        ({"size": True}, InputError, "size True is outside"),
-        ({"crop": "yes"}, InputError, "neither True nor False"),
-        ({"weights": "mine.safetensors"}, InputError, "does not apply to the engine warp"),
-        ({"bank": "b.safetensors"}, InputError, "choose the engine lipsync"),
-        (
-            {"engine": "fewshot", "refine": "b.onnx"},
-            InputError,
-            "refine does not apply to the engine fewshot",
-        ),
-    ],
-)
-def test_options_that_make_no_sense_are_refused_before_any_work(astronaut, short, options, error, words):
-    with pytest.raises(error, match=words):
-        gioconda.frames(astronaut, short, **options)
-
-
-def test_a_face_cut_by_the_edge_is_told(astronaut_image, short):
-    with pytest.raises(NoFaceError, match="edge cuts through the face"):
-        gioconda.frames(np.ascontiguousarray(astronaut_image[:300, :233]), short)
-
-
-@pytest.mark.parametrize(
-    "array",
-    [np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3)), np.zeros((0, 5, 3), np.uint8), np.zeros((5, 5, 4))],
-)
-def test_arrays_that_are_no_pictures_are_told(array, short):
-    with pytest.raises(InputError, match="uint8 RGB"):
-        gioconda.frames(array, short)
-
-
-def test_of_a_video_portrait_only_the_largest_face_moves(driver, short):
-    with pytest.raises(InputError, match="largest face"):
-        gioconda.frames(driver, short, face=1)
-
-
-def test_further_photos_without_the_refiner_are_refused(astronaut, tmp_path, capsys):
-    from gioconda.cli import run
-
-    words = [
-        "animate",
-        str(astronaut),
-        "--motion",
-        "nod",
-        "-o",
-        str(tmp_path / "o.mp4"),
-        "--photo",
-        str(astronaut),
-    ]
-    assert run([*words, "--no-refine"]) == 2
-    assert "further photos" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []

@@ -25,6 +25,14 @@ def test_files_and_functions_stay_short(path):
     assert not too_long
 
 
+def test_files_of_tests_stay_short():
+    lengths = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in (ROOT / "tests").rglob("*.py")
+    }
+    assert {name: length for name, length in lengths.items() if length >= FILE_LINES} == {}
+
+
 GATE = "output.py"
 MARKING = {"Watermarker", "VisibleLabel", "open_writer", "write_picture", "sign"}
 """What lays in marks, writes what was rendered, and signs."""
@@ -65,3 +73,11 @@ def test_only_frames_of_signed_films_pass_the_gate_with_the_marks_that_they_have
         and any(keyword.arg in ("marked", None) for keyword in node.keywords)
     }
     assert skipping == {"films.py"}
+
+
+@pytest.mark.xdist_group("alone")
+def test_tests_of_a_group_share_a_worker(request):
+    grouped = request.config.getoption("loadgroup", default=False)
+    assert not grouped or request.node.nodeid.endswith("@alone"), (
+        "pytest-xdist does not know this pytest's names"
+    )

@@ -13,6 +13,7 @@ import pytest
 from typer.main import get_command
 
 import gioconda
+import programs
 from batch_world import Here, animated, record_of, scraps, table, world
 from errands import errand
 from gioconda import cluster
@@ -382,13 +383,13 @@ def test_ctrl_c_leaves_nothing_half_made_and_the_same_command_goes_on(folder):
     rows = [animated("first.gif"), *(animated(f"{k}.mp4", motion="idle", size="256") for k in range(2))]
     path = table(folder, rows)
     command = [sys.executable, "-m", "gioconda", "batch", str(path), "--ray", "off", "--workers", "1"]
-    with subprocess.Popen(
+    with programs.running(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         # a shell that runs the tests in the background would hand down an ignored SIGINT
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         until = time.monotonic() + 180
         while not scraps(folder) or not (folder / "first.gif").exists():

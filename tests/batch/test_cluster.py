@@ -16,6 +16,7 @@ from gioconda.cli import run
 from gioconda.training.evaluate.evaluate import evaluate
 from gioconda.training.evaluate.methods import Methods
 from gioconda.training.evaluate.protocol import EvaluationPlan
+from programs import running
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
@@ -85,11 +86,11 @@ def test_a_node_killed_midway_costs_tries_and_no_job(nodes, astronaut_image, tmp
     path, report = table(folder, [animated(f"{k}.mp4") for k in range(JOBS)]), folder / "summary.json"
     command = [sys.executable, "-m", "gioconda", "batch", str(path), "--report", str(report)]
     command += ["--ray", cluster.address, "--workers", "2"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         until = time.monotonic() + SECONDS
         while made(path) < 2 or not at_work(folder) & workers_of(second):
             assert time.monotonic() < until
-            assert process.poll() is None, process.communicate()
+            assert process.poll() is None, process.communicate(timeout=SECONDS)
             time.sleep(0.02)
         cut_off(cluster, second)
         out, err = process.communicate(timeout=SECONDS)
@@ -111,13 +112,13 @@ def test_the_heads_death_is_told_and_the_batch_goes_on_elsewhere(nodes, astronau
     folder = world(tmp_path / "work", astronaut_image, frames=60)
     path = table(folder, [animated(f"{k}.mp4") for k in range(4)])
     command = [sys.executable, "-m", "gioconda", "batch", str(path)]
-    with subprocess.Popen(
+    with running(
         [*command, "--ray", cluster.address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         until = time.monotonic() + SECONDS
         while made(path) < 1:
             assert time.monotonic() < until
-            assert process.poll() is None, process.communicate()
+            assert process.poll() is None, process.communicate(timeout=SECONDS)
             time.sleep(0.02)
         cut_off(cluster, cluster.head_node)
         out, err = process.communicate(timeout=SECONDS)

@@ -21,6 +21,7 @@ from gioconda.cli.examples import EXAMPLES
 from gioconda.provenance import Verdict
 from gioconda.requests import Animate
 from gioconda.types import ARKIT_NAMES
+from programs import running
 
 COMMANDS = (
     "animate",
@@ -76,7 +77,7 @@ def gioconda_program(*arguments, **environment):
     """A real run of the installed program: exit code, standard output, standard error."""
     command = [sys.executable, "-m", "gioconda", *map(str, arguments)]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=300, check=False, env={**os.environ, **environment}
+        command, capture_output=True, text=True, timeout=240, check=False, env={**os.environ, **environment}
     )
 
 
@@ -350,9 +351,10 @@ def test_program_verifies_nothing_in_a_text_file(tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="pipes end differently on Windows")
 def test_program_ends_quietly_when_its_reader_leaves():
     command = [sys.executable, "-m", "gioconda", "edit", "--list"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
-        told = process.stderr.read()
+        process.stdout = None
+        told = process.communicate(timeout=60)[1]
     assert told == b""
 
 
@@ -363,13 +365,13 @@ def test_program_stopped_midway_leaves_the_old_file_alone(tmp_path, wanted):
     out = tmp_path / "out.mp4"
     out.write_text("old")
     command = [sys.executable, "-m", "gioconda", "animate", str(asset_path("astronaut.jpg"))]
-    with subprocess.Popen(
+    with running(
         [*command, "--motion", "look-around", "-o", str(out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         # A shell that runs the tests in the background would hand down an ignored SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         deadline = time.monotonic() + 60
         while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:

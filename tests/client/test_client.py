@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import re
 import socket
-import subprocess
 import threading
 import time
 
@@ -17,6 +16,7 @@ import pytest
 
 import gioconda
 from gioconda.errors import InputError
+from programs import running
 from relay import Relay
 from web_world import RIGHTS, serve_command, short_motion, small_portrait, wait_for
 
@@ -55,11 +55,8 @@ def served(folder, port):
     """A server with its data in a folder; ends by SIGKILL."""
     command = serve_command(folder, "--no-page", "--workers", "1")
     command[command.index("--port") + 1] = str(port)
-    with (folder / "log").open("ab") as log, subprocess.Popen(command, stderr=log) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    with (folder / "log").open("ab") as log, running(command, stderr=log) as process:
+        yield process
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +182,7 @@ def test_a_film_arrives_once_though_answers_are_lost_the_network_is_cut_and_the_
         relay.mend()
         assert client.job(job.id).state().state == "running"
         first.kill()
-        first.wait()
+        first.wait(20)
         with served(tmp_path, port):
             watching.join(60)
             saving.join(60)

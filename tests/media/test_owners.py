@@ -76,17 +76,17 @@ def test_a_dead_jobs_file_goes_at_the_next_start_and_a_living_jobs_stays(home, f
         if hasattr(os, "waitid"):  # killed, and not yet buried
             os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
         else:
-            dead.wait()
+            dead.wait(20)
         media.check_output(folder / "next.mp4")
         assert {path.name for path in folder.iterdir()} == {mine.name, living_name}
         living.kill()
-        living.wait()
+        living.wait(20)
         assert owners.sweep(folder) == 1
         assert [path.name for path in folder.iterdir()] == [mine.name]
     finally:
         for process in (living, dead):
             process.kill()
-            process.wait()
+            process.wait(20)
 
 
 def test_who_is_dead(home, folder):
@@ -135,7 +135,7 @@ def test_what_is_not_ours_is_never_swept(home, folder):
 
 def test_a_process_takes_its_lock_file_with_it(home, folder):
     process, name = start(folder, seconds=0)
-    assert process.wait() == 0
+    assert process.wait(20) == 0
     assert name
     assert not list(home.rglob("*.lock"))
 

@@ -248,7 +248,7 @@ def test_processes_that_start_at_once_share_one_key(tmp_path):
         subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
-    answers = {job.communicate()[0] for job in jobs}
+    answers = {job.communicate(timeout=120)[0] for job in jobs}
     assert len(answers) == 1
     assert answers != {""}
 

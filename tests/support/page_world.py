@@ -6,13 +6,13 @@ import contextlib
 import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import cv2
 import pytest
 
 from gioconda import media
+from programs import address_of
 from web_world import serve_command, wait_for
 
 FLAGS = (
@@ -47,6 +47,19 @@ def browser(camera=None):
         running.close()
 
 
+def evaluated(page, script, argument=None, seconds=60.0):
+    """What a page makes of JavaScript that waits for something; Playwright itself would wait for ever.
+
+    Args:
+        page: The page.
+        script: A function of one argument, as a rule an async one.
+        argument: Its argument.
+        seconds: In which it has to answer.
+    """
+    late = f"new Promise((_, reject) => setTimeout(reject, {1000 * seconds}, new Error('no answer in {seconds} s')))"
+    return page.evaluate(f"(argument) => Promise.race([({script})(argument), {late}])", argument)
+
+
 class Server:
     """`gioconda serve` on a port of its own, which can be killed and started again.
 
@@ -57,7 +70,6 @@ class Server:
     def __init__(self, folder, *options, **environment):
         self._folder, self._options = folder, options
         self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-        # A pipe that nobody reads would stop the server.
         self._log = folder / "log"
         self.address = ""
         self.start()
@@ -68,11 +80,7 @@ class Server:
         command = serve_command(self._folder, *self._options, port=port)
         with self._log.open("w") as errors:
             self._process = subprocess.Popen(command, stderr=errors, env=self._environment)
-        until = time.monotonic() + 240
-        while not self._log.read_text().startswith("serving http") and time.monotonic() < until:
-            assert self._process.poll() is None, self._log.read_text()
-            time.sleep(0.1)
-        self.address = self._log.read_text().split()[1]
+        self.address = address_of(self._process, self._log)
 
     def kill(self):
         """End the server without a chance to tidy up."""
@@ -218,7 +226,7 @@ class Visitor:
         source = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
         # The page's policy lets no script in, so the debugger's own way is used.
         self.page.evaluate(source)
-        found = self.page.evaluate("axe.run()")["violations"]
+        found = evaluated(self.page, "() => axe.run()")["violations"]
         return [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found]
 
     def overflows(self):

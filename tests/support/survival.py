@@ -11,6 +11,8 @@ from web_world import wait_for
 
 # A film that takes long enough to be disturbed.
 PAIR = "Mona Lisa smiles"
+# Tries of a stream of events in two seconds, with growing pauses between them.
+MOST_STREAMS = 6
 
 
 @dataclass
@@ -68,6 +70,18 @@ def kill(scene: Scene) -> None:
     scene.server.kill()
     time.sleep(scene.seconds)
     scene.server.start()
+
+
+def without_events(scene: Scene) -> None:
+    """A proxy lets no stream of events through: the page asks instead, and not all the time."""
+    asked: list[str] = []
+    scene.visitor.page.on("request", lambda request: asked.append(request.url))
+    scene.visitor.context.route("**/events", lambda route: route.abort())
+    scene.visitor.page.reload()
+    scene.visitor.page.locator(".result-card").first.click()
+    scene.visitor.page.wait_for_timeout(1000 * scene.seconds)
+    streams = [url for url in asked if url.endswith("/events")]
+    assert 0 < len(streams) < MOST_STREAMS, streams
 
 
 def sleep(scene: Scene) -> None:

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import cv2
 import numpy as np
 
-from page_world import browser
+from page_world import browser, evaluated
 from places import ROOT
 
 STATIC = ROOT / "src" / "gioconda" / "web" / "page" / "static"
@@ -28,6 +28,8 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
 }
+# In which that is done, on a machine with much else to do.
+TRACK_SECONDS = 120.0
 # Tracks pictures one after another, as frames of a webcam come, and then does what a page should not do.
 TRACK = """async (pictures) => {
     const {canTrack, createTracker} = await import("/tracking.js");
@@ -105,7 +107,8 @@ def tracking_page():
 
 def track_in(page, images):
     """What TRACK gives for RGB pictures, with landmarks as (478, 3) float32."""
-    answer = page.evaluate(TRACK, [base64.b64encode(_png(image)).decode() for image in images])
+    pictures = [base64.b64encode(_png(image)).decode() for image in images]
+    answer = evaluated(page, TRACK, pictures, TRACK_SECONDS)
     for face in filter(None, answer["faces"]):
         face["landmarks"] = _points(face["landmarks"])
     return {**answer, "video": _points(answer["video"])}

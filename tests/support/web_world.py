@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import sys
-import time
 from contextlib import contextmanager
 
 import cv2
@@ -13,7 +13,11 @@ from gioconda.motion import store
 from gioconda.web.queue.jobs import JobQueue
 from gioconda.web.requests import JOB
 from gioconda.web.settings import ServerSettings
+from programs import wait_for
 
+HERE = "http://127.0.0.1"
+# No job has this id.
+NOBODY = "x" * 22
 RIGHTS = "A public-domain portrait."
 ANIMATE = {"kind": "animate", "rights": RIGHTS, "crop": True, "size": 64, "refine": False}
 EDIT = {"kind": "edit", "rights": RIGHTS, "yaw": 8, "crop": True, "size": 64, "refine": False}
@@ -54,16 +58,6 @@ def request(**fields):
     return JOB.validate_python(fields)
 
 
-def wait_for(condition, seconds=30.0):
-    """The first true value of `condition()`."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if found := condition():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not happen in time")
-
-
 def rendering(queue, job):
     """Wait until a job has made a frame."""
     wait_for(lambda: (p := queue.state(job).progress) is not None and p.stage == "render" and p.done > 0)
@@ -73,6 +67,13 @@ def files_below(folder):
     """Names of all files and folders of jobs."""
     found = (path for part in ("jobs", "incoming") for path in (folder / part).rglob("*"))
     return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def post(client, job, *, name="../../etc/passwd", **files):
+    """Hand in a job; the files' own names are hostile."""
+    field = job if isinstance(job, str) else json.dumps(job)
+    parts = [("job", (None, field)), *((role, (name, content)) for role, content in files.items())]
+    return client.post("/v1/jobs", files=parts)
 
 
 def serve_command(folder, *options, port="0"):

@@ -8,8 +8,11 @@ import pytest
 
 from gioconda.face import FaceTracker
 from gioconda.landmarks import mirror_table
+from page_world import evaluated
 from places import ROOT
 from tracking_world import track_in, tracking_page
+
+pytestmark = pytest.mark.xdist_group("page")
 
 MIRROR = ROOT / "web" / "app" / "src" / "tracking" / "mirror.ts"
 SIZE = (640, 480)
@@ -67,8 +70,10 @@ def test_the_browser_tracks_as_the_server_does(astronaut_image, page):
 @pytest.mark.slow
 def test_a_page_without_the_networks_cannot_track(page):
     page.goto(f"{page.url}elsewhere/")
-    assert page.evaluate("import('/tracking.js').then(({canTrack}) => canTrack())") is False
-    told = page.evaluate("import('/tracking.js').then(({createTracker}) => createTracker().catch(String))")
+    assert evaluated(page, "() => import('/tracking.js').then(({canTrack}) => canTrack())") is False
+    told = evaluated(
+        page, "() => import('/tracking.js').then(({createTracker}) => createTracker().catch(String))"
+    )
     assert ".onnx is missing on the server" in told
 
 

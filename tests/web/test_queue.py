@@ -32,6 +32,7 @@ from gioconda.web.queue.perform import perform
 from gioconda.web.queue.worker import write_preview
 from media_factory import write_clip
 from places import SUPPORT
+from programs import running
 from web_world import (
     ANIMATE,
     EDIT,
@@ -276,19 +277,16 @@ def test_a_restart_picks_up_what_waited_and_what_ran(tmp_path, inputs, portrait)
         "w.rendering(queue, ran)\nprint(ran, waited, *queue.worker_memory(), flush=True)\ntime.sleep(60)\n"
     )
     data = tmp_path / "data"
-    server = subprocess.Popen(
+    with running(
         [sys.executable, "-c", script, inputs["portrait"][0], inputs["motion"][0], data],
         stdout=subprocess.PIPE,
         text=True,
         cwd=SUPPORT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(SUPPORT.parent)])},
-    )
-    ran, waited, pid = server.stdout.readline().split()
-    with pytest.raises(InputError, match="another server"):
-        JobQueue(settings(data))
-    server.kill()
-    server.wait()
-    server.stdout.close()
+    ) as server:
+        ran, waited, pid = server.stdout.readline().split()
+        with pytest.raises(InputError, match="another server"):
+            JobQueue(settings(data))
     wait_for(lambda: not psutil.pid_exists(int(pid)), 5.0)  # its worker does not outlive it
     with queue_of(data) as queue:
         assert queue.state(ran).attempts >= 1

@@ -24,7 +24,15 @@ def chrome():
 
 
 @pytest.mark.parametrize(
-    "happens", [survival.reload, survival.second_tab, survival.offline, survival.kill, survival.sleep]
+    "happens",
+    [
+        survival.reload,
+        survival.second_tab,
+        survival.offline,
+        survival.without_events,
+        survival.kill,
+        survival.sleep,
+    ],
 )
 def test_the_film_arrives(server, chrome, happens):
     visitor = Visitor(chrome, server.address)

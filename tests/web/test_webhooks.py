@@ -41,6 +41,9 @@ def receiving(statuses=(), port=0):
     requests, answers = [], list(statuses)
 
     class Handler(BaseHTTPRequestHandler):
+        # Seconds.
+        timeout = 10
+
         def do_POST(self):
             body = self.rfile.read(int(self.headers["content-length"]))
             requests.append((self.path, self.headers, body))
@@ -54,13 +57,14 @@ def receiving(statuses=(), port=0):
             pass
 
     with HTTPServer(("127.0.0.1", port), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:
             yield f"127.0.0.1:{server.server_port}", requests
         finally:
             server.shutdown()
-            thread.join()
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 def submitted(client, portrait, url):

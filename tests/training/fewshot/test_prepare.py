@@ -39,6 +39,7 @@ from gioconda.training.fewshot.shards import LARGEST, MANIFEST, Shards
 from gioconda.training.sources import Clip
 from gioconda.training.voxceleb import Take
 from media_factory import write_clip
+from programs import running, wait_for
 from voxceleb_world import box_file
 
 
@@ -170,11 +171,9 @@ def test_other_videos_in_the_same_folder_are_refused(prepared, actors, tmp_path)
 def test_a_run_that_was_killed_goes_on(prepared, imitation, tmp_path):
     out = tmp_path / "killed"
     line = ["prepare", imitation, "-o", out, "--clips", 6, "--frames", 5, "--size", 128, "--workers", 1]
-    program = subprocess.Popen([sys.executable, "-m", "gioconda", *map(str, line)], stdout=subprocess.DEVNULL)
-    while not list(out.glob("[!.]*.json")) and program.poll() is None:
-        time.sleep(0.01)
-    program.kill()
-    program.wait()
+    command = [sys.executable, "-m", "gioconda", *map(str, line)]
+    with running(command, stdout=subprocess.DEVNULL) as program:
+        wait_for(lambda: list(out.glob("[!.]*.json")) or program.poll() is not None, 120)
     kept = {p: p.stat().st_mtime_ns for p in out.glob("[!.]*.json")}
     assert kept
     assert not (out / MANIFEST).exists()
@@ -192,13 +191,11 @@ def test_a_run_that_was_killed_goes_on(prepared, imitation, tmp_path):
 def test_a_run_that_is_asked_to_end_leaves_no_part(imitation, tmp_path):
     out = tmp_path / "stopped"
     line = ["prepare", imitation, "-o", out, "--size", 128, "--workers", 2]
-    program = subprocess.Popen(
-        [sys.executable, "-m", "gioconda", *map(str, line)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    while not list(out.glob("*.at")) and program.poll() is None:
-        time.sleep(0.01)
-    program.send_signal(signal.SIGTERM)
-    _, told = program.communicate(timeout=60)
+    command = [sys.executable, "-m", "gioconda", *map(str, line)]
+    with running(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as program:
+        wait_for(lambda: list(out.glob("*.at")) or program.poll() is not None, 120)
+        program.send_signal(signal.SIGTERM)
+        _, told = program.communicate(timeout=60)
     assert program.returncode == 130
     assert told.decode().strip() == "gioconda: stopped"
     assert not list(out.glob(".*"))

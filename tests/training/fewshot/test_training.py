@@ -88,7 +88,7 @@ def test_a_killed_and_resumed_run_has_the_weights_of_an_unbroken_one(heads, tmp_
         process.send_signal(signal.SIGKILL)
     finally:
         process.kill()
-        process.wait()
+        process.wait(60)
     done = read_checkpoint(broken / LAST)["done"]
     assert 0 < done < 14
     task.train(tiny(**changes), heads, broken)
@@ -113,7 +113,7 @@ def test_two_processes_take_the_steps_of_one(heads, tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=240,
         check=False,
     )
     assert made.returncode == 0, made.stderr[-2000:]

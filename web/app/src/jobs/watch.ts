@@ -14,20 +14,25 @@ const LOOK_MILLISECONDS = 1000;
 
 /** Calls `tell` with each state until the last; resolves then. Rejects with a Refusal if the job does not exist. */
 export async function watch(job: string, tell: (state: JobState) => void, signal: AbortSignal): Promise<void> {
-  const wait = pauses();
+  let wait = pauses();
+  const hear = (state: JobState) => {
+    // The next pause is a short one again.
+    wait = pauses();
+    tell(state);
+  };
   while (!signal.aborted) {
     try {
       const state = await callJson<JobState>(`v1/jobs/${job}`, undefined, { signal });
       reachable.value = true;
       tell(state);
       if (ended(state)) return;
-      if (await listen(job, tell, signal)) return;
+      if (await listen(job, hear, signal)) return;
     } catch (problem) {
       if (problem instanceof Refusal && !problem.passing && problem.status < 500) throw problem;
       if (signal.aborted) return;
       reachable.value = false;
-      await wait();
     }
+    if (!signal.aborted) await wait();
   }
 }
 
@@ -39,8 +44,10 @@ function listen(job: string, tell: (state: JobState) => void, signal: AbortSigna
     const close = (final: boolean) => {
       source.close();
       clearInterval(timer);
+      signal.removeEventListener("abort", leave);
       resolve(final);
     };
+    const leave = () => close(false);
     const timer = window.setInterval(() => {
       if (performance.now() - heard > QUIET_MILLISECONDS) close(false);
     }, LOOK_MILLISECONDS);
@@ -50,7 +57,7 @@ function listen(job: string, tell: (state: JobState) => void, signal: AbortSigna
       tell(state);
       if (ended(state)) close(true);
     });
-    source.onerror = () => close(false);
-    signal.addEventListener("abort", () => close(false), { once: true });
+    source.onerror = leave;
+    signal.addEventListener("abort", leave);
   });
 }
