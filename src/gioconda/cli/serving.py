@@ -11,7 +11,9 @@ import platformdirs
 import typer
 
 from gioconda.cli.commands import app
+from gioconda.cli.options import DeviceOption, use_device
 from gioconda.errors import InputError
+from gioconda.runtime.devices import CPU
 
 HostOption = Annotated[str, typer.Option(help="Address to listen on; the default accepts this machine only.")]
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
@@ -93,11 +95,14 @@ def serve(
     key: KeyOption = None,
     certificate: CertificateOption = None,
     page: PageOption = True,
+    device: DeviceOption = CPU,
 ) -> None:
     """Serve a page and the API until Ctrl-C; jobs run in worker processes."""
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise InputError(f"serve needs {', '.join(missing)}; run: pip install 'gioconda[web]'")
+    # A device that is not there fails here, not in each worker.
+    use_device(device)
     from gioconda.provenance.certificate import signing_identity
     from gioconda.web import serve as server
     from gioconda.web.settings import ServerSettings
@@ -125,6 +130,7 @@ def serve(
         job_seconds=seconds,
         key=key and key.absolute(),
         certificate=certificate and certificate.absolute(),
+        device=device,
     )
     server.serve(
         settings, lambda address: typer.echo(f"serving {address} (Ctrl-C ends)", err=True), page=page

@@ -69,6 +69,7 @@ class Session:
 
     def __init__(self, request: SessionRequest, settings: ServerSettings, log: Path) -> None:
         self.request = request
+        self._device = settings.device
         self.faces: list[Box] = []
         self.shown = Box(x=0, y=0, width=1, height=1)
         self.rest = b""
@@ -104,6 +105,7 @@ class Session:
         request = self.request
         about = {
             "limits": limits,
+            "device": self._device,
             "portrait": str(portrait),
             "side": request.pixels,
             "face": request.face,

@@ -61,7 +61,7 @@ class Worker:
         self.jobs = 0
         self._settings = settings
         limits = {"nice": settings.nice, "memory_bytes": settings.memory_bytes, "file_bytes": _FILE_BYTES}
-        self._send(limits)
+        self._send({"limits": limits, "device": settings.device})
 
     def _send(self, command: dict[str, Any]) -> None:
         """Send a command; the end of the reports shows that the process has ended."""
