@@ -1,4 +1,4 @@
-"""The devices that can run networks, by the names that people give them."""
+"""The devices that can run networks, and the encoders that can write videos, by the names that people give them."""
 
 from __future__ import annotations
 
@@ -51,3 +51,8 @@ DEVICES = (
 """The accelerators, in the order in which `auto` tries them."""
 
 NAMES = (CPU, AUTO, *(device.name for device in DEVICES))
+
+SOFTWARE_ENCODER = "libx264"
+HARDWARE_ENCODERS = ("h264_nvenc", "h264_qsv", "h264_amf", "h264_videotoolbox", "h264_mf")
+"""H.264 by NVIDIA, Intel, AMD, Apple and Windows (Media Foundation), by libav's names, in the order of `auto`."""
+ENCODERS = (SOFTWARE_ENCODER, AUTO, *HARDWARE_ENCODERS)
