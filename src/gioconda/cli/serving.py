@@ -18,7 +18,13 @@ from gioconda.runtime.devices import CPU
 HostOption = Annotated[str, typer.Option(help="Address to listen on; the default accepts this machine only.")]
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
 WorkersOption = Annotated[
-    int, typer.Option(min=1, max=64, help="Worker processes; each runs one job at a time.")
+    int | None,
+    typer.Option(
+        min=1,
+        max=64,
+        help="Worker processes; each runs one job at a time. If left out, one per core, as far as memory goes.",
+        show_default=False,
+    ),
 ]
 DataOption = Annotated[
     Path | None,
@@ -80,7 +86,7 @@ _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "psuti
 def serve(
     host: HostOption = "127.0.0.1",
     port: PortOption = 7860,
-    workers: WorkersOption = 1,
+    workers: WorkersOption = None,
     data: DataOption = None,
     token_file: TokenFileOption = None,
     no_token: NoTokenOption = False,
@@ -105,6 +111,7 @@ def serve(
     use_device(device)
     from gioconda.provenance.certificate import signing_identity
     from gioconda.web import serve as server
+    from gioconda.web.capacity import capacity
     from gioconda.web.settings import ServerSettings
 
     # A wrong key fails here, not in the first job.
@@ -118,7 +125,7 @@ def serve(
         data=data or Path(platformdirs.user_data_dir("gioconda")) / "serve",
         host=host,
         port=port,
-        workers=workers,
+        workers=workers or capacity().workers,
         queue=queue,
         token=token,
         hosts=tuple(allow_host or ()),
