@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from gioconda.provenance import Verdict
     from gioconda.requests import Adapt, Adapted, Animate, Edit, Export, Speak, Verify
+    from gioconda.runtime.onnx import use_device
     from gioconda.types import Frame, Motion, Portrait
 
 __version__ = "0.1.0"
@@ -79,6 +80,7 @@ __all__ = [
     "run",
     "speak",
     "track",
+    "use_device",
     "verify",
 ]
 
@@ -92,6 +94,7 @@ _HOME = {
         ("Adapt", "Adapted", "Animate", "Edit", "Export", "Speak", "Verify"), "gioconda.requests"
     ),
     "Verdict": "gioconda.provenance",
+    "use_device": "gioconda.runtime.onnx",
     **dict.fromkeys(("Frame", "Motion", "Portrait"), "gioconda.types"),
 }
 

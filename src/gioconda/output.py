@@ -19,6 +19,7 @@ from gioconda.face import networks as tracking_networks
 from gioconda.provenance import Claim, Watermarker
 from gioconda.provenance.certificate import signing_identity
 from gioconda.render import Clock, Rendered, Renderer
+from gioconda.runtime.devices import SOFTWARE_ENCODER
 from gioconda.runtime.threads import hold_libraries
 from gioconda.types import Frame, Image, PathLike, Progress, Watcher, Word
 
@@ -98,12 +99,16 @@ class Output:
         rights: The declared right to the likeness, or None.
         key: File of the private key that signs; None for Gioconda's own.
         certificate: File of the key's certificate chain, or None.
+        encoder: Of .mp4, as `media.usable_encoder` returns it.
+        notes: Sentences for the user.
     """
 
     path: Path
     rights: str | None
     key: Path | None
     certificate: Path | None
+    encoder: str = SOFTWARE_ENCODER
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def checked(
@@ -113,6 +118,7 @@ class Output:
         rights: str | None = None,
         key: PathLike | None = None,
         certificate: PathLike | None = None,
+        encoder: str = SOFTWARE_ENCODER,
     ) -> Output:
         """Check a destination before the work begins.
 
@@ -122,27 +128,35 @@ class Output:
             rights: The declared right to the likeness.
             key: File of the private key (PEM).
             certificate: File of the key's certificate chain (PEM).
+            encoder: Of .mp4, or "auto".
 
         Raises:
-            InputError: The suffix, the key or the certificate cannot be used.
+            InputError: The suffix, the key, the certificate or the encoder cannot be used.
             OutputError: The file cannot be written.
         """
         path = media.check_output(out, suffixes)
-        signer = [None if file is None else Path(file) for file in (key, certificate)]
-        signing_identity(*signer)
-        return cls(path, rights, *signer)
+        own_key, own_certificate = (None if file is None else Path(file) for file in (key, certificate))
+        signing_identity(own_key, own_certificate)
+        usable = media.usable_encoder(encoder, path)
+        notes = () if usable == encoder else (f"the encoder is {usable}",)
+        return cls(path, rights, own_key, own_certificate, usable, notes)
 
     def film(self, renderer: Renderer, progress: Progress) -> Result:
         """Write a renderer's frames as a signed video with its sound; OutputError if that fails."""
         times, clock = renderer.times.tolist(), renderer.clock
         writer = media.open_writer(
-            self.path, renderer.size, times=times, audio_from=renderer.sound, alpha=renderer.transparent
+            self.path,
+            renderer.size,
+            times=times,
+            audio_from=renderer.sound,
+            alpha=renderer.transparent,
+            encoder=self.encoder,
         )
         _encode(writer, marked_frames(renderer), len(times), clock, progress)
         since = time.perf_counter()
         self._publish(writer.temp, renderer)
         clock.add("sign", since)
-        warnings = (*renderer.warnings, *writer.warnings, *self._silence(renderer))
+        warnings = (*self.notes, *renderer.warnings, *writer.warnings, *self._silence(renderer))
         seconds = time.perf_counter() - clock.start
         return Result(
             self.path,

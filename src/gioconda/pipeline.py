@@ -45,6 +45,7 @@ from gioconda.requests import (
 )
 from gioconda.requests.functions import takes
 from gioconda.requests.values import TRANSPARENT
+from gioconda.runtime.devices import SOFTWARE_ENCODER
 from gioconda.types import DrivingPart, Frame, Image, Manner, Motion, PathLike, Portrait, Progress
 
 __all__ = [
@@ -180,7 +181,8 @@ def run(request: Request) -> Result:
     if not isinstance(request, Export) and request.background == TRANSPARENT:
         suffixes = tuple(suffix for suffix in suffixes if suffix in media.ALPHA_SUFFIXES)
     rights = None if isinstance(request, Export) else request.rights
-    output = Output.checked(request.out, suffixes, rights, request.key, request.certificate)
+    encoder = SOFTWARE_ENCODER if isinstance(request, Edit) else request.encoder
+    output = Output.checked(request.out, suffixes, rights, request.key, request.certificate, encoder)
     with _planned(request, with_sound=True) as renderer:
         if isinstance(renderer, ExportRenderer):
             output = replace(output, rights=renderer.film.rights)
@@ -328,7 +330,9 @@ def revoice(
         'revoice will be removed; call animate with engine="lipsync"', DeprecationWarning, stacklevel=2
     )
     request = Animate(video, motion, out, engine=LIPSYNC, **options)
-    output = Output.checked(out, media.VIDEO_SUFFIXES, request.rights, request.key, request.certificate)
+    output = Output.checked(
+        out, media.VIDEO_SUFFIXES, request.rights, request.key, request.certificate, request.encoder
+    )
     renderer = _planned_film(request, motion, LIPSYNC)
     if sound is not None and isinstance(renderer, LipSyncRenderer):
         other = media.check_input(sound)

@@ -179,7 +179,7 @@ def test_every_option_of_the_command_line_has_a_column():
             for name in (
                 opt.removeprefix("--") for opt in (*one.opts, *one.secondary_opts) if opt.startswith("--")
             ):
-                assert name in ("out", "list", "help") or name in COLUMNS[kind], f"{kind} --{name}"
+                assert name in ("out", "list", "help", "device") or name in COLUMNS[kind], f"{kind} --{name}"
 
 
 def test_rights_may_be_told_for_all_and_a_dry_run_makes_nothing(folder, capsys):

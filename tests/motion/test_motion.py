@@ -5,10 +5,10 @@ import pytest
 
 from gioconda.face import FaceTracker
 from gioconda.media import read_frames
-from gioconda.motion.from_faces import faces_to_motion
+from gioconda.motion.from_faces import CHUNK, FaceTrack, faces_to_motion
 from gioconda.motion.moments import picture_points
 from gioconda.motion.pose import euler_from_rotation
-from gioconda.types import ARKIT_INDEX
+from gioconda.types import ARKIT_INDEX, Face
 from heads import PLACE, SIZE, UNIT, eyes_open, lips_apart, performed, person, times, wave
 
 
@@ -145,3 +145,14 @@ def test_the_picture_points_of_a_real_clip_lie_on_the_landmarks(driver):
         np.array([eyes_open(p) for p in where]) for where in (points, [f.landmarks for f in faces])
     )
     assert np.abs(mine - theirs).max() < 0.02
+
+
+def test_a_track_has_room_for_any_number_of_frames():
+    track, face = FaceTrack(), performed(person(0), 1)[0]
+    count = 2 * CHUNK + 3
+    for index in range(count):
+        track.add(None if index % 7 == 0 else Face(face.landmarks + np.float32(index)))
+    assert len(track) == count
+    assert np.flatnonzero(~track.tracked).tolist() == list(range(0, count, 7))
+    assert np.array_equal(track.landmarks[CHUNK + 1], face.landmarks + np.float32(CHUNK + 1))
+    assert np.array_equal(track.landmarks[-1], face.landmarks + np.float32(count - 1))

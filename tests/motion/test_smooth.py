@@ -33,6 +33,15 @@ def test_gaussian_is_the_same_in_pieces(monkeypatch):
     assert np.allclose(gaussian(values, 2), whole, atol=1e-6)
 
 
+def test_gaussian_in_place_is_the_same_in_pieces_shorter_than_its_reach(monkeypatch):
+    values = np.random.default_rng(3).normal(size=(50, 4)).astype(np.float32)
+    times = np.cumsum(np.random.default_rng(4).uniform(0.02, 0.06, 50))
+    whole = gaussian(values, 1.3, times)
+    monkeypatch.setattr("gioconda.motion.smooth.CHUNK_VALUES", 12)
+    gaussian(values, 1.3, times, in_place=True)
+    assert np.array_equal(values, whole)
+
+
 def test_neighbours_far_away_in_time_hardly_count():
     times = np.array([0, 0.04, 0.08, 3.0, 3.04, 3.08])
     values = np.array([0, 0, 0, 1, 1, 1.0])[:, None]

@@ -73,12 +73,16 @@ def typed(kind):
     return words
 
 
+def of_request(context):
+    """What was typed of a request: the rest is the command's alone."""
+    return {name: value for name, value in context.params.items() if name not in ("list", "device")}
+
+
 def by_command_line(kind, portrait, out):
     command = get_command(app).commands[kind]
     rights = ["--rights", SAID] if declared(kind) else []
     words = [str(portrait), "-o", str(out), *rights, *typed(kind)]
-    params = command.make_context(kind, words).params
-    return read_request(KINDS[kind], {name: value for name, value in params.items() if name != "list"})
+    return read_request(KINDS[kind], of_request(command.make_context(kind, words)))
 
 
 def by_table(kind, portrait, out):
@@ -216,7 +220,8 @@ def test_adapt_is_the_same_request_however_it_is_asked_for(tmp_path):
         "--rights",
         SAID,
     ]
-    typed = read_request(Adapt, get_command(app).commands["adapt"].make_context("adapt", words).params)
+    context = get_command(app).commands["adapt"].make_context("adapt", words)
+    typed = read_request(Adapt, of_request(context))
     sent = JOB.validate_python(
         {"kind": "adapt", "frames": 3, "steps": 5, "seed": 7, "rights": SAID, "purpose": "fewshot"}
     ).request({"source": photos}, out, lambda *_: None)

@@ -198,6 +198,7 @@ def test_the_command_serves_lets_nobody_out_of_a_folder_and_ends_cleanly(tmp_pat
                 server.send_signal(signal.SIGINT)
                 assert server.wait(10) == 0  # a listener does not hold it up
         log = [json.loads(line) for line in written.read_text().splitlines()[1:]]
+        assert re.match(r"workers: \d+; this machine grants \d+ cores? and .* GiB", log[0]["message"])
         assert {"request", "job queued"} <= {line["message"] for line in log}
         assert not [line for line in log if line["level"] == "error" or "exception" in line]
         assert not any(job in json.dumps(line) for line in log)

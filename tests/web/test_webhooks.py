@@ -32,7 +32,6 @@ def portrait(astronaut_image, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     monkeypatch.setattr(webhooks, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(webhooks, "_IDLE_SECONDS", 0.02)
 
 
 @contextmanager

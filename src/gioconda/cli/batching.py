@@ -19,8 +19,10 @@ from rich.progress import (
 )
 
 from gioconda.cli.commands import app
+from gioconda.cli.options import DeviceOption, use_device
 from gioconda.cli.progress import plural
 from gioconda.errors import InputError
+from gioconda.runtime.devices import CPU
 
 if TYPE_CHECKING:
     from gioconda.batch.jobs import BatchJob
@@ -78,6 +80,7 @@ def batch(
     again: AgainOption = False,
     dry_run: DryRunOption = False,
     report: ReportOption = None,
+    device: DeviceOption = CPU,
 ) -> None:
     """Run a table of jobs, several at once, and skip those already done. The whole table is checked first.
 
@@ -95,6 +98,7 @@ def batch(
     if dry_run:
         _print_plan(table, jobs, again)
         return
+    use_device(device)
     settings = running.BatchSettings(workers, ray, retries, timeout, again)
     summary = running.Summary(len(jobs))
     try:

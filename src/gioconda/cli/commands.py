@@ -10,11 +10,12 @@ import typer
 
 from gioconda import __version__
 from gioconda.cli import doctor as checkup
-from gioconda.cli.options import MotionOption, OutOption
+from gioconda.cli.options import DeviceOption, MotionOption, OutOption, use_device
 from gioconda.cli.progress import plural, watch
 from gioconda.cli.requests import add_command, bridged, make, print_video_result
 from gioconda.errors import InputError
 from gioconda.requests import Animate, Edit, Export, option_of
+from gioconda.runtime.devices import CPU
 
 if TYPE_CHECKING:
     from gioconda.provenance import Verdict
@@ -64,10 +65,12 @@ def track(
     driver_face: Annotated[int, typer.Option(help=option_of(Animate, "driver_face").help)] = 0,
     start: Annotated[float, typer.Option(help=option_of(Animate, "start").help)] = 0.0,
     end: Annotated[float | None, typer.Option(help=option_of(Animate, "end").help)] = None,
+    device: DeviceOption = CPU,
 ) -> None:
     """Track the motion of a face in a video and save it: .npz, or .csv with Live Link Face's columns."""
     from gioconda import pipeline
 
+    use_device(device)
     with watch() as progress:
         motion = pipeline.track(video, out, driver_face=driver_face, start=start, end=end, progress=progress)
     for note in motion.notes:
@@ -104,6 +107,7 @@ add_command(
     "Write a finished film in another format, shape or size.",
     "Write a film that gioconda made in another format, shape or size, and sign it again. "
     "The name of the output decides the format: .mp4, .webm, .mov (ProRes), or a silent .gif or .apng.",
+    networks=False,
 )
 
 
@@ -149,10 +153,12 @@ def doctor() -> None:
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("gioconda_demo.mp4"),
     motion: MotionOption = "talk",
+    device: DeviceOption = CPU,
 ) -> None:
     """Animate a packaged portrait, so that no file is needed, and verify the result."""
     from gioconda import assets, pipeline
 
+    use_device(device)
     with watch() as progress:
         result = pipeline.animate(assets.asset_path("astronaut.jpg"), motion, out, progress=progress)
     print_video_result(result)

@@ -13,6 +13,7 @@ from gioconda import __version__, assets
 from gioconda.errors import GiocondaError
 from gioconda.registry import ENGINES, MOTIONS, STREAMS, extensions
 from gioconda.runtime.cores import machine_cores
+from gioconda.runtime.onnx import available_devices
 
 _PACKAGES = (
     "opencv-python-headless",
@@ -35,7 +36,7 @@ def examine() -> int:
     typer.echo(f"gioconda {__version__}, Python {platform.python_version()}, {platform.platform()}")
     typer.echo(f"cores: {machine_cores()}")
     typer.echo(f"GPU: {_gpu()}")
-    problems = [*_packages(), *_stages(), *_assets(), *_certificate(), *_extensions()]
+    problems = [*_packages(), *_devices(), *_stages(), *_assets(), *_certificate(), *_extensions()]
     for problem in problems:
         typer.echo(f"problem: {problem}")
     typer.echo("everything essential works" if not problems else f"problems: {len(problems)}")
@@ -51,6 +52,17 @@ def _packages() -> list[str]:
         except metadata.PackageNotFoundError:
             problems.append(f"{name} is not installed; reinstall gioconda")
     return problems + _other_opencv()
+
+
+def _devices() -> list[str]:
+    """Print what the installed onnxruntime can use; a problem if it does not load."""
+    try:
+        names = available_devices()
+    # A broken native library may raise anything.
+    except Exception as error:
+        return [f"onnxruntime does not load: {type(error).__name__}: {error}"]
+    typer.echo(f"devices for --device: {', '.join(names)}")
+    return []
 
 
 def _other_opencv() -> list[str]:
@@ -121,4 +133,4 @@ def _gpu() -> str:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return "found, but nvidia-smi does not answer (not needed)"
-    return ", ".join(answer.stdout.split("\n")).strip(", ") + " (not used)"
+    return ", ".join(answer.stdout.split("\n")).strip(", ") + " (not used without --device)"

@@ -11,7 +11,9 @@ from typer.core import TyperCommand
 
 from gioconda.cli import training
 from gioconda.cli.commands import app
+from gioconda.cli.options import DeviceOption, use_device
 from gioconda.cli.progress import plural, watch
+from gioconda.runtime.devices import CPU
 from gioconda.runtime.extras import require
 
 if TYPE_CHECKING:
@@ -130,6 +132,7 @@ def evaluate(
             metavar="ADDRESS", help="Run on a Ray cluster: auto, local, HOST:PORT.", show_default=False
         ),
     ] = None,
+    device: DeviceOption = CPU,
 ) -> None:
     """Measure engines on unseen people: from some photos, each draws held-out frames of the same person.
 
@@ -138,6 +141,7 @@ def evaluate(
     """
     from gioconda.training.evaluate.methods import TUNED, Methods
 
+    use_device(device)
     chosen = tuple(modes or ("feed-forward",))
     if features is not None or TUNED in chosen:
         require("train", "training")

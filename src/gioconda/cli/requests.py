@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from gioconda.cli.options import OutOption
+from gioconda.cli.options import DeviceOption, OutOption, use_device
 from gioconda.cli.progress import plural, watch
 from gioconda.errors import InputError
 from gioconda.requests import (
@@ -26,6 +26,7 @@ from gioconda.requests import (
     options_of,
 )
 from gioconda.requests.values import Choice, Coefficients, FaceChoice, Flag, LocalFile, Media, Number, Whole
+from gioconda.runtime.devices import CPU
 
 if TYPE_CHECKING:
     from gioconda.pipeline import Result
@@ -39,6 +40,8 @@ def add_command(
     run: Callable[[R], None],
     short_help: str,
     help: str,  # noqa: A002 (Typer's own name)
+    *,
+    networks: bool = True,
     **extra: Any,
 ) -> None:
     """Add the command that runs requests of one kind.
@@ -49,13 +52,18 @@ def add_command(
         run: Called with the request; runs it and prints the outcome.
         short_help: The sentence in the list of commands.
         help: The text above the command's options.
+        networks: Whether the command runs networks, and so has the option --device.
         extra: Annotated types of eager options that only the command has, by name.
     """
 
     def command(**typed: Any) -> None:
+        if networks:
+            use_device(typed.pop("device"))
         run(read_request(kind, {name: value for name, value in typed.items() if name not in extra}))
 
     parameters = [*_parameters(kind), *(_parameter(name, type_, False) for name, type_ in extra.items())]
+    if networks:
+        parameters.append(_parameter("device", DeviceOption, CPU))
     setattr(command, "__signature__", Signature(parameters))  # noqa: B010
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     command.__name__, command.__doc__ = kind.kind, help

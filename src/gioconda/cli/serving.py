@@ -11,12 +11,20 @@ import platformdirs
 import typer
 
 from gioconda.cli.commands import app
+from gioconda.cli.options import DeviceOption, use_device
 from gioconda.errors import InputError
+from gioconda.runtime.devices import CPU
 
 HostOption = Annotated[str, typer.Option(help="Address to listen on; the default accepts this machine only.")]
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
 WorkersOption = Annotated[
-    int, typer.Option(min=1, max=64, help="Worker processes; each runs one job at a time.")
+    int | None,
+    typer.Option(
+        min=1,
+        max=64,
+        help="Worker processes; each runs one job at a time. If left out, one per core, as far as memory goes.",
+        show_default=False,
+    ),
 ]
 DataOption = Annotated[
     Path | None,
@@ -78,7 +86,7 @@ _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "psuti
 def serve(
     host: HostOption = "127.0.0.1",
     port: PortOption = 7860,
-    workers: WorkersOption = 1,
+    workers: WorkersOption = None,
     data: DataOption = None,
     token_file: TokenFileOption = None,
     no_token: NoTokenOption = False,
@@ -93,13 +101,17 @@ def serve(
     key: KeyOption = None,
     certificate: CertificateOption = None,
     page: PageOption = True,
+    device: DeviceOption = CPU,
 ) -> None:
     """Serve a page and the API until Ctrl-C; jobs run in worker processes."""
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise InputError(f"serve needs {', '.join(missing)}; run: pip install 'gioconda[web]'")
+    # A device that is not there fails here, not in each worker.
+    use_device(device)
     from gioconda.provenance.certificate import signing_identity
     from gioconda.web import serve as server
+    from gioconda.web.capacity import capacity
     from gioconda.web.settings import ServerSettings
 
     # A wrong key fails here, not in the first job.
@@ -113,7 +125,7 @@ def serve(
         data=data or Path(platformdirs.user_data_dir("gioconda")) / "serve",
         host=host,
         port=port,
-        workers=workers,
+        workers=workers or capacity().workers,
         queue=queue,
         token=token,
         hosts=tuple(allow_host or ()),
@@ -125,6 +137,7 @@ def serve(
         job_seconds=seconds,
         key=key and key.absolute(),
         certificate=certificate and certificate.absolute(),
+        device=device,
     )
     server.serve(
         settings, lambda address: typer.echo(f"serving {address} (Ctrl-C ends)", err=True), page=page

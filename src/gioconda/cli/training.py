@@ -13,8 +13,10 @@ from typing import Annotated, Any
 import typer
 
 from gioconda.cli.commands import app
+from gioconda.cli.options import DeviceOption, use_device
 from gioconda.cli.progress import plural, watch
 from gioconda.errors import InputError
+from gioconda.runtime.devices import CPU
 from gioconda.runtime.extras import require
 
 # Failures that are printed; the others are counted.
@@ -87,8 +89,10 @@ def prepare(
     seed: Annotated[
         int | None, typer.Option(help="Random seed of the refiner's choice of frames; 0 by default.")
     ] = None,
+    device: DeviceOption = CPU,
 ) -> None:
     """Make training samples from videos. Existing samples are kept; clips that cannot be used are listed."""
+    use_device(device)
     fewshot_options = {"frames": frames, "crop": crop, "size": size}
     if purpose is Purpose.REFINER:
         _refuse(fewshot_options, purpose)

@@ -17,8 +17,10 @@ from typing import Any, TypeVar
 
 from gioconda.cluster.executor import Executor, Raised, WorkerLost
 from gioconda.errors import GiocondaError
+from gioconda.runtime.devices import CPU
+from gioconda.runtime.onnx import chosen_device, use_device
 
-__all__ = ["LOCAL", "RETRIES", "Executor", "WorkerLost", "attempt", "each", "open_executor"]
+__all__ = ["LOCAL", "RETRIES", "Executor", "WorkerLost", "attempt", "each", "on_device", "open_executor"]
 
 # The address for Ray on this machine, started for the purpose.
 LOCAL = "local"
@@ -120,7 +122,9 @@ def attempt(
         Each item and its result, in the order in which they are done.
     """
     waiting, tries, since = deque(range(len(items))), Counter[int](), dict[int, float]()
-    task = function if seconds is None else partial(_limited, function, seconds + GRACE)
+    task = on_device(function)
+    if seconds is not None:
+        task = partial(_limited, task, seconds + GRACE)
     while waiting or since:
         while waiting and len(since) < max(1, executor.size()):
             k = waiting.popleft()
@@ -141,6 +145,18 @@ def attempt(
                 yield items[k], WorkerLost(outcome.reason, tries[k], late)
             else:
                 yield items[k], outcome.value
+
+
+def on_device(function: Callable[[Item], Result]) -> Callable[[Item], Result]:
+    """The function, for other processes: they run their networks on the device that this process was asked to use."""
+    name = chosen_device()
+    return function if name == CPU else partial(_on_device, name, function)
+
+
+def _on_device(name: str, function: Callable[[Any], Any], item: Any) -> Any:
+    """The function's result, with a device; InputError if this machine does not have it."""
+    use_device(name)
+    return function(item)
 
 
 def _limited(function: Callable[[Any], Any], seconds: float, item: Any) -> Any:

@@ -15,11 +15,11 @@ from gioconda.errors import InputError, MissingFileError, NoFaceError
 from gioconda.inputs.sources import Loader, MotionSource, video_ingredient
 from gioconda.inputs.speech import load_speech
 from gioconda.inputs.still import load_film
-from gioconda.motion.from_faces import Cut, faces_to_motion
+from gioconda.motion.from_faces import Cut, FaceTrack, track_to_motion
 from gioconda.provenance import Ingredient
 from gioconda.registry import describe_motions, motions
 from gioconda.tracking import frames_in, tracked_frames
-from gioconda.types import WHOLE_DRIVER, DrivingPart, Face, Motion, PathLike, Progress
+from gioconda.types import WHOLE_DRIVER, DrivingPart, Motion, PathLike, Progress
 
 # Seconds without a face from which the user is told, and the most cuts that a note lists.
 TOLD_GAP, TOLD_CUTS = 0.2, 8
@@ -112,7 +112,7 @@ def track_video(path: PathLike, progress: Progress, *, part: DrivingPart = WHOLE
     """
     path = Path(path)
     times: list[float] = []
-    faces: list[Face | None] = []
+    track = FaceTrack()
     cuts: list[Cut] = []
     size, take = (0, 0), 0
     total = frames_in(part, media.probe(path))
@@ -124,12 +124,12 @@ def track_video(path: PathLike, progress: Progress, *, part: DrivingPart = WHOLE
                 # A take may begin before it shows anyone.
                 cuts[-1] = cuts[-1]._replace(person=person)
             take, size = number, (frame.image.shape[1], frame.image.shape[0])
-            faces.append(followed)
+            track.add(followed)
             times.append(frame.time)
             progress("track", len(times), max(total, len(times)))
-    if not any(faces):
+    if not track.tracked.any():
         raise NoFaceError(f"{path}: no frame shows a human face that can be tracked; use another video.")
-    motion = faces_to_motion(faces, times, size, name=path.name, cuts=cuts)
+    motion = track_to_motion(track, times, size, name=path.name, cuts=cuts)
     return motion.with_(notes=tuple(_notes(motion)))
 
 

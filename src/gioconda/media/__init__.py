@@ -2,6 +2,7 @@
 
 from gioconda.media.backgrounds import colour_of, read_background
 from gioconda.media.containers import ALPHA_SUFFIXES, SILENT_SUFFIXES, VIDEO_SUFFIXES
+from gioconda.media.encoders import usable_encoder
 from gioconda.media.files import (
     PICTURE_SUFFIXES,
     check_input,
@@ -56,6 +57,7 @@ __all__ = [
     "sha256_file",
     "temp_beside",
     "thumbnail",
+    "usable_encoder",
     "write_picture",
     "write_sound",
     "write_whole",

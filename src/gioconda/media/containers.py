@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from gioconda.runtime.devices import SOFTWARE_ENCODER
 
 # Without B-frames, frames are decoded in the order of display, so that mp4 can store every frame's true duration.
 _X264 = {"preset": "superfast", "crf": "18", "bf": "0", "threads": "2", "x264-params": "chromaloc=1"}
@@ -36,7 +38,7 @@ class VideoFormat:
 
 
 _OPAQUE = {
-    ".mp4": VideoFormat("mp4", "libx264", "yuv420p", 90_000, _X264, sound=True),
+    ".mp4": VideoFormat("mp4", SOFTWARE_ENCODER, "yuv420p", 90_000, _X264, sound=True),
     ".webm": VideoFormat("webm", "libvpx-vp9", "yuv420p", 1_000, _VP9, sound=True),
     ".mov": VideoFormat(
         "mov", "prores_ks", "yuv422p10le", 90_000, {"profile": "hq", "vendor": "apl0"}, sound=True
@@ -62,6 +64,15 @@ ALPHA_SUFFIXES = (*_ALPHA, ".png", ".webp")
 """Suffixes of the videos and pictures that can hold transparency."""
 
 
-def video_format(suffix: str, *, alpha: bool) -> VideoFormat:
-    """Return the format of a suffix such as .mp4, in which frames have an alpha channel or not."""
-    return (_ALPHA if alpha else _OPAQUE)[suffix]
+def video_format(suffix: str, *, alpha: bool, encoder: str = SOFTWARE_ENCODER) -> VideoFormat:
+    """Return the format of a suffix such as .mp4, in which frames have an alpha channel or not.
+
+    Args:
+        suffix: Of the file.
+        alpha: Whether frames have an alpha channel.
+        encoder: Of .mp4.
+    """
+    chosen = (_ALPHA if alpha else _OPAQUE)[suffix]
+    if encoder == SOFTWARE_ENCODER:
+        return chosen
+    return replace(chosen, codec=encoder, options={"bf": _X264["bf"]})

@@ -15,7 +15,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from gioconda.media.containers import video_format
+from gioconda.media.encoders import PIXELS, bit_rate
 from gioconda.media.sound import SoundTrack, Timed, Warn, open_sound
+from gioconda.runtime.devices import SOFTWARE_ENCODER
 from gioconda.types import RGB, RGBA, Image
 
 # Formats of pixels that are stored as they are.
@@ -94,6 +96,7 @@ class StreamEncoder:
         audio_from: SoundTrack | None,
         warn: Warn,
         alpha: bool = False,
+        encoder: str = SOFTWARE_ENCODER,
     ) -> None:
         """Open the file.
 
@@ -105,8 +108,10 @@ class StreamEncoder:
             audio_from: The sound that is added; None for silence.
             warn: Called with a sentence about lost sound.
             alpha: Whether the frames have an alpha channel.
+            encoder: Of .mp4, as `usable_encoder` returns it.
         """
-        self._format = video_format(temp.suffix.lower(), alpha=alpha)
+        self._format = video_format(temp.suffix.lower(), alpha=alpha, encoder=encoder)
+        self._hardware = encoder != SOFTWARE_ENCODER
         self._clock = self._format.clock
         self._size = size if self._format.pixels in _RGB_PIXELS else even(size)
         self._last = max(round(last * self._clock), 1)
@@ -132,8 +137,11 @@ class StreamEncoder:
         stream = self._container.add_stream(self._format.codec, rate=rate, options=dict(self._format.options))
         assert isinstance(stream, VideoStream)
         stream.width, stream.height = self._size
-        stream.pix_fmt = self._format.pixels
+        # PyAV converts the frames to these pixels.
+        stream.pix_fmt = PIXELS if self._hardware else self._format.pixels
         context = stream.codec_context
+        if self._hardware:
+            context.bit_rate = bit_rate(self._size, fps)
         context.time_base = Fraction(1, self._clock)
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _VIDEO_RANGE

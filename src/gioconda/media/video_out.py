@@ -17,6 +17,7 @@ from gioconda.media.encode import StreamEncoder, even
 from gioconda.media.files import PathLike, check_input, check_output, output_error, remove, temp_beside
 from gioconda.media.gif import GifEncoder, check_animation
 from gioconda.media.sound import SoundTrack
+from gioconda.runtime.devices import SOFTWARE_ENCODER
 from gioconda.types import RGB, RGBA, Image
 
 # Suffixes of animated pictures, whose sides may be odd.
@@ -47,6 +48,7 @@ def open_writer(
     audio_from: PathLike | SoundTrack | None = None,
     fps_hint: float | None = None,
     alpha: bool = False,
+    encoder: str = SOFTWARE_ENCODER,
 ) -> VideoWriter:
     """Prepare to write a video: H.264 in .mp4, VP9 in .webm, ProRes in .mov, or a silent .gif or .apng.
 
@@ -58,6 +60,7 @@ def open_writer(
         audio_from: A file whose sound is kept, from its first frame on, or a part of its sound.
         fps_hint: Frames per second; decides how long the only frame of a video is shown.
         alpha: Whether the frames have an alpha channel; a format of ALPHA_SUFFIXES can hold it.
+        encoder: Of .mp4, as `usable_encoder` returns it.
 
     Raises:
         InputError: The suffix is not that of a video, or `audio_from` cannot be read.
@@ -80,7 +83,9 @@ def open_writer(
     sound = audio_from
     if sound is not None and not isinstance(sound, SoundTrack):
         sound = SoundTrack(check_input(sound))
-    return VideoWriter(target, size, times=times, audio_from=sound, fps_hint=fps_hint, alpha=alpha)
+    return VideoWriter(
+        target, size, times=times, audio_from=sound, fps_hint=fps_hint, alpha=alpha, encoder=encoder
+    )
 
 
 class VideoWriter:
@@ -105,8 +110,10 @@ class VideoWriter:
         audio_from: SoundTrack | None,
         fps_hint: float | None,
         alpha: bool,
+        encoder: str,
     ) -> None:
         self._channels = RGBA if alpha else RGB
+        self._codec = encoder
         self.target = target
         self.temp = temp_beside(target)
         self.frames = 0
@@ -185,6 +192,7 @@ class VideoWriter:
             audio_from=self._audio_from,
             warn=self.warnings.append,
             alpha=self._channels == RGBA,
+            encoder=self._codec,
         )
 
     def _put(self, item: tuple[Image, float] | None) -> None:

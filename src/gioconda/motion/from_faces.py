@@ -23,8 +23,10 @@ TEMPLATE_PASSES = 2
 NEUTRAL_REACH = 2
 # Standard deviations of the smoothing over time, in frames. It is zero-phase, so that nothing lags.
 POSE_SIGMA, SHAPE_SIGMA = 1.0, 0.7
-# Frames whose residual is computed together: an hour of offsets would not fit twice into memory.
+# Frames whose pose and residual are computed together: an hour of landmarks would not fit twice into memory.
 CHUNK = 512
+# Share by which room for further frames grows.
+GROWTH = 1 / 8
 
 
 class Cut(NamedTuple):
@@ -37,6 +39,37 @@ class Cut(NamedTuple):
 
     start: int
     person: int
+
+
+class FaceTrack:
+    """The landmarks of one face in a video, which are collected frame by frame. Memory grows by 6 KB a frame."""
+
+    def __init__(self) -> None:
+        self._landmarks = np.empty((CHUNK, LANDMARKS, 3), np.float32)
+        self._tracked: list[bool] = []
+
+    def add(self, face: Face | None) -> None:
+        """Append a frame; None if it does not show the face."""
+        count = len(self._tracked)
+        if count == len(self._landmarks):
+            more = max(CHUNK, int(count * GROWTH))
+            # Where the system can move pages, nothing is copied.
+            self._landmarks.resize((count + more, LANDMARKS, 3), refcheck=False)
+        self._landmarks[count] = 0 if face is None else face.landmarks
+        self._tracked.append(face is not None)
+
+    def __len__(self) -> int:
+        return len(self._tracked)
+
+    @property
+    def landmarks(self) -> FloatArray:
+        """(T, 478, 3) float32, pixels; 0 in frames without the face."""
+        return self._landmarks[: len(self)]
+
+    @property
+    def tracked(self) -> npt.NDArray[np.bool_]:
+        """(T,), whether a frame shows the face."""
+        return np.array(self._tracked, bool)
 
 
 def faces_to_motion(
@@ -62,22 +95,37 @@ def faces_to_motion(
     Raises:
         ValueError: No frame has a face.
     """
-    tracked = np.array([face is not None for face in faces])
+    track = FaceTrack()
+    for face in faces:
+        track.add(face)
+    return track_to_motion(track, times, frame_size, name=name, cuts=cuts)
+
+
+def track_to_motion(
+    track: FaceTrack,
+    times: Sequence[float] | npt.NDArray[np.float64],
+    frame_size: tuple[int, int],
+    *,
+    name: str = "motion",
+    cuts: Sequence[Cut] = (Cut(0, 0),),
+) -> Motion:
+    """As `faces_to_motion`, for a track, which is used up: its landmarks are overwritten, so that they exist once."""
+    tracked, points = track.tracked, track.landmarks
     if not tracked.any():
         raise ValueError("no frame has a face")
     spans = _spans(tracked, cuts)
-    tracks, seconds = _Tracks.empty(len(faces)), np.asarray(times, np.float64)
-    first, *later = _track_people(tracks, faces, spans, seconds)
-    expression = solve(tracks.offsets)
+    poses, seconds = _Poses.empty(len(track)), np.asarray(times, np.float64)
+    first, *later = _track_people(points, poses, tracked, spans, seconds)
+    expression = solve(points)
     return Motion(
         times=seconds,
-        rotation=tracks.rotation,
-        translation=tracks.origin,
-        scale=tracks.scale,
+        rotation=poses.rotation,
+        translation=poses.origin,
+        scale=poses.scale,
         expression=expression,
         gaze=gaze_from_coefficients(expression),
         confidence=tracked.astype(np.float32),
-        residual=_residual(tracks.offsets, expression),
+        residual=_residual(points, expression),
         neutral=first.neutral,
         unit=first.unit,
         frame_size=frame_size,
@@ -107,74 +155,83 @@ def _spans(tracked: npt.NDArray[np.bool_], cuts: Sequence[Cut]) -> list[_Span]:
     return spans
 
 
-class _Tracks(NamedTuple):
-    """Pose and shape of T frames: rotations (T, 3, 3), scales (T,), origins (T, 2), offsets (T, 478, 3), float32.
-
-    Scales and origins are in units of the take, offsets are those from the driver's neutral face.
-    """
+class _Poses(NamedTuple):
+    """Poses of T frames: rotations (T, 3, 3), scales (T,), origins (T, 2), float32, in units of the take."""
 
     rotation: FloatArray
     scale: FloatArray
     origin: FloatArray
-    offsets: FloatArray
 
     @classmethod
-    def empty(cls, frames: int) -> _Tracks:
-        """Tracks to fill."""
-        shapes = ((3, 3), (), (2,), (LANDMARKS, 3))
-        return cls(*(np.empty((frames, *shape), np.float32) for shape in shapes))
+    def empty(cls, frames: int) -> _Poses:
+        """Poses to fill in."""
+        return cls(*(np.empty((frames, *shape), np.float32) for shape in ((3, 3), (), (2,))))
 
 
 def _track_people(
-    tracks: _Tracks, faces: Sequence[Face | None], spans: Sequence[_Span], times: npt.NDArray[np.float64]
+    points: FloatArray,
+    poses: _Poses,
+    tracked: npt.NDArray[np.bool_],
+    spans: Sequence[_Span],
+    times: npt.NDArray[np.float64],
 ) -> list[Take]:
-    """Fill in all frames of `tracks`, which are at `times` (T,) in seconds; the takes of the spans."""
+    """Split the landmarks of all frames into pose and shape.
+
+    Args:
+        points: (T, 478, 3), landmarks in pixels. They become offsets from the driver's neutral face.
+        poses: Of all frames; filled in.
+        tracked: (T,), whether a frame has a face; the others are bridged.
+        spans: The takes.
+        times: (T,), seconds.
+
+    Returns:
+        The takes of the spans.
+    """
     takes: dict[int, Take] = {}
     for person in dict.fromkeys(span.person for span in spans):
-        takes |= _track_person(tracks, faces, [span for span in spans if span.person == person], times)
+        own = [span for span in spans if span.person == person]
+        takes |= _track_person(points, poses, tracked, own, times)
     return [takes[span.start] for span in spans]
 
 
 def _track_person(
-    tracks: _Tracks, faces: Sequence[Face | None], spans: Sequence[_Span], times: npt.NDArray[np.float64]
+    points: FloatArray,
+    poses: _Poses,
+    tracked: npt.NDArray[np.bool_],
+    spans: Sequence[_Span],
+    times: npt.NDArray[np.float64],
 ) -> dict[int, Take]:
-    """Fill in the frames of one person's takes.
-
-    Args:
-        tracks: Of all frames; changed.
-        faces: Of all frames.
-        spans: The person's.
-        times: (T,), seconds, of all frames.
-
-    Returns:
-        The takes by their first frames.
-    """
+    """As `_track_people`, of one person's spans; the takes by their first frames."""
     frames = np.concatenate([np.arange(span.start, span.stop) for span in spans])
-    index = np.array([i for i in frames.tolist() if faces[i] is not None])
-    seen = np.stack([face.landmarks for i in index.tolist() if (face := faces[i]) is not None])
-    rotation, scale, origin, canonical = _split(seen)
+    index = frames[tracked[frames]]
+    rotation, scale, origin = _split(points, index)
+    canonical = _rows(points, index)
     best = int(most_neutral(canonical, np.stack(euler_from_rotation(rotation), -1))[0])
     parts = [(index >= span.start) & (index < span.stop) for span in spans]
     near = np.flatnonzero(next(part for part in parts if part[best]))
     near = near[np.abs(near - best) <= NEUTRAL_REACH]
     neutral = canonical[near].mean(0).astype(np.float32)
-    canonical -= neutral
+    # It may be a copy.
+    del canonical
     framing = (scale[parts[0]], origin[parts[0]])
     takes = {}
     for span, part in zip(spans, parts, strict=True):
-        tracked = np.zeros(span.stop - span.start, bool)
-        tracked[index[part] - span.start] = True
-        values = (rotation[part], scale[part], origin[part], canonical[part])
-        unit, shift = _framing(framing, scale[part], origin[part])
-        moved = _bridged(values, tracked, times[span.start : span.stop])
         here = slice(span.start, span.stop)
-        tracks.rotation[here], tracks.offsets[here] = moved[0], moved[3]
-        tracks.scale[here], tracks.origin[here] = (
-            moved[1] / unit,
-            (moved[2] - np.array(shift, np.float32)) / unit,
-        )
+        points[here] -= neutral
+        unit, shift = _framing(framing, scale[part], origin[part])
+        smooth_pose = _bridged((rotation[part], scale[part], origin[part]), tracked[here], times[here])
+        smooth.fill_gaps(tracked[here].astype(np.float32), points[here])
+        smooth.gaussian(points[here], SHAPE_SIGMA, times[here], in_place=True)
+        poses.rotation[here], poses.scale[here] = smooth_pose[0], smooth_pose[1] / unit
+        poses.origin[here] = (smooth_pose[2] - np.array(shift, np.float32)) / unit
         takes[span.start] = Take(span.start, int(index[best]), neutral, unit, shift)
     return takes
+
+
+def _rows(values: FloatArray, index: npt.NDArray[np.int_]) -> FloatArray:
+    """The values (n, ...) of the indices, which increase; not a copy where they are all that lie between."""
+    first, last = int(index[0]), int(index[-1])
+    return values[first : last + 1] if last + 1 - first == len(index) else values[index]
 
 
 def _framing(
@@ -193,41 +250,51 @@ def _framing(
     return unit * growth, (x, y)
 
 
-def _split(seen: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Split landmarks (n, 478, 3) in pixels into pose and shape.
+def _split(points: FloatArray, index: npt.NDArray[np.int_]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Split landmarks into pose and shape.
+
+    Args:
+        points: (T, 478, 3), pixels. Those of the indices are moved to the canonical frame.
+        index: (n,), increasing.
 
     Returns:
-        Rotations (n, 3, 3), scales (n, 1), origins (n, 2) in pixels, points (n, 478, 3) in the canonical frame.
+        Rotations (n, 3, 3), scales (n, 1), origins (n, 2) in pixels.
     """
-    rotation, scale, origin = fit_own_poses(seen, own_head(seen))
-    return rotation, scale[:, None], origin[:, :2], _canonical(seen, rotation, scale, origin)
+    sample = np.linspace(0, len(index) - 1, min(len(index), TEMPLATE_FRAMES)).astype(int)
+    head = own_head(points[index[sample]])
+    poses = []
+    for start in range(0, len(index), CHUNK):
+        rows = index[start : start + CHUNK]
+        seen = points[rows]
+        rotation, scale, origin = fit_own_poses(seen, head)
+        points[rows] = _canonical(seen, rotation, scale, origin)
+        poses.append((rotation, scale[:, None], origin[:, :2]))
+    rotations, scales, origins = (np.concatenate(values) for values in zip(*poses, strict=True))
+    return rotations, scales, origins
 
 
 def _bridged(
-    tracks: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
+    poses: tuple[FloatArray, FloatArray, FloatArray],
     tracked: npt.NDArray[np.bool_],
     times: npt.NDArray[np.float64],
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Values of the n tracked frames, bridged to all T frames and smoothed over time.
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Poses of the n tracked frames, bridged to all T frames and smoothed over time.
 
     Args:
-        tracks: Rotations (n, 3, 3), scales (n, 1), origins (n, 2), points (n, 478, 3).
+        poses: Rotations (n, 3, 3), scales (n, 1), origins (n, 2).
         tracked: (T,), whether a frame has a face.
         times: (T,), seconds, increasing.
 
     Returns:
-        Rotations (T, 3, 3), scales (T,), origins (T, 2), points (T, 478, 3).
+        Rotations (T, 3, 3), scales (T,), origins (T, 2).
     """
-    if not tracked.all():
-        full = (_on_all_frames(track, tracked) for track in tracks)
-        rotation, scale, origin, points = smooth.bridge(tracked.astype(np.float32), *full)
-    else:
-        rotation, scale, origin, points = tracks
+    full = tuple(_on_all_frames(values, tracked) for values in poses)
+    smooth.fill_gaps(tracked.astype(np.float32), *full)
+    rotation, scale, origin = full
     return (
         smooth.smooth_rotations(rotation, POSE_SIGMA, times),
         smooth.gaussian(scale, POSE_SIGMA, times)[:, 0],
         smooth.gaussian(origin, POSE_SIGMA, times),
-        smooth.gaussian(points, SHAPE_SIGMA, times),
     )
 
 

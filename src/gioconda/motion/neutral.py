@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gioconda.motion.expression import load_basis, offsets, solve
+from gioconda.motion.expression import CHUNK, load_basis, offsets, solve
 from gioconda.types import ARKIT_NAMES, FloatArray
 
 # Frames in which the identity is fitted: enough for a mean over expressions.
@@ -77,7 +77,10 @@ def most_neutral(canonical: FloatArray, angles: FloatArray) -> npt.NDArray[np.in
     Returns:
         (T,) indices of the frames.
     """
-    expression = solve(canonical - fit_identity(canonical))
+    identity = fit_identity(canonical)
+    # In chunks, since a copy of the landmarks of an hour takes as much memory as all else.
+    chunks = [canonical[start : start + CHUNK] for start in range(0, len(canonical), CHUNK)]
+    expression = np.concatenate([solve(chunk - identity) for chunk in chunks])
     mouth = [i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth"))]
     rounded = [i for i, name in enumerate(ARKIT_NAMES) if name in ROUND]
     gaze = [i for i, name in enumerate(ARKIT_NAMES) if "Look" in name]

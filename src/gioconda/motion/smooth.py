@@ -20,7 +20,9 @@ KERNEL_SIGMAS = 3
 LEAST_SINE = 1e-4
 
 
-def gaussian(values: Floats, sigma: float, times: Times | None = None) -> FloatArray:
+def gaussian(
+    values: Floats, sigma: float, times: Times | None = None, *, in_place: bool = False
+) -> FloatArray:
     """Smooth values over time by a Gaussian, without delay.
 
     At both ends the weights are renormalised over the frames that exist.
@@ -30,20 +32,25 @@ def gaussian(values: Floats, sigma: float, times: Times | None = None) -> FloatA
         sigma: Standard deviation in frames; 0 or less leaves the values as they are.
         times: (T,) seconds, for frames that are unevenly spaced: neighbours weigh by their distance in time, in units
             of the median step.
+        in_place: Whether the result takes the place of the values, which are then contiguous float32.
 
     Returns:
         (T, ...) float32.
     """
     values = np.asarray(values)
     if sigma <= 0 or len(values) < 2:
-        return values.astype(np.float32)
+        return np.asarray(values, np.float32) if in_place else values.astype(np.float32)
     flat = values.reshape(len(values), -1)
-    result = np.empty(flat.shape, np.float32)
+    result = np.asarray(flat, np.float32) if in_place else np.empty(flat.shape, np.float32)
     kernel = _kernel(len(values), sigma, times)
-    rows = max(1, CHUNK_VALUES // max(flat.shape[1], 1))
+    radius, rows = kernel.shape[1] // 2, max(1, CHUNK_VALUES // max(flat.shape[1], 1))
+    # Rows before `start` as they were: the result may have taken their place.
+    before = flat[:0]
     for start in range(0, len(flat), rows):
-        stop = min(start + rows, len(flat))
-        result[start:stop] = _weighted(flat, kernel, start, stop)
+        stop, low = min(start + rows, len(flat)), start - len(before)
+        window = np.concatenate([before, flat[start : stop + radius]])
+        result[start:stop] = _weighted(window, kernel[low : stop + radius], start - low, stop - low)
+        before = window[max(stop - radius - low, 0) : stop - low]
     return result.reshape(values.shape)
 
 
@@ -78,6 +85,13 @@ def bridge(confidence: Floats, *arrays: Floats) -> tuple[FloatArray, ...]:
     Raises:
         ValueError: No frame is good.
     """
+    filled = tuple(np.array(array, np.float32) for array in arrays)
+    fill_gaps(confidence, *filled)
+    return filled
+
+
+def fill_gaps(confidence: Floats, *arrays: FloatArray) -> None:
+    """As `bridge`, in place."""
     good = np.flatnonzero(np.asarray(confidence) > 0)
     if len(good) == 0:
         raise ValueError("every frame has confidence 0: there is nothing to bridge from")
@@ -86,13 +100,8 @@ def bridge(confidence: Floats, *arrays: Floats) -> tuple[FloatArray, ...]:
     left, right = good[np.maximum(after - 1, 0)], good[np.minimum(after, len(good) - 1)]
     share = np.where(right > left, (gaps - left) / np.maximum(right - left, 1), 0)
     share = np.where(after == 0, 1, share).astype(np.float32)
-    filled = []
-    for array in arrays:
-        result = np.array(array, np.float32)
-        if len(gaps):
-            result[gaps] = _between(result[left], result[right], share)
-        filled.append(result)
-    return tuple(filled)
+    for array in arrays if len(gaps) else ():
+        array[gaps] = _between(array[left], array[right], share)
 
 
 class OneEuro:

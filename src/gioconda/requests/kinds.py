@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from gioconda.errors import InputError
 from gioconda.limits import CROP_SIDE, EXPORT_SIDE, LIMITS, SMALLEST_SIDE, WHOLE_SIDE
@@ -32,6 +32,7 @@ from gioconda.requests.values import (
     Text,
     Whole,
 )
+from gioconda.runtime.devices import ENCODERS, SOFTWARE_ENCODER
 from gioconda.types import USUAL_MANNER, DrivingPart, Image, Portrait
 
 if TYPE_CHECKING:
@@ -58,6 +59,16 @@ _PORTRAIT = "A picture or video of the face, or an identity file of `adapt`."
 _MOTION = f"A video, a picture of an expression, a sound to speak, {describe_motions()}"
 _FILM = "A video that Gioconda made and that has not changed since."
 _FACE_HELP = "Which face moves: 0 for the largest, 1 for the next, and so on"
+
+
+def _encoder() -> Any:
+    """The option of everything that writes a video. A server's clients do not know its hardware, so HTTP lacks it."""
+    return option(
+        Choice(ENCODERS),
+        "What encodes an .mp4: libx264, a hardware encoder, or auto for the first of those that this machine opens.",
+        default=SOFTWARE_ENCODER,
+        places=Place.LOCAL,
+    )
 
 
 @dataclass(frozen=True)
@@ -158,6 +169,7 @@ class _Filmed(_Rendered):
         default=True,
         negated="no-retime",
     )
+    encoder: str = _encoder()
     progress: Progress | None = field(default=None, compare=False, repr=False)
 
 
@@ -340,6 +352,7 @@ class Export(_Signed):
         default=None,
         places=Place.HTTP,
     )
+    encoder: str = _encoder()
     progress: Progress | None = field(default=None, compare=False, repr=False)
 
 

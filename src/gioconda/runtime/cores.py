@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
+
+from gioconda.runtime.cgroups import core_limit
 
 # What `use_cores` has set: at most one number.
 _limit: list[int] = []
 
 
 def machine_cores() -> int:
-    """The number of cores that the system grants this process."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """The number of cores that the system, or a container, grants this process."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = core_limit()
+    return count if limit is None else max(1, min(count, math.ceil(limit)))
 
 
 def use_cores(count: int) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
+import logging
 import os
 import socket
 import threading
@@ -15,10 +18,15 @@ from fastapi import FastAPI
 
 from gioconda.errors import InputError, OutputError
 from gioconda.web import telemetry
+from gioconda.web.capacity import capacity
 from gioconda.web.http.api import build_app
 from gioconda.web.settings import ServerSettings
 
+LOG = logging.getLogger("gioconda.web")
+
 TOKEN_VARIABLE = "GIOCONDA_TOKEN"  # noqa: S105 (a name, not a token)
+# Seconds between two looks at whether the server has to stop. Only on Windows may Ctrl-C fail to wake what waits.
+_TICK_SECONDS = 1.0 if os.name == "nt" else None
 # Largest message of a WebSocket in bytes; a camera's picture has fewer.
 _MESSAGE_BYTES = 2**20
 # Fewest characters of a token: 16 random letters cannot be guessed.
@@ -42,31 +50,38 @@ def serve(settings: ServerSettings, ready: Callable[[str], None], *, page: bool 
     with _listening(settings) as listener:
         telemetry.log_to_stderr()
         app = build_app(settings, mount=_page() if page else None)
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=256,
-            timeout_keep_alive=15,
-            timeout_graceful_shutdown=3,
-            h11_max_incomplete_event_size=32 * 1024,
-            ws="websockets-sansio",
-            ws_max_size=_MESSAGE_BYTES,
-            # Pictures are compressed already, and compression would cost time for each of them.
-            ws_per_message_deflate=False,
-            lifespan="on",
-        )
         host, port = listener.getsockname()[:2]
         ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        LOG.info("workers: %d; this machine grants %s", settings.workers, capacity())
         try:
-            _Server(config, lambda: _begin_stop(app)).run(sockets=[listener])
+            _Server(_config(app), lambda: _begin_stop(app)).run(sockets=[listener])
         # Uvicorn raises the interrupt again once it has shut down.
         except KeyboardInterrupt:
             pass
         finally:
             app.state.queue.close()
+
+
+def _config(app: FastAPI) -> uvicorn.Config:
+    """How uvicorn serves the app."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # `Guard` adds the date.
+        date_header=False,
+        proxy_headers=False,
+        limit_concurrency=256,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=3,
+        h11_max_incomplete_event_size=32 * 1024,
+        ws="websockets-sansio",
+        ws_max_size=_MESSAGE_BYTES,
+        # Pictures are compressed already, and compression would cost time for each of them.
+        ws_per_message_deflate=False,
+        lifespan="on",
+    )
 
 
 def _begin_stop(app: FastAPI) -> None:
@@ -89,11 +104,21 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_exit = on_exit
+        self._wake: Callable[[], object] = lambda: None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle a signal that asks the server to stop."""
         self._on_exit()
         super().handle_exit(sig, frame)
+        self._wake()
+
+    async def main_loop(self) -> None:
+        """Wait until the server has to stop; Uvicorn itself would look ten times a second."""
+        leaving, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._wake = lambda: loop.call_soon_threadsafe(leaving.set)
+        while not await self.on_tick(0):
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(leaving.wait(), _TICK_SECONDS)
 
 
 def _listening(settings: ServerSettings) -> socket.socket:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gioconda.errors import InputError
+from gioconda.runtime.devices import CPU
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class ServerSettings:
         nice: Added to the niceness of the workers.
         key: Absolute path of the private key that signs results; None for Gioconda's own.
         certificate: Absolute path of the certificate chain of that key.
+        device: What runs the networks, as for `gioconda.runtime.onnx.use_device`.
         keep_seconds: How long results are kept.
         event_seconds: What one stream of events may take; then the client has to connect again.
 
@@ -64,6 +66,7 @@ class ServerSettings:
     nice: int = 5
     key: Path | None = None
     certificate: Path | None = None
+    device: str = CPU
     keep_seconds: float = 24 * 3600.0
     event_seconds: float = 900.0
 

@@ -19,7 +19,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from gioconda.cluster import RETRIES, WorkerLost, open_executor
+from gioconda.cluster import RETRIES, WorkerLost, on_device, open_executor
 from gioconda.cluster.executor import Raised
 from gioconda.errors import GiocondaError
 
@@ -101,7 +101,7 @@ def _pool(jobs: Sequence[AnyJob], make: Callable[[AnyJob], None], workers: int, 
     of: dict[Future[None], AnyJob] = {}
     try:
         with contextlib.suppress(BrokenProcessPool):
-            of |= {pool.submit(make, job): job for job in jobs}
+            of |= {pool.submit(on_device(make), job): job for job in jobs}
             pending = set(of)
             while pending:
                 finished, pending = wait(pending, TICK, FIRST_COMPLETED)
@@ -164,7 +164,7 @@ def over_ray(
                 return
             if waiting and len(running) < max(1, executor.size()):
                 running[number] = waiting.pop()
-                executor.submit(number, make, running[number])
+                executor.submit(number, on_device(make), running[number])
                 continue
             for done, outcome in executor.finished(TICK):
                 job = running.pop(done)

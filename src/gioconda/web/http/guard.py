@@ -11,6 +11,7 @@ import logging
 import re
 import secrets
 import time
+from email.utils import formatdate
 from urllib.parse import unquote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -179,7 +180,9 @@ def _foreign(headers: Headers) -> bool:
 
 
 def _add_headers(headers: MutableHeaders, path: str, request_id: str) -> None:
-    """Add the request's id and the headers for security."""
+    """Add the date, the request's id and the headers for security."""
+    # Uvicorn's own date has to be renewed every second, by a server that is idle too.
+    headers["date"] = formatdate(usegmt=True)
     for name, value in _HEADERS.items():
         headers.setdefault(name, value)
     headers["x-request-id"] = request_id

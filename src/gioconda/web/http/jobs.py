@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,8 +22,8 @@ from gioconda.web.http.submission import KEY_BUSY, IdempotencyKey, Webhook, rece
 from gioconda.web.queue.jobs import JobQueue
 from gioconda.web.queue.state import JobState
 
-# Seconds between checks of a job whose events a client receives.
-_POLL_SECONDS = 0.25
+# Least seconds between two events of a job.
+_PAUSE_SECONDS = 0.25
 # Seconds of silence after which a comment keeps the connection open.
 _PING_SECONDS = 15.0
 _LOCATION: dict[str, Any] = {
@@ -149,17 +150,29 @@ async def _events(queue: JobQueue, state: JobState) -> AsyncIterator[str]:
     last: JobState | None = None
     until = time.monotonic() + queue.settings.event_seconds
     last_sent = time.monotonic()
-    while True:
-        if state != last:
-            yield f"event: state\ndata: {state.model_dump_json()}\n\n"
-            last, last_sent = state, time.monotonic()
-        elif time.monotonic() - last_sent > _PING_SECONDS:
-            yield ": still here\n\n"
-            last_sent = time.monotonic()
-        if state.final or queue.closed or time.monotonic() > until:
-            return
-        await asyncio.sleep(_POLL_SECONDS)
-        try:
-            state = await asyncio.to_thread(queue.state, state.id)
-        except UnknownJobError:
-            return
+    changed, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def wake() -> None:
+        # The loop may have closed.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(changed.set)
+
+    with queue.watch(state.id, wake):
+        while True:
+            changed.clear()
+            try:
+                state = await asyncio.to_thread(queue.state, state.id)
+            except UnknownJobError:
+                return
+            if state != last:
+                yield f"event: state\ndata: {state.model_dump_json()}\n\n"
+                last, last_sent = state, time.monotonic()
+            elif time.monotonic() - last_sent >= _PING_SECONDS:
+                yield ": still here\n\n"
+                last_sent = time.monotonic()
+            left = until - time.monotonic()
+            if state.final or queue.closed or left <= 0:
+                return
+            await asyncio.sleep(_PAUSE_SECONDS)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(changed.wait(), min(_PING_SECONDS, left))

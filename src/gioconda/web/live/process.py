@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from gioconda.errors import GiocondaError, InputError
 from gioconda.registry import streams
+from gioconda.runtime.onnx import use_device
 from gioconda.web.live import slider_values, wire
 from gioconda.web.queue.worker import restrain
 
@@ -25,7 +26,7 @@ QUALITY = 88
 
 
 def main() -> None:
-    """Run a session. The first message has the limits, the portrait's path, the side of the pictures and the face."""
+    """Run a session. The first message has limits, device, the portrait's path, the pictures' side and the face."""
     # Only answers go through the pipe; what libraries print goes to the log.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -35,6 +36,7 @@ def main() -> None:
         return
     restrain(first[0]["limits"])
     try:
+        use_device(first[0]["device"])
         session = _Session(Path(first[0]["portrait"]), first[0]["side"], first[0]["face"])
         if first[0]["speaks"]:
             session.begin_to_speak()

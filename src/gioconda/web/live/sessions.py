@@ -42,7 +42,7 @@ _PICTURE_RETRY_SECONDS = 1
 _SESSION_RETRY_SECONDS = 20
 # Largest file in bytes that a session may write: the recording of a motion.
 _FILE_BYTES = 128 * 2**20
-# Seconds between searches for sessions to end.
+# Seconds between searches for sessions to end, while there are any: their memory has to be looked up.
 _TICK = 1.0
 
 
@@ -69,6 +69,7 @@ class Session:
 
     def __init__(self, request: SessionRequest, settings: ServerSettings, log: Path) -> None:
         self.request = request
+        self._device = settings.device
         self.faces: list[Box] = []
         self.shown = Box(x=0, y=0, width=1, height=1)
         self.rest = b""
@@ -104,6 +105,7 @@ class Session:
         request = self.request
         about = {
             "limits": limits,
+            "device": self._device,
             "portrait": str(portrait),
             "side": request.pixels,
             "face": request.face,
@@ -218,6 +220,8 @@ class Sessions:
         self._open: dict[str, Session] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        # Set while sessions are open, and at the end.
+        self._busy = threading.Event()
         # These threads mostly wait for a process; the event loop's own few threads stay free for others.
         self.pool = ThreadPoolExecutor(WAITING * sum(MOST.values()) + 2, "gioconda-live")
         threading.Thread(target=self._sweep, name="gioconda-live-sweeper", daemon=True).start()
@@ -272,6 +276,7 @@ class Sessions:
             with self._lock:
                 self._make_room(request.use)
                 session = self._open[name] = Session(request, self._settings, self._folder / "live.log")
+                self._busy.set()
             session.begin(next(folder.iterdir()), self._limits())
         except BaseException as error:
             self.close(name)
@@ -354,6 +359,7 @@ class Sessions:
     def stop(self) -> None:
         """End all sessions and accept no more."""
         self._stopping.set()
+        self._busy.set()
         for name in list(self._open):
             self.close(name)
         self.pool.shutdown(wait=False, cancel_futures=True)
@@ -361,10 +367,13 @@ class Sessions:
 
     def _sweep(self) -> None:
         """End sessions that are idle, have died or use too much memory."""
-        while not self._stopping.wait(_TICK):
+        while self._busy.wait() and not self._stopping.wait(_TICK):
             for name, session in list(self._open.items()):
                 if self._must_end(session):
                     self.close(name)
+            with self._lock:
+                if not self._open and not self._stopping.is_set():
+                    self._busy.clear()
 
     def _must_end(self, session: Session) -> bool:
         """Whether a session has to end."""

@@ -28,7 +28,12 @@ class Child(Generic[Message]):
     """
 
     def __init__(
-        self, module: str, folder: Path, log: IO[bytes], read: Callable[[IO[bytes]], Iterable[Message]]
+        self,
+        module: str,
+        folder: Path,
+        log: IO[bytes],
+        read: Callable[[IO[bytes]], Iterable[Message]],
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         """Start the process.
 
@@ -37,6 +42,7 @@ class Child(Generic[Message]):
             folder: Its working folder.
             log: A file for what libraries print on standard error.
             read: Yields the messages from its standard output.
+            on_end: Called in the thread that reads, once `alive` is False.
         """
         environment = {name: value for name, value in os.environ.items() if name != "GIOCONDA_TOKEN"}
         # Without this limit glibc keeps memory that threads have freed: 510 MB instead of 360 after 150 jobs.
@@ -53,6 +59,7 @@ class Child(Generic[Message]):
         assert self._process.stdin is not None
         self.pid, self.stdin = self._process.pid, self._process.stdin
         self.messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._on_end, self._closed = on_end, threading.Event()
         self._reader = threading.Thread(target=self._listen, args=(read,), name=module, daemon=True)
         self._reader.start()
 
@@ -63,11 +70,13 @@ class Child(Generic[Message]):
             for message in read(self._process.stdout):
                 self.messages.put(message)
         self.messages.put(None)
+        self._closed.set()
+        self._on_end()
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process.poll() is None
+        """Whether the process runs and still sends messages."""
+        return not self._closed.is_set() and self._process.poll() is None
 
     def wait(self) -> int:
         """Wait for the process to end and return its exit code; negative for a signal."""

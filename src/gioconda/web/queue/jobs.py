@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from gioconda.web.files import PREVIEW, Folders
 from gioconda.web.queue.slots import RunningJob, Slot
 from gioconda.web.queue.state import JobState, Submission
 from gioconda.web.queue.store import Store
+from gioconda.web.queue.watchers import Watchers
 from gioconda.web.queue.webhooks import SENDERS, Sender
 from gioconda.web.queue.workers import Outcome, Worker
 from gioconda.web.requests import JobRequest
@@ -34,10 +36,9 @@ _FIRST_GUESS_SECONDS = 10.0
 _MEAN_WEIGHT = 0.2
 # Most seconds that Retry-After asks for.
 _MOST_RETRY_SECONDS = 300
-# Seconds to wait for a cancelled job, for a thread at the end, and for the next job.
+# Seconds to wait for a cancelled job, and for a thread at the end.
 _CANCEL_SECONDS = 10.0
 _JOIN_SECONDS = 15.0
-_IDLE_SECONDS = 1.0
 # Most seconds between searches for expired files.
 _SWEEP_SECONDS = 60.0
 _ALONE = Submission()
@@ -66,7 +67,9 @@ class JobQueue:
         settings = self.settings = replace(settings, data=settings.data.absolute())
         self.folders = Folders(settings.data, reserve=settings.reserve_bytes)
         self._store = Store(settings.data / "jobs.sqlite")
-        self._changed = threading.Condition()
+        # Reentrant, so that a change can be told by whoever makes it.
+        self._changed = threading.Condition(threading.RLock())
+        self._watchers = Watchers()
         self._stopping = threading.Event()
         self._running: dict[str, RunningJob] = {}
         self.counts: dict[tuple[str, str], int] = {}
@@ -74,12 +77,28 @@ class JobQueue:
         self._seconds = _FIRST_GUESS_SECONDS
         self._recover()
         self._slots = [
-            Slot(settings, number, self._stopping, self._work) for number in range(settings.workers)
+            Slot(settings, number, self._stopping, self._work, self._tell_change)
+            for number in range(settings.workers)
         ]
         self._senders = self._webhook_senders()
         self._sweeper = threading.Thread(target=self._sweep, name="gioconda-sweeper", daemon=True)
         for thread in (*self._slots, *self._senders, self._sweeper):
             thread.start()
+
+    def _tell_change(self) -> None:
+        """Wake the threads and the clients that wait for a change."""
+        with self._changed:
+            self._changed.notify_all()
+        self._watchers.tell()
+
+    def watch(self, job: str, call: Callable[[], None]) -> AbstractContextManager[None]:
+        """A context in which a function is called when the state of a job may have changed.
+
+        Args:
+            job: The job's id.
+            call: Called in any thread; it has to return at once.
+        """
+        return self._watchers.watch(job, call)
 
     def _webhook_senders(self) -> list[Sender]:
         """The threads that send webhooks; none where no host is allowed."""
@@ -143,7 +162,7 @@ class JobQueue:
             self.check_room()
             self.folders.publish(job)
             self._store.add(job, request.kind, request.model_dump_json(), submission)
-            self._changed.notify_all()
+            self._tell_change()
         LOG.info("job queued", extra={"job": job[:8], "kind": request.kind})
         return job
 
@@ -215,7 +234,7 @@ class JobQueue:
             running_job = self._running.get(job)
             if running_job is None:
                 self._finish(job, Outcome("cancelled"))
-                self._changed.notify_all()
+                self._tell_change()
         if running_job is not None:
             running_job.cancelled.set()
             with self._changed:
@@ -229,8 +248,7 @@ class JobQueue:
         self.cancel(job)
         self.folders.discard(job)
         self._store.forget(job)
-        with self._changed:
-            self._changed.notify_all()
+        self._tell_change()
 
     def result_path(self, job: str) -> Path:
         """Return the path of the result: a video, a picture, an adapted person or a verdict as JSON.
@@ -290,12 +308,13 @@ class JobQueue:
     def stop(self) -> None:
         """Accept no more jobs and stop the workers. Returns at once, so that signal handlers may call it."""
         self._stopping.set()
+        # Idle threads wait on until `close`: a signal may interrupt one that holds their lock.
+        self._watchers.tell()
 
     def close(self) -> None:
         """Stop the workers and wait for them. Running jobs are queued again, for the next server of this folder."""
         self.stop()
-        with self._changed:
-            self._changed.notify_all()
+        self._tell_change()
         for thread in (*self._slots, *self._senders, self._sweeper):
             thread.join(_JOIN_SECONDS)
         self._store.close()
@@ -306,15 +325,19 @@ class JobQueue:
             self._requeue_or_fail(job, attempts, "the server ended")
 
     def _work(self, worker: Worker) -> None:
-        """Run the next job, or wait a moment for one."""
+        """Wait for the next job and run it. Return without one when the worker has ended or the queue stops.
+
+        Nothing has to be looked up from time to time: no other process may write the database, and all that adds a job
+        or ends a worker tells the waiting slots.
+        """
         with self._changed:
-            taken = self._store.take()
-            if taken is None:
-                self._changed.wait(_IDLE_SECONDS)
-                return
+            while (taken := self._store.take()) is None:
+                if not worker.alive or self._stopping.is_set():
+                    return
+                self._changed.wait()
             job, request = taken
-            running_job = self._running[job] = RunningJob()
-            self._changed.notify_all()
+            running_job = self._running[job] = RunningJob(self._watchers.of(job))
+            self._tell_change()
         began = time.monotonic()
         self.folders.keep_inputs(job)
         try:
@@ -346,7 +369,7 @@ class JobQueue:
             else:
                 self._finish(job, outcome)
             self._running.pop(job, None)
-            self._changed.notify_all()
+            self._tell_change()
 
     def _requeue_or_fail(self, job: str, attempts: int, reason: str) -> None:
         """Queue a job again whose worker died, or give it up after too many attempts."""

@@ -25,11 +25,13 @@ class RunningJob:
     """A running job.
 
     Attributes:
+        on_progress: Called after each report.
         cancelled: Set once the job is cancelled.
         progress: How far its present stage is; None before the first report.
         since: The monotonic time in seconds at which the present stage began.
     """
 
+    on_progress: Callable[[], None] = lambda: None
     cancelled: threading.Event = field(default_factory=threading.Event)
     progress: Progress | None = None
     since: float = 0.0
@@ -43,20 +45,38 @@ class RunningJob:
         rate = done / spent if spent > _RATE_SECONDS else None
         left = max(0, total - done) / rate if rate and total else None
         self.progress = Progress(stage=stage, done=done, total=total, rate=rate, seconds_left=left)
+        self.on_progress()
 
 
 class Slot(threading.Thread):
     """A thread that keeps a worker running until `stopping` is set, and calls `work` to give it jobs.
+
+    `work` returns after each job, when the worker has ended, and when `stopping` is set.
 
     Attributes:
         worker: The process that can take jobs; None while there is none.
     """
 
     def __init__(
-        self, settings: ServerSettings, number: int, stopping: threading.Event, work: Callable[[Worker], None]
+        self,
+        settings: ServerSettings,
+        number: int,
+        stopping: threading.Event,
+        work: Callable[[Worker], None],
+        on_end: Callable[[], None],
     ) -> None:
+        """Prepare a slot.
+
+        Args:
+            settings: The server's settings.
+            number: The slot's, from 0.
+            stopping: Ends the thread.
+            work: Gives a worker jobs.
+            on_end: Called in some thread when a worker has ended.
+        """
         super().__init__(name=f"gioconda-worker-{number}", daemon=True)
         self._settings, self._number, self._stopping, self._work = settings, number, stopping, work
+        self._on_end = on_end
         self.worker: Worker | None = None
 
     def run(self) -> None:
@@ -82,7 +102,7 @@ class Slot(threading.Thread):
         if self.worker is not None:
             self.worker.kill()
             self.worker = None
-        fresh = Worker(self._settings, self._settings.data / f"worker{self._number}.log")
+        fresh = Worker(self._settings, self._settings.data / f"worker{self._number}.log", self._on_end)
         if fresh.wait_ready(self._stopping):
             self.worker = fresh
             return fresh

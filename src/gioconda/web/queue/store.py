@@ -190,6 +190,11 @@ class Store:
         )
         return rows[0] if rows else None
 
+    def next_webhook(self) -> float | None:
+        """Return when the next webhook is due, in seconds since 1970; None if none waits."""
+        due = self._rows("SELECT MIN(webhook_due) FROM jobs WHERE webhook IS NOT NULL")[0][0]
+        return None if due is None else float(due)
+
     def drop_webhook(self, job: str) -> None:
         """Send a job's webhook no more."""
         self._run("UPDATE jobs SET webhook = NULL WHERE id = ?", (job,))

@@ -32,8 +32,8 @@ FIRST_PAUSE, MOST_PAUSE = 1.0, 600.0
 SENDERS = 2
 # Seconds in which a host has to answer.
 _ANSWER_SECONDS = 5.0
-# Seconds between searches for webhooks to send again.
-_IDLE_SECONDS = 1.0
+# Most seconds between two looks at the clock, which may be set, while a webhook waits to be sent again.
+_CLOCK_SECONDS = 60.0
 _PORTS = {"http": 80, "https": 443}
 # Statuses that mean that the host has taken a webhook.
 _TAKEN = range(200, 300)
@@ -108,8 +108,7 @@ class Sender(threading.Thread):
             # A claim is due again after a pause, also if this process dies meanwhile.
             claim = self._store.claim_webhook(FIRST_PAUSE, MOST_PAUSE)
             if claim is None:
-                with self._changed:
-                    self._changed.wait(_IDLE_SECONDS)
+                self._wait()
                 continue
             job, url, due = claim
             state = self._store.state(job)
@@ -122,6 +121,14 @@ class Sender(threading.Thread):
             if failure is not None:
                 ending = "it is given up" if late else "it is sent again later"
                 LOG.warning("a webhook failed: %s; %s", failure, ending, extra={"job": job[:8]})
+
+    def _wait(self) -> None:
+        """Wait until the next webhook is due; where none waits, until a job ends or the queue stops."""
+        with self._changed:
+            due = self._store.next_webhook()
+            if not self._stopping.is_set():
+                seconds = None if due is None else due - time.time()
+                self._changed.wait(seconds and min(max(seconds, 0.0), _CLOCK_SECONDS))
 
     def _failure(self, url: str, job: str, body: bytes) -> str | None:
         """Send a body and return why that failed; None where the host has taken it. Redirects are not followed."""

@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gioconda.errors import GiocondaError, lacks_memory
+from gioconda.runtime.onnx import use_device
 from gioconda.web.files import PREVIEW
 
 if TYPE_CHECKING:
@@ -67,13 +68,14 @@ class _Reports:
 
 
 def main() -> None:
-    """Run jobs until the server closes the pipe. The first line on standard input has the limits."""
+    """Run jobs until the server closes the pipe. The first line on standard input has limits and device."""
     # Only reports go through the pipe; what libraries print goes to the log.
     reports = _Reports(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)
     stream = os.fdopen(os.dup(0), encoding="utf-8")
-    limits = json.loads(stream.readline() or "{}")
-    restrain(limits)
+    setting = json.loads(stream.readline())
+    restrain(setting["limits"])
+    use_device(setting["device"])
     commands = _Commands(stream)
     # Otherwise the first job would wait for the import.
     from gioconda import pipeline  # noqa: F401

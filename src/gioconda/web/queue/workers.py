@@ -48,20 +48,21 @@ class Worker:
         jobs: Jobs that it was given.
     """
 
-    def __init__(self, settings: ServerSettings, log: Path) -> None:
+    def __init__(self, settings: ServerSettings, log: Path, on_end: Callable[[], None]) -> None:
         """Start the process; `wait_ready` waits until it can take a job.
 
         Args:
             settings: The server's settings.
             log: The file for what libraries print.
+            on_end: Called in a thread of its own, once `alive` is False.
         """
         with log.open("wb") as errors:
-            self._child = Child("gioconda.web.queue.worker", settings.data, errors, _reports)
+            self._child = Child("gioconda.web.queue.worker", settings.data, errors, _reports, on_end)
         self.pid = self._child.pid
         self.jobs = 0
         self._settings = settings
         limits = {"nice": settings.nice, "memory_bytes": settings.memory_bytes, "file_bytes": _FILE_BYTES}
-        self._send(limits)
+        self._send({"limits": limits, "device": settings.device})
 
     def _send(self, command: dict[str, Any]) -> None:
         """Send a command; the end of the reports shows that the process has ended."""
