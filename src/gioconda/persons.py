@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from gioconda.engines.warp.choice import spread_photos
 from gioconda.errors import InputError, NoFaceError
 from gioconda.inputs.person import MOST_PHOTOS, SUFFIX, encode_person
 from gioconda.inputs.portrait import is_identity, load_portraits, person_around
-from gioconda.inputs.views import shows_same_view
+from gioconda.inputs.views import in_view_of
 from gioconda.landmarks import bounds
 from gioconda.limits import WHOLE_SIDE
 from gioconda.motion.from_faces import faces_to_motion
@@ -82,8 +82,7 @@ def _photos(sources: Sequence[PathLike], frames: int, progress: Progress) -> tup
         raise InputError(
             f"{len(photos)} photos and frames; the most are {MOST_PHOTOS}; use a smaller --frames"
         )
-    views = [replace(photo, same_view=shows_same_view(photos[0], photo)) for photo in photos[1:]]
-    return [photos[0], *views], left_out
+    return [photos[0], *(in_view_of(photos[0], photo) or photo for photo in photos[1:])], left_out
 
 
 def _of_picture(path: Path) -> Portrait:

@@ -18,7 +18,7 @@ from gioconda.errors import InputError, LimitError, NoFaceError
 from gioconda.inputs.person import holds_person, read_person
 from gioconda.inputs.pictures import read_still
 from gioconda.inputs.sources import PortraitSource
-from gioconda.inputs.views import shows_same_view
+from gioconda.inputs.views import in_view_of
 from gioconda.landmarks import bounds
 from gioconda.limits import CROP_SIDE, LIMITS, SMALLEST_SIDE, WHOLE_SIDE
 from gioconda.provenance import Ingredient
@@ -119,15 +119,14 @@ class _Framing:
         image = composite.resize(photo.image[top:bottom, left:right], size)
         scale = (size[0] / (right - left), size[1] / (bottom - top))
         moved = composite.move_face(photo.face, (left, top), scale)
-        if not face.shows_both_eyes(moved, image.shape):
-            return None
         around = (
             person_around(image, moved)
             if photo.person is None
             else cv2.resize(photo.person[top:bottom, left:right], size, interpolation=cv2.INTER_LINEAR)
         )
-        cut = replace(photo, image=image, face=moved, person=np.asarray(around, np.float32), same_view=True)
-        return cut if photo.same_view or shows_same_view(portrait, cut) else None
+        cut = replace(photo, image=image, face=moved, person=np.asarray(around, np.float32))
+        seen = cut if photo.same_view else in_view_of(portrait, cut)
+        return seen if seen is not None and face.shows_both_eyes(seen.face, image.shape) else None
 
 
 def _others(

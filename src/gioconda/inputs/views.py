@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from gioconda.inputs.registration import registered
 from gioconda.landmarks import bounds
 from gioconda.types import FloatArray, Portrait
 
@@ -40,6 +41,24 @@ class _Small:
     colours: FloatArray
     person: FloatArray
     points: FloatArray
+
+
+def in_view_of(portrait: Portrait, photo: Portrait) -> Portrait | None:
+    """A photo that can stand for a portrait, moved to where the portrait's camera stood if it was held by hand.
+
+    Args:
+        portrait: A portrait with the person's mask.
+        photo: A photo of the same person, with the person's mask.
+
+    Returns:
+        The photo as one of the same view; None where room, light or clothes differ, or the camera moved too far.
+    """
+    if shows_same_view(portrait, photo):
+        return replace(photo, same_view=True)
+    moved = registered(portrait, photo)
+    if moved is None or not shows_same_view(portrait, moved):
+        return None
+    return replace(moved, same_view=True)
 
 
 def shows_same_view(portrait: Portrait, photo: Portrait) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import numpy as np
 from gioconda import face, media
 from gioconda.engines.fewshot import crop
 from gioconda.errors import GiocondaError, InputError
-from gioconda.inputs.views import shows_same_view
+from gioconda.inputs.views import in_view_of
 from gioconda.motion.from_faces import faces_to_motion
 from gioconda.motion.moments import picture_points
 from gioconda.provenance import Ingredient
@@ -254,8 +254,8 @@ def _portraits(
         # Frames of one clip have the framing of its first, so that what stands still lies at the same pixels.
         framing = framings.setdefault(id(track), framing_of(image.shape, detected, size))
         shot = as_portrait(image, detected, framing, f"{track.clip.name}:{k}")
-        same = bool(portraits) and track is places[0][0] and shows_same_view(portraits[0], shot)
-        portraits.append(replace(shot, same_view=same))
+        beside_first = bool(portraits) and track is places[0][0]
+        portraits.append((in_view_of(portraits[0], shot) if beside_first else None) or shot)
     return tuple(portraits), next(iter(framings.values()), None)
 
 
