@@ -26,7 +26,7 @@ Doubles = npt.NDArray[np.float64]
 WEIGHTS = 0.45, 14.0, 0.6
 # Share of the present photo's deformation below which another photo replaces it: less would flicker.
 SWITCH = 0.75
-# Least deformation, which no noise of the tracker exceeds: a photo that is as good as the frame itself stays.
+# Deformation that the tracker's noise reaches; less counts as much, so that a photo as good as the frame itself stays.
 NOISE = 0.15
 # Seconds for which a photo stays at least, and seconds over which the next one fades in.
 STAY_SECONDS, FADE_SECONDS = 0.5, 0.24
@@ -121,8 +121,8 @@ class PhotoChoice:
         photo, following = self._mix.photo, self._mix.following
         if share >= 1:
             photo, share = following, 0.0
-            present = max(float(deformations[photo]), NOISE)
-            if time - self._since >= STAY_SECONDS and deformations[best] < SWITCH * present:
+            nearer = max(float(deformations[best]), NOISE) < SWITCH * float(deformations[photo])
+            if nearer and time - self._since >= STAY_SECONDS:
                 following, self._since = best, time
         self._mix = Mix(photo, following, share)
         return self._mix
