@@ -168,3 +168,35 @@ def test_the_table_of_installations_has_a_row_for_each() -> None:
         "| old | 3.11.7 | 54 | 1343 | 132 | 2.40 | - |",
         "| new | 3.11.7 | 54 | 1343 | 132 | 2.40 | 393 |",
     ]
+
+
+def test_photos_lie_apart_from_targets() -> None:
+    pytest.importorskip("torch")
+    import photos
+
+    times = np.arange(150) / 25
+    mixed, targets = photos.draw(times, "mixed", 10, 10, 0)
+    assert len(set(mixed)) == len(set(targets)) == 10
+    assert np.abs(times[mixed, None] - times[targets]).min() >= 0.2
+    early, late = photos.draw(times, "thirds", 10, 10, 0)
+    assert early.max() < 50
+    assert late.min() >= 100
+    assert len(photos.draw(times[:12], "thirds", 10, 10, 0)[0]) == 4
+
+
+def test_the_weights_of_a_choice_are_read_back_and_its_photo_is_the_cheapest() -> None:
+    pytest.importorskip("torch")
+    import photos
+
+    rng = np.random.default_rng(0)
+    terms, turns = rng.uniform(0, 0.05, (8, 10, 3)), rng.uniform(0, 20, (8, 10))
+    costs = 1 + terms @ photos.WEIGHTS
+    scales = rng.uniform(0.5, 2, (8, 1, 1))  # targets differ by what any photo costs
+    pairs = photos.Pairs("c", "dev", "mixed", costs[..., None] * scales * [1, 2], terms, turns)
+    weights, explained = photos.fit([pairs])
+    assert weights / weights[0] == pytest.approx(np.array(photos.WEIGHTS) / photos.WEIGHTS[0], rel=0.1)
+    assert explained > 0.95
+    cost = dict(zip(photos.RULES, photos.taken(pairs), strict=True))
+    assert cost["the engine's choice"] == pytest.approx(cost["the best photo (oracle)"])
+    assert cost["the best photo (oracle)"][0] < cost["nearest head pose"][0]
+    assert cost["a photo by chance"] == pytest.approx(1)

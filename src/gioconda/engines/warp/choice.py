@@ -20,13 +20,13 @@ from gioconda.types import FloatArray
 
 Doubles = npt.NDArray[np.float64]
 
-# Weights of a deformation. They predict the perceptual distance of a frame that is drawn from a photo, as a share of
-# the mean over photos: least squares over the training clips of benchmarks/photos.py. Offsets and shapes are in
-# inter-ocular units, openings of the lids in widths of the eye.
-OFFSET_WEIGHT, SHAPE_WEIGHT, LIDS_WEIGHT = 0.45, 14.0, 0.6
+# Weights of the offset, the shape and the lids in a deformation. They predict the perceptual distance of a frame that
+# is drawn from a photo, as a share of the mean over photos: least squares over the training clips of
+# benchmarks/photos.py. Offsets and shapes are in inter-ocular units, openings of the lids in widths of the eye.
+WEIGHTS = 0.45, 14.0, 0.6
 # Share of the present photo's deformation below which another photo replaces it: less would flicker.
 SWITCH = 0.75
-# Least deformation, which no noise of the tracker exceeds: a photo that is as good as the frame itself stays.
+# Deformation that the tracker's noise reaches; less counts as much, so that a photo as good as the frame itself stays.
 NOISE = 0.15
 # Seconds for which a photo stays at least, and seconds over which the next one fades in.
 STAY_SECONDS, FADE_SECONDS = 0.24, 0.16
@@ -76,6 +76,24 @@ class PhotoChoice:
         self._mix: Mix | None = None
         self._since = 0.0
 
+    def terms(self, landmarks: FloatArray) -> FloatArray:
+        """What a frame asks of each photo, before it is weighed.
+
+        Args:
+            landmarks: (478, 3), the frame's, in pixels of the portrait.
+
+        Returns:
+            (K, 3) float32: the points' mean offset and the difference of the shapes, in inter-ocular units, and the
+            difference of the lids' openings, in widths of the eye.
+        """
+        target = landmarks[:POINTS, :2].astype(np.float64)
+        sources = self._points[:, :POINTS]
+        unit = inter_ocular(landmarks)
+        offset = np.abs(sources - target).sum(2).mean(1) / unit
+        shape = _shape_distances(sources, target) / unit
+        lids = np.abs(self._lids - lid_openings(landmarks)).sum(1)
+        return np.stack([offset, shape, lids], 1).astype(np.float32)
+
     def deformations(self, landmarks: FloatArray) -> FloatArray:
         """How far each photo must be deformed for a frame.
 
@@ -85,13 +103,7 @@ class PhotoChoice:
         Returns:
             (K,) float32: 0 for the same picture, 1 for about what a photo by chance costs.
         """
-        target = landmarks[:POINTS, :2].astype(np.float64)
-        sources = self._points[:, :POINTS]
-        unit = inter_ocular(landmarks)
-        offset = np.abs(sources - target).sum(2).mean(1) / unit
-        shape = _shape_distances(sources, target) / unit
-        lids = np.abs(self._lids - lid_openings(landmarks)).sum(1)
-        return np.asarray(OFFSET_WEIGHT * offset + SHAPE_WEIGHT * shape + LIDS_WEIGHT * lids, np.float32)
+        return np.asarray(self.terms(landmarks) @ np.array(WEIGHTS, np.float32), np.float32)
 
     def choose(self, landmarks: FloatArray, time: float) -> Mix:
         """Choose the photo of the next frame.
@@ -113,8 +125,8 @@ class PhotoChoice:
             share = min((time - self._since) / FADE_SECONDS, 1.0)
         if share >= 1:
             photo, share = following, 0.0
-            present = max(float(deformations[photo]), NOISE)
-            if time - self._since >= STAY_SECONDS and deformations[best] < SWITCH * present:
+            nearer = max(float(deformations[best]), NOISE) < SWITCH * float(deformations[photo])
+            if nearer and time - self._since >= STAY_SECONDS:
                 following, self._since = best, time
         self._mix = Mix(photo, following, share)
         return self._mix
