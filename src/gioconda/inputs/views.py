@@ -21,6 +21,8 @@ LEAST_BACKGROUND = 0.03
 # Percentile of the background's differences that decides, and the grey levels that it may reach. Films by a camera that
 # stands still stay below 12, other rooms and moved cameras above 28.
 DECIDING, MOST_DIFFERENCE = 90, 15.0
+# Share of that difference to which moving a photo must bring it: else the photo stays as sharp as it is.
+CLEARLY = 0.7
 # Grey levels by which the mean colours of the faces, and of the clothes, may differ.
 MOST_LIGHT, MOST_CLOTHES = 20.0, 25.0
 # Share of the person from which a pixel below the chin shows clothes, face heights below the chin from which it does,
@@ -53,37 +55,44 @@ def in_view_of(portrait: Portrait, photo: Portrait) -> Portrait | None:
     Returns:
         The photo as one of the same view; None where room, light or clothes differ, or the camera moved too far.
     """
-    if shows_same_view(portrait, photo):
-        return replace(photo, same_view=True)
     moved = registered(portrait, photo)
-    if moved is None or not shows_same_view(portrait, moved):
-        return None
-    return replace(moved, same_view=True)
+    as_it_is = _background_difference(portrait, photo)
+    if moved is not None and _background_difference(portrait, moved) < CLEARLY * as_it_is:
+        photo = moved
+    return replace(photo, same_view=True) if shows_same_view(portrait, photo) else None
 
 
 def shows_same_view(portrait: Portrait, photo: Portrait) -> bool:
-    """Whether a photo can stand for a portrait: camera, room, light and clothes are the same.
+    """Whether a photo can stand for a portrait as it is: camera, room, light and clothes are the same.
 
     Args:
         portrait: A portrait with the person's mask.
         photo: A photo of the same person, with the person's mask.
     """
-    if portrait.image.shape != photo.image.shape or portrait.person is None or photo.person is None:
+    if _background_difference(portrait, photo) > MOST_DIFFERENCE:
         return False
+    assert portrait.person is not None
+    assert photo.person is not None
     first, second = _small(portrait, portrait.person), _small(photo, photo.person)
-    wide = cv2.dilate(np.maximum(first.person, second.person), np.ones((WIDER, WIDER)))
-    background = wide < BACKGROUND
-    if background.mean() < LEAST_BACKGROUND:
-        return False
-    difference = np.abs(first.colours - second.colours).mean(2)[background]
-    if np.percentile(difference, DECIDING) > MOST_DIFFERENCE:
-        return False
     faces = _colour_distance(first, second, _face(first), _face(second))
     clothes, others = _clothes(first), _clothes(second)
     seen = min(clothes.sum(), others.sum()) >= LEAST_CLOTHES
     return faces <= MOST_LIGHT and not (
         seen and _colour_distance(first, second, clothes, others) > MOST_CLOTHES
     )
+
+
+def _background_difference(portrait: Portrait, photo: Portrait) -> float:
+    """How much the backgrounds of two pictures differ, in grey levels; infinite where they cannot be compared."""
+    if portrait.image.shape != photo.image.shape or portrait.person is None or photo.person is None:
+        return float("inf")
+    first, second = _small(portrait, portrait.person), _small(photo, photo.person)
+    wide = cv2.dilate(np.maximum(first.person, second.person), np.ones((WIDER, WIDER)))
+    background = wide < BACKGROUND
+    if background.mean() < LEAST_BACKGROUND:
+        return float("inf")
+    difference = np.abs(first.colours - second.colours).mean(2)[background]
+    return float(np.percentile(difference, DECIDING))
 
 
 def _small(portrait: Portrait, person: FloatArray) -> _Small:
