@@ -38,7 +38,7 @@ _EMBEDDED = {
     ".webp": "image/webp",
 }
 _SIDECAR = "application/octet-stream"
-# MB of a film from which c2pa keeps its copy of it on the disk, in a file without a name; by itself it does from 512 on.
+# MB of a film from which c2pa keeps its copy of it on the disk, in a file without a name. Its own default is 512.
 _COPY_IN_MEMORY_MB = 16
 _SETTINGS = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
