@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -100,3 +102,23 @@ def test_a_consumer_that_leaves_ends_all_calls_and_keeps_few_results():
         assert len(called) <= 4
     assert ended == [True]
     assert running() == []
+
+
+LEFT_OPEN = """
+import itertools
+from gioconda.runtime.prefetch import run_ahead
+def numbers():
+    try:
+        yield from itertools.count()
+    finally:
+        print("closed", flush=True)
+items = run_ahead(numbers())
+print(next(items), flush=True)
+"""
+
+
+def test_a_program_that_leaves_an_iterator_open_ends():
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT_OPEN], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == ["0", "closed"]

@@ -38,9 +38,12 @@ _EMBEDDED = {
     ".webp": "image/webp",
 }
 _SIDECAR = "application/octet-stream"
+# MB of a film from which c2pa keeps its copy of it on the disk, in a file without a name. Its own default is 512.
+_COPY_IN_MEMORY_MB = 16
 _SETTINGS = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
     "builder": {"thumbnail": {"enabled": False}},
+    "core": {"backing_store_memory_threshold_in_mb": _COPY_IN_MEMORY_MB},
 }
 # Bytes by which a container is recognised, and that are searched for a manifest at a time.
 _HEAD_BYTES = 32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import queue
 import threading
@@ -16,6 +17,11 @@ R = TypeVar("R")
 
 # Seconds after which a thread that waits for room checks whether the consumer has stopped.
 CHECK_SECONDS = 0.1
+# Seconds that a thread may take to end when Python ends.
+LEAVE_SECONDS = 10.0
+
+# The threads of `run_ahead` whose consumer has not closed it, and what stops each.
+_open: dict[threading.Thread, threading.Event] = {}
 
 
 def run_ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
@@ -34,6 +40,7 @@ def run_ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
     ready: queue.Queue[tuple[bool, object]] = queue.Queue(depth)
     stop = threading.Event()
     thread = threading.Thread(target=_produce, args=(items, ready, stop), name="gioconda-ahead", daemon=True)
+    _open[thread] = stop
     thread.start()
     try:
         while True:
@@ -46,6 +53,20 @@ def run_ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
     finally:
         stop.set()
         thread.join()
+        _open.pop(thread, None)
+
+
+def _end_open_threads() -> None:
+    """End the threads of iterators that nobody has closed."""
+    for stop in _open.values():
+        stop.set()
+    for thread in list(_open):
+        thread.join(LEAVE_SECONDS)
+
+
+# Python would otherwise end these threads within other libraries' code, which aborts the process, or wait for ever for
+# the pools that they use. Those wait at the end of `threading`, and so before `atexit`.
+getattr(threading, "_register_atexit", atexit.register)(_end_open_threads)
 
 
 def _produce(items: Iterable[T], ready: queue.Queue[tuple[bool, object]], stop: threading.Event) -> None:
