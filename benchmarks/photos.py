@@ -256,15 +256,21 @@ def weights_table(pairs: Sequence[Pairs]) -> tuple[str, list[dict[str, Any]]]:
     return markdown(header, rows), [dict(zip(header, row, strict=True)) for row in rows]
 
 
-def rules_table(pairs: Sequence[Pairs], name: str) -> tuple[str, dict[str, Any]]:
-    """Each rule's mean over the clips of one protocol, with its interval: the table, and the values."""
-    costs = np.stack([taken(one) for one in pairs])
-    rows, values = [], {}
-    for k, rule in enumerate(RULES):
-        estimates = [bootstrap.of_mean(list(costs[:, k, part])) for part in range(len(PARTS))]
-        rows.append([rule, *map(_cell, estimates)])
-        values[rule] = {part: asdict(e) for part, e in zip(PARTS, estimates, strict=True) if e is not None}
-    return markdown((f"{name}, {len(pairs)} dev clips", *PARTS), rows), values
+def rules_table(pairs: Sequence[Pairs]) -> tuple[str, dict[str, Any]]:
+    """Each rule's means over the clips of each protocol, with their intervals: the table, and the values."""
+    header, columns, values = [f"{len({one.clip for one in pairs})} dev clips"], [], dict[str, Any]()
+    for name in PROTOCOLS:
+        costs = [taken(one) for one in pairs if one.protocol == name]
+        if not costs:
+            continue
+        values[name] = {rule: {} for rule in RULES}
+        for part, label in enumerate(PARTS):
+            estimates = [bootstrap.of_mean([cost[k, part] for cost in costs]) for k in range(len(RULES))]
+            header.append(f"{name}, {label}")
+            columns.append([_cell(estimate) for estimate in estimates])
+            for rule, estimate in zip(RULES, estimates, strict=True):
+                values[name][rule][label] = None if estimate is None else asdict(estimate)
+    return markdown(header, zip(RULES, *columns, strict=True)), values
 
 
 def _cell(estimate: bootstrap.Estimate | None) -> str:
@@ -293,16 +299,13 @@ def report(pairs: Sequence[Pairs]) -> tuple[str, dict[str, Any]]:
         "intervals over clips. In the last table: head, face."
     )
     text = [lead]
-    values: dict[str, Any] = {"rules": {}}
+    values: dict[str, Any] = {}
     if train:
         table, values["weights"] = weights_table(train)
         text.append(table)
-    for protocol in PROTOCOLS:
-        if group := [one for one in dev if one.protocol == protocol]:
-            table, values["rules"][protocol] = rules_table(group, protocol)
-            text.append(table)
     if dev:
-        text.append(clips_table(dev))
+        table, values["rules"] = rules_table(dev)
+        text += [table, clips_table(dev)]
         values["clips"] = {f"{one.clip} {one.protocol}": taken(one) for one in dev}
     return "\n\n".join(text), values
 
