@@ -50,7 +50,7 @@ from gioconda.types import (
     Word,
 )
 
-UNFITTED = "the few-shot networks are not fitted to this person; fit them with gioconda adapt for a likeness"
+UNFITTED = "the few-shot networks are not fitted to this person; fit them with gioconda adapt --for fewshot"
 # Seconds of the driver that are searched for its face at rest, which is decoded a second time.
 REST_SECONDS = 4.0
 

@@ -54,7 +54,7 @@ DEGREES, GAZE = Number(-90, 90, "degrees"), Number(-1, 1)
 _VOICE = Text(0, 24, r"[A-Za-z0-9]*")
 _LANGUAGE = Text(2, 24, r"[A-Za-z]+(-[A-Za-z0-9]+)*")
 
-_PORTRAIT = "A picture or video of the face, or an identity file of `adapt`."
+_PORTRAIT = "A picture or video of the face, or a person or identity file of `adapt`."
 _MOTION = f"A video, a picture of an expression, a sound to speak, {describe_motions()}"
 _FILM = "A video that Gioconda made and that has not changed since."
 _FACE_HELP = "Which face moves: 0 for the largest, 1 for the next, and so on"
