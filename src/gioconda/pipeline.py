@@ -291,6 +291,7 @@ def _planned_edit(request: Edit) -> PortraitRenderer:
         crop=request.crop,
         size=request.size,
         label=request.label,
+        photos=request.photos,
         background=request.background,
     )
 

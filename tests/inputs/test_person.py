@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -207,3 +208,18 @@ def test_a_face_outside_a_photo_does_no_harm(person, tmp_path):
     path.write_bytes(save(arrays, {"kind": KIND, "version": VERSION, "about": "{}"}))
     with pytest.raises(NoFaceError, match="outside"):
         gioconda.edit(path, tmp_path / "out.png")
+
+
+def test_edit_draws_from_further_photos_as_from_a_person_file(person, tmp_path):
+    photos, path, files = read_person(person)[:5], tmp_path / "me.safetensors", []
+    path.write_bytes(encode_person(photos, {}))
+    for k, photo in enumerate(photos):
+        files.append(tmp_path / f"{k}.png")
+        assert cv2.imwrite(str(files[-1]), photo.image[..., ::-1])
+    look = {"yaw": 14.0, "coefficients": {"jawOpen": 0.4}}
+    alone = gioconda.Edit(files[0], **look)
+    kept, given, one = (
+        next(iter(gioconda.frames_of(request))).image.astype(int)
+        for request in (gioconda.Edit(path, **look), replace(alone, photos=tuple(files[1:])), alone)
+    )
+    assert np.abs(kept - given).mean() < 0.5 * np.abs(kept - one).mean()

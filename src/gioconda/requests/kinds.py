@@ -95,6 +95,12 @@ class _Rendered(_Marked):
     """Options of everything rendered from a portrait."""
 
     _: KW_ONLY
+    photos: Sequence[PathLike | Image] = option(
+        Media("photo", "Further photos of the same person.", most=PHOTOS),
+        "A further photo of the same person; may be repeated.",
+        default=(),
+        flag="photo",
+    )
     refine: bool | PathLike = option(
         FlagOrFile(),
         "Let a small network repair mouth and eyes.",
@@ -136,12 +142,6 @@ class _Filmed(_Rendered):
         "A fewshot.safetensors that you exported, for the engine fewshot.",
         default=None,
         places=Place.LOCAL,
-    )
-    photos: Sequence[PathLike | Image] = option(
-        Media("photo", "Further photos of the same person.", most=PHOTOS),
-        "A further photo of the same person; may be repeated.",
-        default=(),
-        flag="photo",
     )
     face: int | str = option(FaceChoice(), f"{_FACE_HELP}, or all.", default=0)
     strength: float = option(
