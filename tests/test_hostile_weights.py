@@ -15,6 +15,7 @@ from gioconda.engines.fewshot import identity
 from gioconda.engines.fewshot.network import read_tensors
 from gioconda.engines.warp.refiner import Network
 from gioconda.errors import GiocondaError, InputError, LimitError, WeightsError
+from gioconda.inputs.person import read_person
 from gioconda.lipsync import database
 from gioconda.motion import store
 from gioconda.runtime.onnx import open_graph
@@ -80,6 +81,7 @@ def test_attacks_on_safetensors(tmp_path, attack):
     path.write_bytes(ATTACKS[attack])
     for read, error in (
         (identity.read, InputError),
+        (read_person, InputError),
         (database.read, WeightsError),
         (read_tensors, WeightsError),
     ):

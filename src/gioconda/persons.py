@@ -135,7 +135,7 @@ def _candidates(path: Path, progress: Progress) -> list[_Candidate]:
     candidates = []
     with closing(tracked_frames(path, one_person=True)) as frames:
         for k, (frame, tracked, *_) in enumerate(frames):
-            progress("photos", k + 1, max(total, k + 1))
+            progress("frames", k + 1, max(total, k + 1))
             if k % step == 0 and tracked is not None and face.shows_both_eyes(tracked, frame.image.shape):
                 candidates.append(_Candidate(frame.time, tracked, _sharpness(frame.image, tracked)))
     return candidates

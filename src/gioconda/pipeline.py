@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,9 @@ def frames_of(request: Request) -> Iterator[Frame]:
     if request.out is not None:
         raise InputError("frames are not written to a file; leave the output out, or call run")
     with _planned(request, with_sound=False) as renderer:
-        return marked_frames(renderer)
+        frames = marked_frames(renderer)
+        # The motion of an edit holds rest after the pose.
+        return islice(frames, 1) if isinstance(request, Edit) else frames
 
 
 @contextmanager
@@ -290,6 +293,7 @@ def _planned_edit(request: Edit) -> PortraitRenderer:
         crop=request.crop,
         size=request.size,
         label=request.label,
+        photos=request.photos,
         background=request.background,
     )
 
@@ -388,7 +392,7 @@ def track(
 
 @takes(Adapt)
 def adapt(request: Adapt) -> Adapted:
-    """Prepare for one person: fit the few-shot networks to photos, or collect the mouths of videos; write the file.
+    """Prepare for one person: keep photos, fit networks to them, or collect the mouths of videos; write the file.
 
     Raises:
         InputError: A source, or a combination of options, cannot be used.

@@ -50,7 +50,7 @@ from gioconda.types import (
     Word,
 )
 
-UNFITTED = "the few-shot networks are not fitted to this person; fit them with gioconda adapt for a likeness"
+UNFITTED = "the few-shot networks are not fitted to this person; fit them with gioconda adapt --for fewshot"
 # Seconds of the driver that are searched for its face at rest, which is decoded a second time.
 REST_SECONDS = 4.0
 
@@ -310,6 +310,7 @@ def plan_edit(
     crop: bool,
     size: int | None,
     label: bool,
+    photos: Sequence[PathLike | Image] = (),
     background: PathLike | None = None,
 ) -> PortraitRenderer:
     """Load a picture to edit.
@@ -324,6 +325,7 @@ def plan_edit(
         crop: Whether to show the square around the face instead of the whole picture.
         size: Side of the crop or longer side of the picture, in pixels; None for the default.
         label: Whether to write a visible label.
+        photos: More pictures of the same person.
         background: What a transparent portrait lies over: a colour, a picture, or TRANSPARENT; None for white.
 
     Raises:
@@ -331,7 +333,7 @@ def plan_edit(
     """
     clock = Clock()
     portrait_source = load_portraits(
-        portrait, chosen=face, crop=crop, size=size, cut_out=background is not None
+        portrait, chosen=face, crop=crop, size=size, photos=photos, cut_out=background is not None
     )
     digests = (portrait_source.ingredient.sha256, motion_source.ingredient.sha256)
     image_size = _output_size(portrait_source.image, size)

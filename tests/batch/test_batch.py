@@ -83,7 +83,7 @@ def problems(path, **options):
         ({"kind": "edit", "motion": "", "out": "a.mp4"}, "choose one of .png"),
         ({"kind": "edit", "motion": "", "out": "a.png", "set": "jaw=1"}, "did you mean jawOpen"),
         ({"photo": "eileen.png|nobody.png"}, "nobody.png does not exist"),
-        ({"photo": "|".join(["eileen.png"] * 9)}, "9 photos are too many"),
+        ({"photo": "|".join(["eileen.png"] * 33)}, "33 photos are too many"),
         ({"background": "nowhere.png"}, "nowhere.png does not exist"),
         ({"background": "eileen.png", "out": "eileen.png"}, "is an input of line"),
         ({"key": "eileen.png"}, "a key and a certificate belong together"),

@@ -161,9 +161,13 @@ def test_the_server_tells_its_limits_and_what_it_can_do(idle, monkeypatch):
     monkeypatch.setattr("gioconda.runtime.extras.find_spec", lambda _: None)
     told = idle.get("/v1/server").json()
     able = {purpose["name"]: purpose for purpose in told["purposes"]}
-    assert (able["fewshot"]["available"], able["speech"]["available"]) == (False, True)
+    assert {name: purpose["available"] for name, purpose in able.items()} == {
+        "photos": True,
+        "fewshot": False,
+        "speech": True,
+    }
     assert "pip install 'gioconda[train]'" in able["fewshot"]["reason"]
-    assert "adapt" in told["kinds"], "mouths can be collected"
+    assert "adapt" in told["kinds"], "photos can be kept and mouths collected"
 
 
 def test_voices_are_listed_and_can_be_heard(idle):

@@ -9,6 +9,7 @@ import pytest
 
 import gioconda
 from gioconda import media
+from gioconda.inputs.person import read_person
 from gioconda.lipsync.build import load_database
 from gioconda.web.page.mount import NETWORKS, STATIC
 from live_world import openings
@@ -229,9 +230,25 @@ def test_person_gives_the_mouths_of_a_video(visit, driver, folder):
     assert bank.about["rights"] == RIGHT
 
 
+def test_person_makes_of_a_film_a_person_file_which_move_plays(visit, talking_astronaut, folder):
+    visitor = visit().tool("person")
+    visitor.page.locator("#sources").set_input_files(talking_astronaut)
+    person = visitor.declare().press("adapt").download(folder)
+    assert len(read_person(person)) > 1
+    visitor.page.locator(".stage img.seen").wait_for()
+    assert visitor.findings() == []
+    visitor.page.get_by_role("button", name="Use as portrait").click()
+    visitor.page.get_by_role("heading", name="talking astronaut").wait_for()
+    visitor.page.locator(".template").filter(has_text="Nod").click()
+    verdict = gioconda.verify(visitor.small().press("animate").download(folder))
+    assert (verdict.status, verdict.manifest["engine"]) == ("ours", "warp")
+    assert verdict.manifest["inputs"][0]["sha256"] == media.sha256_file(person)
+
+
 def test_person_makes_of_a_photo_an_identity_which_move_plays(visit, astronaut, folder):
     visitor = visit().tool("person")
     visitor.page.locator("#sources").set_input_files(astronaut)
+    visitor.page.get_by_label("Photos that networks are fitted to").check()
     visitor.declare().options()
     visitor.page.get_by_label("Steps of fitting").fill("3")
     assert visitor.press("adapt").download(folder).suffix == ".safetensors"

@@ -137,7 +137,7 @@ def _without_face(folder):
 def test_photos_become_an_identity_file_that_moves(shared, inputs, portrait):
     pytest.importorskip("torch")
     fitted = shared.submit(
-        request(kind="adapt", rights=RIGHTS, steps=1), {"source": portrait["portrait"] * 2}
+        request(kind="adapt", rights=RIGHTS, purpose="fewshot", steps=1), {"source": portrait["portrait"] * 2}
     )
     state = ended(shared, fitted)
     assert state.state == "done", state.error
@@ -155,8 +155,9 @@ def test_photos_become_an_identity_file_that_moves(shared, inputs, portrait):
 def test_a_server_without_torch_says_so_before_it_takes_photos(monkeypatch):
     monkeypatch.setattr("gioconda.runtime.extras.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"gioconda\[train\]"):
-        request(kind="adapt", rights=RIGHTS).check_files({"source": 1})
-    request(kind="adapt", rights=RIGHTS, purpose="speech").check_files({"source": 1})
+        request(kind="adapt", rights=RIGHTS, purpose="fewshot").check_files({"source": 1})
+    for purpose in ("photos", "speech"):
+        request(kind="adapt", rights=RIGHTS, purpose=purpose).check_files({"source": 1})
 
 
 def test_the_latest_frame_is_there_while_a_film_is_made(shared, portrait):

@@ -1,4 +1,4 @@
-"""The command `adapt`: fits the few-shot networks to a person (needs gioconda[train]) or collects their mouths."""
+"""The command `adapt`: keeps photos of a person, fits networks to them (needs gioconda[train]), or collects mouths."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ add_command(
     app,
     Adapt,
     _adapt,
-    "Fit the few-shot networks, or collect mouths, of a person.",
-    "Write a file of one person, for `animate --engine fewshot`, or for `speak --bank`.\n\n"
-    "For fewshot, fits networks to photos. "
-    "For speech, collects mouths from videos, in about a sixth of their duration.",
+    "Prepare photos, networks or mouths of a person.",
+    "Write a file of one person for later films.\n\n"
+    "For photos (the default), keeps photos, or frames of a film, in a person file. It goes in as a portrait, and each "
+    "frame of a later film is drawn from the nearest photo.\n\n"
+    "For fewshot, fits networks to photos, for a portrait of `animate --engine fewshot`.\n\n"
+    "For speech, collects mouths from videos for `speak --bank`, in about a sixth of their duration.",
 )

@@ -24,7 +24,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "doctor": ("gioconda doctor", "gioconda doctor > report.txt"),
     "demo": ("gioconda demo", "gioconda demo --motion laugh --out laugh.mp4"),
     "adapt": (
-        "gioconda adapt me1.jpg me2.jpg --out me.safetensors",
+        "gioconda adapt film.mp4 --out me.safetensors",
         "gioconda adapt clips/ --for speech --out mouths.safetensors",
     ),
     "batch": (

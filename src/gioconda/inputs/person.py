@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from gioconda.errors import InputError, LimitError
 from gioconda.landmarks import is_facelike
-from gioconda.limits import LIMITS
+from gioconda.limits import LIMITS, WHOLE_SIDE
 from gioconda.media import decode_jpeg, encode_jpeg
 from gioconda.runtime.safetensors import decode_own
 from gioconda.types import LANDMARKS, OPAQUE, Face, FloatArray, Image, Portrait
@@ -95,8 +95,8 @@ def _decoded(content: bytes) -> list[Portrait]:
 
 def _photo(arrays: Mapping[str, Any], k: int, points: FloatArray, same_view: bool) -> Portrait:
     """The photo with number `k`."""
-    image = decode_jpeg(arrays[f"{PICTURE}{k}"].tobytes())
-    mask = decode_jpeg(arrays[f"{MASK}{k}"].tobytes())
+    # No photo that is kept is larger; MOST_PHOTOS of any size would fill the memory.
+    image, mask = (decode_jpeg(arrays[f"{part}{k}"].tobytes(), WHOLE_SIDE**2) for part in (PICTURE, MASK))
     if image.ndim != 3 or mask.ndim != 2:
         raise ValueError(f"photo {k} is not in colour")
     return Portrait(image, Face(points), person=_full_mask(mask, image), same_view=same_view)

@@ -7,7 +7,6 @@ import io
 import numpy as np
 import PIL.Image
 
-from gioconda.limits import LIMITS
 from gioconda.types import Image
 
 # Of 100: differences to the picture are not seen, and do not grow when it is enlarged.
@@ -21,8 +20,12 @@ def encode_jpeg(image: Image) -> bytes:
     return out.getvalue()
 
 
-def decode_jpeg(content: bytes) -> Image:
+def decode_jpeg(content: bytes, most_pixels: int) -> Image:
     """Decode a picture that `encode_jpeg` wrote, from an untrusted source.
+
+    Args:
+        content: Of the file.
+        most_pixels: Its largest number of pixels; the header is checked before decoding.
 
     Returns:
         (H, W, 3) or (H, W) uint8.
@@ -32,7 +35,7 @@ def decode_jpeg(content: bytes) -> Image:
     """
     try:
         with PIL.Image.open(io.BytesIO(content), formats=("JPEG",)) as picture:
-            if picture.width * picture.height > LIMITS.picture_pixels or picture.mode not in ("RGB", "L"):
+            if picture.width * picture.height > most_pixels or picture.mode not in ("RGB", "L"):
                 raise ValueError(f"a picture is {picture.width}x{picture.height} {picture.mode}")
             return np.ascontiguousarray(np.asarray(picture, np.uint8))
     # Decoders may raise anything on damaged bytes.

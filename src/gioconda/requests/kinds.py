@@ -55,7 +55,7 @@ DEGREES, GAZE = Number(-90, 90, "degrees"), Number(-1, 1)
 _VOICE = Text(0, 24, r"[A-Za-z0-9]*")
 _LANGUAGE = Text(2, 24, r"[A-Za-z]+(-[A-Za-z0-9]+)*")
 
-_PORTRAIT = "A picture or video of the face, or an identity file of `adapt`."
+_PORTRAIT = "A picture or video of the face, or a person or identity file of `adapt`."
 _MOTION = f"A video, a picture of an expression, a sound to speak, {describe_motions()}"
 _FILM = "A video that Gioconda made and that has not changed since."
 _FACE_HELP = "Which face moves: 0 for the largest, 1 for the next, and so on"
@@ -106,6 +106,12 @@ class _Rendered(_Marked):
     """Options of everything rendered from a portrait."""
 
     _: KW_ONLY
+    photos: Sequence[PathLike | Image] = option(
+        Media("photo", "Further photos of the same person.", most=PHOTOS),
+        "A further photo of the same person; may be repeated.",
+        default=(),
+        flag="photo",
+    )
     refine: bool | PathLike = option(
         FlagOrFile(),
         "Let a small network repair mouth and eyes.",
@@ -147,12 +153,6 @@ class _Filmed(_Rendered):
         "A fewshot.safetensors that you exported, for the engine fewshot.",
         default=None,
         places=Place.LOCAL,
-    )
-    photos: Sequence[PathLike | Image] = option(
-        Media("photo", "Further photos of the same person.", most=PHOTOS),
-        "A further photo of the same person; may be repeated.",
-        default=(),
-        flag="photo",
     )
     face: int | str = option(FaceChoice(), f"{_FACE_HELP}, or all.", default=0)
     strength: float = option(

@@ -117,7 +117,7 @@ def ending_for(role: str, head: bytes) -> str:
     """
     recognised = kind_of(head)
     if recognised is None or recognised[0] not in _ACCEPTED[role]:
-        kinds = " or ".join(_ACCEPTED[role]).replace("identity", "identity file")
+        kinds = " or ".join(_ACCEPTED[role]).replace("identity", "file of adapt")
         raise UnfitFileError(
             f"the file {role!r} is not a {kinds} that can be read; export it again or send another"
         )

@@ -209,7 +209,7 @@ class AdaptingRequest(DerivedRequest):
 
     @property
     def suffix(self) -> str:
-        """The suffix of an identity file or a bank."""
+        """The suffix of a person file, an identity file or a bank."""
         return ".safetensors"
 
     def check_files(self, counts: Mapping[str, int]) -> None:
@@ -236,6 +236,6 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "edit": {"kind": "edit", "rights": _OWN, "yaw": 10, "coefficients": {"mouthSmileLeft": 0.8}},
     "export": {"kind": "export", "shape": "vertical", "size": 1280, "format": "mp4"},
     "verify": {"kind": "verify"},
-    "adapt": {"kind": "adapt", "rights": _OWN, "purpose": "fewshot"},
+    "adapt": {"kind": "adapt", "rights": _OWN, "purpose": "photos"},
 }
 """An example of each kind of request."""

@@ -119,7 +119,7 @@ def test_the_warp_engine_takes_an_identity_for_its_picture(person, tmp_path):
 
 def test_the_command_adapts_photos_and_videos(astronaut, talking_astronaut, tiny_weights, tmp_path, capsys):
     out = tmp_path / "me.safetensors"
-    words = ["adapt", str(astronaut), str(talking_astronaut), "-o", str(out)]
+    words = ["adapt", str(astronaut), str(talking_astronaut), "--for", "fewshot", "-o", str(out)]
     assert run([*words, "--steps", "2", "--frames", "3", "--weights", str(tiny_weights)]) == 0
     assert "4 photos, fitted in" in capsys.readouterr().out
     found, digest = identity.read(out)
@@ -147,13 +147,15 @@ def test_photos_of_any_size_are_taken(astronaut_image, tiny_weights, tmp_path):
 
 @pytest.mark.slow
 def test_what_cannot_be_adapted_is_told(astronaut, tiny_weights, shared_data, tmp_path, capsys):
-    out, more = str(tmp_path / "me.safetensors"), ["--weights", str(tiny_weights), "--steps", "1"]
+    fewshot = ["--for", "fewshot"]
+    out, more = str(tmp_path / "me.safetensors"), [*fewshot, "--weights", str(tiny_weights), "--steps", "1"]
     dog = str(next(p for p in sorted((shared_data / "hard").iterdir()) if "dog" in p.name))
     assert run(["adapt", dog, "-o", out, *more]) == 2
     assert "no human face" in capsys.readouterr().err
     assert run(["adapt", str(tmp_path / "none.jpg"), "-o", out, *more]) == 2
     assert run(["adapt", str(astronaut), "-o", str(tmp_path / "me.mp4"), *more]) == 2
-    assert run(["adapt", str(astronaut), "-o", out, "--weights", str(tmp_path / "none.safetensors")]) == 2
+    missing = ["--weights", str(tmp_path / "none.safetensors")]
+    assert run(["adapt", str(astronaut), "-o", out, *fewshot, *missing]) == 2
     assert list(tmp_path.iterdir()) == []
     assert run(["adapt", dog, str(astronaut), "-o", out, *more]) == 0
     assert "left out" in capsys.readouterr().err

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1", tags=["server"])
 class Purpose(BaseModel):
     """A purpose for which `adapt` prepares for a person."""
 
-    name: str = Field(description="The value of the field `purpose`.", examples=["fewshot"])
+    name: str = Field(description="The value of the field `purpose`.", examples=["photos"])
     available: bool = Field(description="Whether this installation can do it.")
     reason: str | None = Field(default=None, description="Why it cannot, and what to install, for people.")
 

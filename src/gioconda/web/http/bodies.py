@@ -100,7 +100,10 @@ SESSION_FORM: dict[str, Any] = {
                     "additionalProperties": False,
                     "properties": {
                         "session": {"$ref": _REFERENCE.format(model="SessionRequest")},
-                        "portrait": {**_FILE, "description": "A picture, a video or an identity file."},
+                        "portrait": {
+                            **_FILE,
+                            "description": "A picture, a video, or a person or identity file.",
+                        },
                     },
                 },
                 "encoding": {"session": {"contentType": "application/json"}},

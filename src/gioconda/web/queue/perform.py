@@ -54,7 +54,7 @@ def _verify(request: Verify, out: Path) -> Output:
 
 
 def _adapt(request: Adapt, out: Path) -> Output:
-    """Write an identity file or a bank of mouths."""
+    """Write a person file, an identity file or a bank of mouths."""
     adapted = request.entry.adapt(request)
     warnings = tuple(f"left out: {line}" for line in adapted.left_out)
     return Output(media_type="application/octet-stream", bytes=out.stat().st_size, warnings=warnings)

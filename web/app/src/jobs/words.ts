@@ -8,6 +8,7 @@ const STAGES: Record<string, string> = {
   listen: "Listening to the voice",
   mouths: "Collecting mouths",
   photos: "Reading the photos",
+  frames: "Choosing frames of the film",
   adapt: "Fitting the networks",
   render: "Drawing",
   export: "Converting",

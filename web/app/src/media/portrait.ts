@@ -2,6 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { drop, load, save } from "../jobs/store";
+import { photoIn } from "./person";
 
 export interface PortraitChoice {
   file: File;
@@ -11,6 +12,9 @@ export interface PortraitChoice {
   rights: string | null;
   /** Which face moves: 0 for the largest. */
   face: number;
+  /** The first photo in a person file; null for every other file. */
+  photo: Blob | null;
+  /** Of the file, or of the photo in it. */
   address: string;
 }
 
@@ -20,7 +24,9 @@ const KEY = "portrait";
 const DECLARED = "gioconda-rights";
 
 export const isVideo = (choice: PortraitChoice): boolean => choice.file.type.startsWith("video/");
-export const isIdentity = (choice: PortraitChoice): boolean => choice.file.name.endsWith(".safetensors");
+const isPrepared = (file: File): boolean => file.name.endsWith(".safetensors");
+/** Whether it is a file of fitted networks, which shows no picture here. */
+export const isIdentity = (choice: PortraitChoice): boolean => isPrepared(choice.file) && !choice.photo;
 
 /** The user's declaration, which lasts as long as the session of the browser. */
 export const declared = signal<string | null>(sessionStorage.getItem(DECLARED));
@@ -34,8 +40,9 @@ export function declare(right: string | null): void {
 /** What entitles to the likeness of the present portrait; null while nothing is declared. */
 export const rightOf = (choice: PortraitChoice | null): string | null => choice?.rights ?? declared.value;
 
-export function choose(file: File, name: string, rights: string | null): void {
-  put({ file, name, rights, face: 0 });
+export async function choose(file: File, name: string, rights: string | null): Promise<void> {
+  const photo = isPrepared(file) ? await photoIn(file) : null;
+  put({ file, name, rights, face: 0, photo });
 }
 
 export function chooseFace(face: number): void {
@@ -46,7 +53,7 @@ type Kept = Omit<PortraitChoice, "address">;
 
 function put(choice: Kept): void {
   const old = portrait.value;
-  const address = old?.file === choice.file ? old.address : URL.createObjectURL(choice.file);
+  const address = old?.file === choice.file ? old.address : URL.createObjectURL(choice.photo ?? choice.file);
   if (old && old.address !== address) URL.revokeObjectURL(old.address);
   portrait.value = { ...choice, address };
   void save(KEY, choice);

@@ -3,6 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Files, Output } from "../api/types";
 import { filesOf, type Entry } from "../jobs/entries";
+import { photoIn } from "../media/person";
 import { Choice } from "../ui/controls";
 import { useAddress } from "../ui/playback";
 
@@ -18,7 +19,7 @@ export function Compare({ entry, address, output }: CompareProps) {
   const [files, setFiles] = useState<Files>({});
   const [other, setOther] = useState<Other>("portrait");
   useEffect(() => {
-    void filesOf(entry.key).then((found) => setFiles(found ?? {}));
+    void originals(entry).then(setFiles);
   }, [entry.key]);
   const driver = files["motion"]?.[0];
   const seen = driver && /^(video|image)\//.test(driver.type);
@@ -37,6 +38,14 @@ export function Compare({ entry, address, output }: CompareProps) {
       <Pair key={other} file={files[other]?.[0]} label={other === "motion" ? "The driver" : "The original"} address={address} output={output} over={other === "portrait" && entry.request["crop"] !== true} />
     </div>
   );
+}
+
+/** The files of an entry, with the first photo of a person file in its place. */
+async function originals(entry: Entry): Promise<Files> {
+  const files = (await filesOf(entry.key)) ?? {};
+  const portrait = files["portrait"]?.[0];
+  const photo = portrait && (await photoIn(portrait));
+  return photo ? { ...files, portrait: [new File([photo], "portrait.jpg", { type: photo.type })] } : files;
 }
 
 interface PairProps {

@@ -2,14 +2,15 @@
 
 import { effect, signal } from "@preact/signals";
 import { useState } from "preact/hooks";
-import { ENGINES, MOTION_SUFFIXES, PHOTOS, REGIONS, STRENGTH, TEMPLATES } from "../api/options";
+import { ENGINES, MOTION_SUFFIXES, REGIONS, STRENGTH, TEMPLATES } from "../api/options";
 import { sentence } from "../api/http";
 import { isIdentity, portrait } from "../media/portrait";
-import { Check, Choice, Chosen, Drop, Fold, Range, Select } from "../ui/controls";
+import { Check, Choice, Chosen, Drop, Range, Select } from "../ui/controls";
 import { Playback } from "../ui/playback";
 import { useProblem } from "../ui/problem";
 import { CameraClip } from "./camera";
 import { Emotion, filmFields, FilmFold, make, MakeButton, missing } from "./film";
+import { MorePhotos, photoFiles } from "./photos";
 import { TemplateThumbnail } from "./thumbnails";
 
 export const driver = signal<File | null>(null);
@@ -51,7 +52,6 @@ const SHORTEST_PART = 0.2;
 /** The request's fields of a trim. */
 const partOf = ({ start, end }: Trim): Partial<Trim> => ({ ...(start > 0 ? { start } : {}), ...(end !== null ? { end } : {}) });
 
-const photos = signal<File[]>([]);
 const set = (changes: Partial<Choices>): void => {
   choices.value = { ...choices.value, ...changes };
 };
@@ -111,12 +111,7 @@ function MoveOptions() {
       <Check label="Take the driver's own pose and expression, not changes from rest" on={absolute} turn={(on) => set({ absolute: on })} />
       <Check label="Keep the driver's sound" on={audio} turn={(on) => set({ audio: on })} />
       <Choice label="Engine" value={engine} options={engines} choose={(word) => set({ engine: word })} />
-      <Fold title="More photos of the person">
-        <Drop label={`Up to ${PHOTOS} photos`} accept="image/*,.heic,.avif" several take={(files) => (photos.value = [...photos.value, ...files].slice(0, PHOTOS))} />
-        {photos.value.map((file) => (
-          <Chosen key={file.name} file={file} remove={() => (photos.value = photos.value.filter((other) => other !== file))} />
-        ))}
-      </Fold>
+      <MorePhotos />
     </>
   );
 }
@@ -185,6 +180,6 @@ async function animate(): Promise<void> {
     ...filmFields(),
     ...(file ? partOf(trim.value) : { template }),
   };
-  const files = { ...(file ? { motion: [file] } : {}), ...(photos.value.length ? { photo: photos.value } : {}) };
+  const files = { ...(file ? { motion: [file] } : {}), ...photoFiles() };
   await make(request, files, file ? file.name.replace(/\.[^.]+$/, "") : template.replace("-", " "));
 }

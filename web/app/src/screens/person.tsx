@@ -1,4 +1,4 @@
-/** Person: photos or videos of one person give a file for later films of this person. */
+/** Person: photos or films of one person give a file for later films of this person. */
 
 import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
@@ -14,18 +14,33 @@ const purpose = signal<string>(PURPOSES[0]);
 const steps = signal<number>(STEPS.default);
 
 const WORDS: Record<string, string> = {
-  fewshot: "Photos that move: an identity file for the few-shot engine",
+  photos: "Photos, or a film, that later films are drawn from",
+  fewshot: "Photos that networks are fitted to, for the few-shot engine",
   speech: "A video that says other words: this person's mouths",
+};
+// What each purpose makes, in titles and at the end of files' names.
+const RESULTS: Record<string, readonly [string, string]> = {
+  photos: ["person file", "person"],
+  fewshot: ["identity file", "identity"],
+  speech: ["mouths", "mouths"],
 };
 
 export function PersonStage() {
   return (
     <div class="start-words verify-words">
       <h2 class="display">One person, many films</h2>
-      <p>
-        Photos of a person become an identity file, which goes in as a portrait. Videos become a collection of mouths,
-        with which the same person's video says other words.
-      </p>
+      <dl class="kinds">
+        <dt>A person file</dt>
+        <dd>
+          A few photos, or a short film. It goes in as a portrait, and each frame of a later film is drawn from the photo
+          that comes nearest. It takes seconds.
+        </dd>
+        <dt>An identity file</dt>
+        <dd>Networks that are fitted to the photos. It goes in as a portrait for the few-shot engine. It takes minutes.</dd>
+        <dt>Mouths</dt>
+        <dd>Collected from videos of a person. With them, a video of the same person says other words.</dd>
+      </dl>
+      <p class="quiet">A person file and an identity file contain pictures of the person. Keep and share them as you would the photos.</p>
     </div>
   );
 }
@@ -36,20 +51,21 @@ export function Person() {
   const options = able.map((word) => [word, WORDS[word] ?? word] as const);
   const chosen = able.includes(purpose.value as never) ? purpose.value : (able[0] ?? "");
   const begin = () => {
-    if (!sources.value.length) return setProblem("Choose photos or videos of one person first.");
+    if (!sources.value.length) return setProblem("Choose photos or a film of one person first.");
     if (!declared.value) return setProblem("Declare first what entitles you to use this likeness.");
     setProblem("");
     const name = wordsOf(sources.value[0]!);
     const request = { kind: "adapt" as const, purpose: chosen, rights: declared.value, ...(chosen === "fewshot" ? { steps: steps.value } : {}) };
-    void submit(request, { source: sources.value }, `${name}: ${chosen === "speech" ? "mouths" : "identity"}`, `${slug(name)}-${chosen === "speech" ? "mouths" : "identity"}`);
+    const [title, ending] = RESULTS[chosen] ?? [chosen, chosen];
+    void submit(request, { source: sources.value }, `${name}: ${title}`, `${slug(name)}-${ending}`);
   };
   return (
     <form class="tool" onSubmit={(event) => event.preventDefault()}>
-      <Drop id="sources" label="Photos or videos of one person" accept="image/*,video/*,.heic,.avif" several take={(files) => (sources.value = [...sources.value, ...files])} />
+      <Drop id="sources" label="Photos or films of one person" accept="image/*,video/*,.heic,.avif" several take={(files) => (sources.value = [...sources.value, ...files])} />
       {sources.value.map((file) => (
         <Chosen key={file.name} file={file} remove={() => (sources.value = sources.value.filter((other) => other !== file))} />
       ))}
-      {sources.value.length > 0 && <Declaration choice={{ file: sources.value[0]!, name: "", rights: null, face: 0, address: "" }} />}
+      {sources.value.length > 0 && <Declaration choice={{ file: sources.value[0]!, name: "", rights: null, face: 0, photo: null, address: "" }} />}
       <Choice label="What for" value={chosen} options={options} choose={(word) => (purpose.value = word)} />
       {chosen === "fewshot" && (
         <Fold title="More options">

@@ -13,7 +13,7 @@ const ACCEPT = "image/*,video/*,.heic,.avif,.safetensors";
 
 export const takePortrait = (files: File[]): void => {
   const file = files[0];
-  if (file) choose(file, wordsOf(file), null);
+  if (file) void choose(file, wordsOf(file), null);
 };
 
 export function PortraitCard() {

@@ -4,11 +4,13 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { call, sentence } from "../api/http";
 import type { Files, Output, Word } from "../api/types";
 import { remove, shown, submit, type Entry } from "../jobs/entries";
-import { addressOf, fileName, keepThumbnail, resultFile } from "../jobs/result";
+import { addressOf, fileName, keepThumbnail, resultFile, resultOf } from "../jobs/result";
 import { marksOf, named, size } from "../jobs/words";
+import { photoIn } from "../media/person";
 import { choose } from "../media/portrait";
 import { open } from "../tools";
 import { Icon } from "../ui/icon";
+import { useAddress } from "../ui/playback";
 import { Compare } from "./compare";
 import { driver } from "./move";
 import { Verdict } from "./verify";
@@ -57,8 +59,27 @@ export function Picture({ entry, address, output }: Shown) {
   if (output.media_type.startsWith("image/")) {
     return <img class="seen" src={address} alt={entry.title} onLoad={(event) => keepThumbnail(entry.key, event.currentTarget)} />;
   }
-  return <p class="phase">A file for later jobs: an identity goes in as a portrait, mouths go into Speak beside a video.</p>;
+  return <Prepared entry={entry} />;
 }
+
+/** A file of a person for later jobs: of a person file, the first photo. */
+function Prepared({ entry }: { entry: Entry }) {
+  const [photo, setPhoto] = useState<File>();
+  const address = useAddress(photo);
+  useEffect(() => {
+    void resultOf(entry).then(photoIn).then((found) => found && setPhoto(new File([found], "photo.jpg", { type: found.type })));
+  }, [entry.key]);
+  if (!address) return <p class="phase">A file for later films.</p>;
+  return <img class="seen" src={address} alt="The first photo" onLoad={(event) => keepThumbnail(entry.key, event.currentTarget)} />;
+}
+
+// What each purpose of Person makes, and what it is for.
+const USES: Record<string, string> = {
+  photos: "This person file goes in as a portrait: each frame of a film is drawn from the nearest of its photos.",
+  fewshot: "This identity file goes in as a portrait: the few-shot engine draws the person.",
+  speech: "These mouths go into Speak, beside a video of the same person.",
+};
+const purposeOf = (entry: Entry): string => String(entry.request["purpose"]);
 
 function Film({ entry, address, output }: Shown) {
   const video = useRef<HTMLVideoElement>(null);
@@ -135,7 +156,7 @@ function Actions({ entry, address, output, comparing, compare }: ActionsProps) {
       )}
       <Share entry={entry} />
       {film && <Exports entry={entry} />}
-      {!film && !picture && (
+      {!film && !picture && purposeOf(entry) !== "speech" && (
         <button type="button" onClick={() => void usePortrait(entry)}>
           Use as portrait
         </button>
@@ -222,7 +243,8 @@ function Reuse({ entry, film }: { entry: Entry; film: boolean }) {
 
 async function usePortrait(entry: Entry): Promise<void> {
   const rights = entry.request["rights"];
-  choose(await resultFile(entry), entry.name.replace(/-/g, " "), typeof rights === "string" ? rights : null);
+  const name = entry.request.kind === "adapt" ? entry.title.replace(/: [^:]*$/, "") : entry.name.replace(/-/g, " ");
+  await choose(await resultFile(entry), name, typeof rights === "string" ? rights : null);
   shown.value = null;
   open("move");
 }
@@ -238,7 +260,7 @@ function About({ entry, output }: { entry: Entry; output: Output }) {
   return (
     <div class="about">
       <p role="status" class="phase">
-        <strong>{entry.title}.</strong> Done. {marked && marksOf(output)}
+        <strong>{entry.title}.</strong> Done. {marked ? marksOf(output) : USES[purposeOf(entry)]}
       </p>
       {output.warnings.map((warning) => (
         <p key={warning} class="warning">{named(warning, entry)}</p>

@@ -10,6 +10,7 @@ import { Icon } from "../ui/icon";
 import { Playback } from "../ui/playback";
 import { useProblem } from "../ui/problem";
 import { Emotion, filmFields, FilmFold, make, MakeButton, missing } from "./film";
+import { MorePhotos, photoFiles } from "./photos";
 
 const VOICES = [
   ["", "Plain"],
@@ -52,7 +53,7 @@ export function Speak() {
       <Choice segmented label="What is said" value={how} options={[["text", "A text"], ["sound", "A voice"]]} choose={(word) => set({ how: word })} />
       {how === "text" ? <Words /> : <Sound />}
       <Emotion />
-      <FilmFold>{portrait.value && isVideo(portrait.value) && <Bank />}</FilmFold>
+      <FilmFold>{portrait.value && isVideo(portrait.value) ? <Bank /> : <MorePhotos />}</FilmFold>
       <MakeButton id="speak" label="Speak" make={() => void begin()} problem={problem} />
     </form>
   );
@@ -186,7 +187,8 @@ async function speak(): Promise<void> {
   const video = isVideo(portrait.value!);
   const files = {
     ...(how === "sound" ? { audio: [sound.value!] } : {}),
-    ...(video && bank.value ? { bank: [bank.value] } : {}),
+    // A video keeps its own frames, and its mouths come from a bank.
+    ...(!video ? photoFiles() : bank.value ? { bank: [bank.value] } : {}),
   };
   await make(request, files, how === "text" ? "speaks" : "speaks with a voice");
 }

@@ -44,7 +44,7 @@ export function Start() {
 async function play(pair: Pair): Promise<void> {
   const file = await pictureOf(pair);
   await submit({ ...pair.request, rights: pair.rights }, { portrait: [file] }, pair.title, slug(pair.title));
-  choose(file, pair.name, pair.rights);
+  void choose(file, pair.name, pair.rights);
 }
 
 // Seconds in which the curtain goes to and fro.
