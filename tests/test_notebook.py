@@ -18,7 +18,10 @@ def refuse(*_, **__):
 
 socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
 """
-pytestmark = pytest.mark.skipif(not PAGE.is_file(), reason="the notebook is not here")
+pytestmark = [
+    pytest.mark.skipif(not PAGE.is_file(), reason="the notebook is not here"),
+    pytest.mark.xdist_group("notebook"),
+]
 
 
 @pytest.fixture(scope="module")

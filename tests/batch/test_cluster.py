@@ -19,7 +19,7 @@ from gioconda.training.evaluate.protocol import EvaluationPlan
 from programs import running
 
 pytest.importorskip("ray")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("cluster")]
 
 JOBS = 8
 SECONDS = 300.0

@@ -405,14 +405,13 @@ def test_demo_makes_a_signed_video_and_verify_prints_only_json(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", [".npz", ".csv"])
-def test_tracked_motion_moves_a_portrait(tmp_path, suffix):
-    portrait, video, motion = asset_path("astronaut.jpg"), tmp_path / "nod.mp4", tmp_path / f"nod{suffix}"
-    crop = ("--crop", "--size", 256)
+def test_tracked_motion_moves_a_portrait(tmp_path):
+    portrait, video, crop = asset_path("astronaut.jpg"), tmp_path / "nod.mp4", ("--crop", "--size", 256)
+    motions = [tmp_path / f"nod{suffix}" for suffix in (".npz", ".csv")]
     for line in (
         ("animate", portrait, "--motion", "nod", "-o", video, *crop),
-        ("track", video, "-o", motion),
-        ("animate", portrait, "--motion", motion, "-o", tmp_path / "again.webm", *crop),
+        *(("track", video, "-o", motion) for motion in motions),
+        *(("animate", portrait, "--motion", motion, "-o", f"{motion}.webm", *crop) for motion in motions),
     ):
         done = gioconda_program(*line)
         assert done.returncode == 0

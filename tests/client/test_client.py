@@ -22,7 +22,7 @@ from web_world import RIGHTS, serve_command, short_motion, small_portrait, wait_
 
 pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("client")]
 
 TOKEN = "a-token-that-nobody-guesses"  # noqa: S105
 QUICK = {"crop": True, "size": 64, "refine": False, "rights": RIGHTS}

@@ -20,6 +20,8 @@ from gioconda.types import ARKIT_INDEX, ARKIT_NAMES, Motion
 from heads import lips_apart
 from media_factory import write_clip
 
+pytestmark = pytest.mark.xdist_group("lipsync")
+
 
 def silent(*_):
     pass

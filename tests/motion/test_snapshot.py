@@ -18,6 +18,8 @@ from gioconda.motion.snapshot import FILM_SECONDS, load_face_shapes, solve_alone
 from gioconda.types import ARKIT_INDEX, ARKIT_NAMES
 from media_factory import write_clip
 
+pytestmark = pytest.mark.xdist_group("snapshot")
+
 LOOKS = {
     "smile": {"mouthSmileLeft": 0.9, "mouthSmileRight": 0.9},
     "shut": {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0},

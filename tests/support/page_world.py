@@ -80,7 +80,11 @@ class Server:
         command = serve_command(self._folder, *self._options, port=port)
         with self._log.open("w") as errors:
             self._process = subprocess.Popen(command, stderr=errors, env=self._environment)
-        self.address = address_of(self._process, self._log)
+        try:
+            self.address = address_of(self._process, self._log)
+        except BaseException:
+            self.kill()
+            raise
 
     def kill(self):
         """End the server without a chance to tidy up."""
@@ -90,7 +94,10 @@ class Server:
     def stop(self):
         """Ask the server to end; nothing may have gone wrong in it."""
         self._process.terminate()
-        self._process.wait(20)
+        try:
+            self._process.wait(20)
+        finally:
+            self._process.kill()
         told = self._log.read_text()
         assert '"level": "error"' not in told, told
         assert "Traceback" not in told, told

@@ -22,7 +22,7 @@ from gioconda.web.live import sessions
 from live_world import RIGHTS, open_session, openings, picture_of
 from live_world import serving as answering
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("edit")]
 
 TURNED = {"time": 1.0, "yaw": 18.0, "coefficients": {"jawOpen": 0.6}}
 CALM = {"time": 2.0}

@@ -26,7 +26,7 @@ from gioconda.web.live import stream
 from gioconda.web.live.speaker import RATE, Speaker
 from live_world import HERE, open_session, openings, picture_of, serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("voice")]
 
 SENTENCE = "Mama puts a big apple beside my papa."
 JAW = ARKIT_INDEX["jawOpen"]

@@ -19,6 +19,8 @@ from gioconda.training.fewshot.adapt import AdaptSettings, adapt
 from gioconda.training.fewshot.person import adapt_person
 from gioconda.types import Portrait, TargetPose
 
+pytestmark = pytest.mark.xdist_group("fewshot")
+
 
 @pytest.fixture(scope="module")
 def portrait(astronaut_image):

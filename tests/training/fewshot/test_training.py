@@ -24,6 +24,8 @@ from gioconda.training.fewshot.prepare import FewshotPlan, prepare
 from gioconda.training.fewshot.shards import Shards
 from gioconda.training.loop import LAST, read_checkpoint, statistics
 
+pytestmark = pytest.mark.xdist_group("fewshot")
+
 
 @pytest.fixture(autouse=True)
 def threads_as_before():

@@ -133,6 +133,8 @@ class SpeechTask:
         rate = s.learning_rate * min(1.0, (index + 1) / 200) * (0.02 + 0.98 * (1 + cos(pi * fraction)) / 2)
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["share"]
+        # Dropout and the encoder's place draw from PyTorch's own generator: a resumed run draws what a whole one does.
+        torch.manual_seed(int(np.random.default_rng((s.seed, index, 1)).integers(2**63)))
         self._net.train()
         mel, target, points = (
             torch.from_numpy(a).to(self._device) for a in (batch.mel, batch.coefficients, batch.points)
