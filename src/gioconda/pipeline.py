@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -202,9 +201,7 @@ def frames_of(request: Request) -> Iterator[Frame]:
     if request.out is not None:
         raise InputError("frames are not written to a file; leave the output out, or call run")
     with _planned(request, with_sound=False) as renderer:
-        frames = marked_frames(renderer)
-        # The motion of an edit holds rest after the pose.
-        return islice(frames, 1) if isinstance(request, Edit) else frames
+        return marked_frames(renderer)
 
 
 @contextmanager

@@ -75,6 +75,7 @@ class PortraitRenderer:
         background: (H, W, 3) uint8 RGB, what a transparent portrait lies over; None for white or nothing.
         backdrop: The background's entry in the manifest if it is a picture; else None.
         identities: What the engine has prepared of each still portrait; empty where it prepares them later.
+        frames: How many frames of the motion are rendered; None for all.
     """
 
     portrait_source: PortraitSource
@@ -92,6 +93,7 @@ class PortraitRenderer:
     background: Image | None = None
     backdrop: Ingredient | None = None
     identities: tuple[Any, ...] = ()
+    frames: int | None = None
 
     @property
     def engine(self) -> str:
@@ -349,6 +351,8 @@ def plan_edit(
         clock=clock,
         action="edited",
         notes=_size_note(portrait_source, None, image_size, crop=crop, chosen=size is not None),
+        # The motion of an edit holds rest after the pose.
+        frames=1,
     )
     return _over(renderer, background)
 
@@ -374,7 +378,9 @@ def _rendered(job: PortraitRenderer) -> Generator[tuple[Image, list[Patch], list
     with ExitStack() as stack:
         mouths = stack.enter_context(closing(_mouths(job.motion_source, retargeted[0])))
         streams = [
-            stack.enter_context(closing(engine.render(identity, _targets(motion, own_mouths), ahead=True)))
+            stack.enter_context(
+                closing(engine.render(identity, _targets(motion, own_mouths, job.frames), ahead=True))
+            )
             for identity, motion, own_mouths in zip(
                 prepared, retargeted, shared(mouths, len(prepared)), strict=True
             )
@@ -391,9 +397,11 @@ def _retargeted(job: PortraitRenderer, portrait: Portrait) -> RetargetedMotion:
     return RetargetedMotion(source.motion, portrait, job.style, shut=source.speaks)
 
 
-def _targets(retargeted: RetargetedMotion, mouths: Iterable[Mouth | None]) -> Iterator[TargetPose]:
-    """A portrait's target poses, one for each frame of the motion."""
-    for i, mouth in zip(range(len(retargeted)), mouths, strict=False):
+def _targets(
+    retargeted: RetargetedMotion, mouths: Iterable[Mouth | None], frames: int | None
+) -> Iterator[TargetPose]:
+    """A portrait's target poses, one for each frame of the motion, or for the first `frames` alone."""
+    for i, mouth in zip(range(len(retargeted))[:frames], mouths, strict=False):
         yield retargeted.target(i, mouth)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from gioconda.output import Marker
 from gioconda.provenance import job_payload
 from gioconda.render import Rendered
 from gioconda.runtime.threads import hold_libraries
-from gioconda.types import FloatArray, Image, Motion, TargetPose
+from gioconda.types import FloatArray, Image, Motion, Portrait, TargetPose
 
 _Kept = TypeVar("_Kept")
 # Motions that stay retargeted, and sizes of pictures whose marks stay prepared.
@@ -53,8 +54,10 @@ class Puppet:
         self._payload = job_payload("warp", self._source.ingredient.sha256, "live")
         self._markers: OrderedDict[int, Marker] = OrderedDict()
         self._next: deque[TargetPose] = deque(maxlen=1)
+        alone = _alone(self._portrait)
+        streamed = self._identity if alone is self._portrait else self._engine.prepare(alone)
         # The engine remembers the last picture, so that a stream does not flicker.
-        self._stream = iter(self._engine.render(self._identity, iter(self._next.popleft, None)))
+        self._stream = iter(self._engine.render(streamed, iter(self._next.popleft, None)))
         self._retargeted: OrderedDict[int, tuple[Motion, RetargetedMotion]] = OrderedDict()
         self._follows: Retargeter | None = None
 
@@ -113,6 +116,16 @@ class Puppet:
         self._markers.move_to_end(side)
         _shorten(self._markers, SIZES_KEPT)
         return self._markers[side].mark(Rendered(image, [landmarks], 0.0))
+
+
+def _alone(portrait: Portrait) -> Portrait:
+    """A portrait that is always drawn from its own picture; the same where it always is.
+
+    A photo of its view is prepared when a pose first needs it, and the pictures of a stream cannot wait for that.
+    """
+    if not any(photo.same_view for photo in portrait.others):
+        return portrait
+    return replace(portrait, others=tuple(replace(photo, same_view=False) for photo in portrait.others))
 
 
 def _shorten(kept: OrderedDict[int, _Kept], most: int) -> None:
