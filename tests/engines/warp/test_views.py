@@ -106,6 +106,22 @@ def test_a_pose_leads_to_the_same_place_from_each_photo(portrait, turned):
     assert views.pose_of(0, pose) is pose
 
 
+def test_photos_that_served_last_stay_prepared(portrait, turned, monkeypatch):
+    monkeypatch.setattr("gioconda.engines.warp.views.KEPT_PIXELS", 0)
+    made = []
+
+    def prepare(photo):
+        made.append(photo.name)
+        return photo.name
+
+    photos = tuple(replace(turned, name=str(k)) for k in range(1, 7))
+    views = Views(replace(portrait, others=photos), "own", prepare)
+    assert [views.prepared(k) for k in (1, 2, 3, 4, 1, 5, 1, 0)] == ["1", "2", "3", "4", "1", "5", "1", "own"]
+    assert made == ["1", "2", "3", "4", "5"]
+    assert views.prepared(2) == "2"
+    assert made[5:] == ["2"]
+
+
 def test_what_lies_apart_moves_and_does_not_double():
     random = np.random.default_rng(3)
     ground = cv2.GaussianBlur(random.uniform(90, 110, (200, 240)).astype(np.float32), (0, 0), 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from threading import Lock
@@ -23,6 +23,10 @@ FLOW_SIDE, FLOW_LEAST = 256, 24
 FLOW_SOFT = 2.0
 
 
+# Pixels of all photos that stay prepared, which take some 20 bytes each, and the least number of such photos.
+KEPT_PIXELS, KEPT_LEAST = 12_000_000, 4
+
+
 class Views(Generic[T]):
     """A portrait and the further photos of its view.
 
@@ -37,22 +41,33 @@ class Views(Generic[T]):
         Args:
             portrait: The portrait, with further photos.
             prepared: What `prepare` has returned for the portrait.
-            prepare: Prepares a photo; it is called once for each that a frame needs.
+            prepare: Prepares a photo; it is called when a frame needs one that is not kept.
         """
         places = [k for k, photo in enumerate(portrait.others, 1) if photo.same_view]
         self.photos = (portrait, *(portrait.others[k - 1] for k in places))
         self.places = (0, *places)
         self._prepare = prepare
-        self._prepared: dict[int, T] = {0: prepared}
-        self._locks = [Lock() for _ in self.photos]
+        self._own = prepared
+        self._kept: OrderedDict[int, T] = OrderedDict()
+        height, width = portrait.image.shape[:2]
+        self._most = max(KEPT_PIXELS // (height * width), KEPT_LEAST)
+        self._lock, self._locks = Lock(), [Lock() for _ in self.photos]
         self._moves = [_movement(photo, portrait) for photo in self.photos]
 
     def prepared(self, index: int) -> T:
-        """What is prepared of a photo; threads may ask at once."""
+        """What is prepared of a photo; threads may ask at once. Photos that served last stay prepared."""
+        if index == 0:
+            return self._own
         with self._locks[index]:
-            if index not in self._prepared:
-                self._prepared[index] = self._prepare(self.photos[index])
-            return self._prepared[index]
+            with self._lock:
+                found = self._kept.pop(index, None)
+            if found is None:
+                found = self._prepare(self.photos[index])
+            with self._lock:
+                self._kept[index] = found
+                while len(self._kept) > self._most:
+                    self._kept.popitem(last=False)
+            return found
 
     def pose_of(self, index: int, target_pose: TargetPose) -> TargetPose:
         """A target pose of the portrait as one of a photo: the same landmarks, reached from the photo's own head."""
