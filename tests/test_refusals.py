@@ -5,7 +5,6 @@ import pytest
 
 import gioconda
 from gioconda import media
-from gioconda.cli import run
 from gioconda.errors import InputError, NoFaceError, WeightsError
 
 MOTION = "nod"
@@ -68,19 +67,3 @@ def test_arrays_that_are_no_pictures_are_told(array):
 def test_of_a_video_portrait_only_the_largest_face_moves(driver):
     with pytest.raises(InputError, match="largest face"):
         gioconda.frames(driver, MOTION, face=1)
-
-
-def test_further_photos_without_the_refiner_are_refused(astronaut, tmp_path, capsys):
-    words = [
-        "animate",
-        str(astronaut),
-        "--motion",
-        "nod",
-        "-o",
-        str(tmp_path / "o.mp4"),
-        "--photo",
-        str(astronaut),
-    ]
-    assert run([*words, "--no-refine"]) == 2
-    assert "further photos" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []

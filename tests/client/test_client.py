@@ -166,11 +166,11 @@ def test_a_film_arrives_once_though_answers_are_lost_the_network_is_cut_and_the_
 ):
     port = free_port()
     relay = Relay(port)
-    long = {**QUICK, "size": 256}
+    long = {**QUICK, "size": 512}
     with served(tmp_path, port) as first, gioconda.Client(f"http://127.0.0.1:{relay.port}", TOKEN) as client:
         wait_for(lambda: "serving" in (tmp_path / "log").read_text())
         relay.lost_answers = 2
-        job = client.animate(portrait, "talk", tmp_path / "a.mp4", **long)
+        job = client.animate(portrait, "idle", tmp_path / "a.mp4", **long)
         assert jobs_in(tmp_path) == [job.id], "both lost answers were about this job"
         states, saved = [], []
         watching = threading.Thread(target=lambda: states.extend(job.watch()))
