@@ -97,7 +97,7 @@ class _Candidate:
     Attributes:
         time: Seconds.
         face: The face, in pixels of the frame.
-        sharpness: Of the face, relative to that of other frames.
+        sharpness: The mean second derivative of the face, grey levels.
     """
 
     time: float
