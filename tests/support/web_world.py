@@ -21,7 +21,8 @@ NOBODY = "x" * 22
 RIGHTS = "A public-domain portrait."
 ANIMATE = {"kind": "animate", "rights": RIGHTS, "crop": True, "size": 64, "refine": False}
 EDIT = {"kind": "edit", "rights": RIGHTS, "yaw": 8, "crop": True, "size": 64, "refine": False}
-LONG = {**ANIMATE, "template": "idle", "size": 512}
+# Takes seconds on a fast machine.
+LONG = {**ANIMATE, "template": "idle", "size": 1280}
 
 
 def small_portrait(image, folder):
