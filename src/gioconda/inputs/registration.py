@@ -7,13 +7,16 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from gioconda.types import Face, FloatArray, Image, Portrait
 
 # Longest side, in pixels, of the pictures whose features are matched; their number, and the contrast of their corners.
 MATCHED_SIDE, FEATURES, CORNER_CONTRAST = 480, 600, 8
-# Share of the person up to which a pixel is background, and pixels by which the person is widened.
-BACKGROUND, WIDER = 0.1, 9
+# Share of the person up to which a pixel is background.
+BACKGROUND = 0.1
+# Pixels by which the person is widened.
+WIDER = 9
 # Pixels between matched features that still agree; how many must, and their least share.
 AGREEING, LEAST_FEATURES, LEAST_SHARE = 2.0, 25, 0.35
 # Bounds of the change of size, and share of the picture that may lie outside the photo.
@@ -90,7 +93,7 @@ def _features(portrait: Portrait) -> _Features:
     grey = cv2.cvtColor(portrait.image, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     person = cv2.resize(portrait.person, (small.shape[1], small.shape[0]), interpolation=cv2.INTER_AREA)
-    background = cv2.dilate(person, np.ones((WIDER, WIDER), np.uint8)) < BACKGROUND
+    background = background_of(np.asarray(person, np.float32), WIDER)
     search = cv2.ORB.create(FEATURES, fastThreshold=CORNER_CONTRAST)
     descriptions: Any
     corners, descriptions = search.detectAndCompute(small, background.astype(np.uint8))
@@ -98,3 +101,13 @@ def _features(portrait: Portrait) -> _Features:
         return _Features(np.zeros((0, 2), np.float32), np.zeros((0, 32), np.uint8))
     places = np.array([corner.pt for corner in corners], np.float32) / scale
     return _Features(np.asarray(places, np.float32), np.asarray(descriptions, np.uint8))
+
+
+def background_of(person: FloatArray, wider: int) -> npt.NDArray[np.bool_]:
+    """Where a picture surely shows the background, (h, w).
+
+    Args:
+        person: (h, w), 0 to 1, the person's mask.
+        wider: Pixels by which the person is widened, as the side of a square.
+    """
+    return np.asarray(cv2.dilate(person, np.ones((wider, wider), np.uint8)) < BACKGROUND)

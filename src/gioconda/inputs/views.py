@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gioconda.inputs.registration import registered
+from gioconda.inputs.registration import background_of, registered
 from gioconda.landmarks import bounds
 from gioconda.types import FloatArray, Portrait
 
 # Longest side of the compared pictures, in pixels, and the blur (sigma) that takes away their grain.
 COMPARED_SIDE, SOFT = 128, 1.0
-# Share of the person up to which a pixel is background, and pixels by which the person is widened.
-BACKGROUND, WIDER = 0.1, 7
+# Pixels by which the person is widened.
+WIDER = 7
 # Share of the picture that must be background in both; less says nothing.
 LEAST_BACKGROUND = 0.03
 # Percentile of the background's differences that decides, and the grey levels that it may reach. Films by a camera that
@@ -35,11 +35,13 @@ class _Small:
     """A portrait, small.
 
     Attributes:
+        size: Width and height of the picture itself, in pixels.
         colours: (h, w, 3) float32, 0 to 255.
         person: (h, w) float32, 0 to 1.
         points: (478, 2) float32, the landmarks in its pixels.
     """
 
+    size: tuple[int, int]
     colours: FloatArray
     person: FloatArray
     points: FloatArray
@@ -55,11 +57,12 @@ def in_view_of(portrait: Portrait, photo: Portrait) -> Portrait | None:
     Returns:
         The photo as one of the same view; None where room, light or clothes differ, or the camera moved too far.
     """
-    moved = registered(portrait, photo)
-    as_it_is = _background_difference(portrait, photo)
-    if moved is not None and _background_difference(portrait, moved) < CLEARLY * as_it_is:
-        photo = moved
-    return replace(photo, same_view=True) if shows_same_view(portrait, photo) else None
+    first, second, moved = _small(portrait), _small(photo), registered(portrait, photo)
+    if moved is not None:
+        nearer = _small(moved)
+        if _background_difference(first, nearer) < CLEARLY * _background_difference(first, second):
+            photo, second = moved, nearer
+    return replace(photo, same_view=True) if _same_view(first, second) else None
 
 
 def shows_same_view(portrait: Portrait, photo: Portrait) -> bool:
@@ -69,11 +72,13 @@ def shows_same_view(portrait: Portrait, photo: Portrait) -> bool:
         portrait: A portrait with the person's mask.
         photo: A photo of the same person, with the person's mask.
     """
-    if _background_difference(portrait, photo) > MOST_DIFFERENCE:
+    return _same_view(_small(portrait), _small(photo))
+
+
+def _same_view(first: _Small | None, second: _Small | None) -> bool:
+    """Whether two pictures show one view; not where one has no mask."""
+    if first is None or second is None or _background_difference(first, second) > MOST_DIFFERENCE:
         return False
-    assert portrait.person is not None
-    assert photo.person is not None
-    first, second = _small(portrait, portrait.person), _small(photo, photo.person)
     faces = _colour_distance(first, second, _face(first), _face(second))
     clothes, others = _clothes(first), _clothes(second)
     seen = min(clothes.sum(), others.sum()) >= LEAST_CLOTHES
@@ -82,28 +87,29 @@ def shows_same_view(portrait: Portrait, photo: Portrait) -> bool:
     )
 
 
-def _background_difference(portrait: Portrait, photo: Portrait) -> float:
+def _background_difference(first: _Small | None, second: _Small | None) -> float:
     """How much the backgrounds of two pictures differ, in grey levels; infinite where they cannot be compared."""
-    if portrait.image.shape != photo.image.shape or portrait.person is None or photo.person is None:
+    if first is None or second is None or first.size != second.size:
         return float("inf")
-    first, second = _small(portrait, portrait.person), _small(photo, photo.person)
-    wide = cv2.dilate(np.maximum(first.person, second.person), np.ones((WIDER, WIDER)))
-    background = wide < BACKGROUND
+    background = background_of(np.maximum(first.person, second.person), WIDER)
     if background.mean() < LEAST_BACKGROUND:
         return float("inf")
     difference = np.abs(first.colours - second.colours).mean(2)[background]
     return float(np.percentile(difference, DECIDING))
 
 
-def _small(portrait: Portrait, person: FloatArray) -> _Small:
-    """A portrait at COMPARED_SIDE."""
+def _small(portrait: Portrait) -> _Small | None:
+    """A portrait at COMPARED_SIDE; None without a mask."""
+    if portrait.person is None:
+        return None
     height, width = portrait.image.shape[:2]
     scale = COMPARED_SIDE / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     colours = cv2.resize(portrait.image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     return _Small(
+        (width, height),
         np.asarray(cv2.GaussianBlur(colours, (0, 0), SOFT), np.float32),
-        np.asarray(cv2.resize(person, size, interpolation=cv2.INTER_AREA), np.float32),
+        np.asarray(cv2.resize(portrait.person, size, interpolation=cv2.INTER_AREA), np.float32),
         np.asarray(portrait.face.landmarks[:, :2] * scale, np.float32),
     )
 

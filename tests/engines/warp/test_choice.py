@@ -34,7 +34,7 @@ def posed(astronaut_image):
 
 def chosen(choice, moments):
     """The mix at each (time, landmarks), by time."""
-    return {time: choice.choose(landmarks, time) for time, landmarks in moments}
+    return {time: choice.choose(choice.deformations(landmarks), time) for time, landmarks in moments}
 
 
 def seconds(start, end, fps):
@@ -61,7 +61,8 @@ def test_the_choice_does_not_depend_on_the_size_of_the_picture(posed):
 @pytest.mark.parametrize("same", range(4))
 def test_a_photo_equal_to_the_frame_is_chosen(posed, same):
     photos = [posed(), posed(right=0.3), posed(yaw=20), posed(**SHUT)]
-    assert PhotoChoice(photos).choose(photos[same], 0.0) == Mix(same, same)
+    choice = PhotoChoice(photos)
+    assert choice.choose(choice.deformations(photos[same]), 0.0) == Mix(same, same)
 
 
 def test_a_photo_must_be_clearly_nearer_before_it_replaces_the_present_one(posed):
@@ -71,7 +72,7 @@ def test_a_photo_must_be_clearly_nearer_before_it_replaces_the_present_one(posed
         assert other < present
         assert (other < SWITCH * present) == replaced
         choice = PhotoChoice(photos)
-        choice.choose(photos[0], 0.0)
+        choice.choose(choice.deformations(photos[0]), 0.0)
         last = chosen(choice, [(t, posed(yaw=yaw)) for t in seconds(0, 3, 25)])[3.0]
         assert last == (Mix(1, 1) if replaced else Mix(0, 0))
 
@@ -129,7 +130,9 @@ def test_a_mix_stays_between_its_photos(posed):
     # Some frames come at the same time, others after a long gap.
     times = np.cumsum(rng.choice([0, 0.001, 0.04, 0.1, 3], 200))
     choice = PhotoChoice(photos)
-    mixes = [choice.choose(frame, time) for time, frame in zip(times, frames, strict=True)]
+    mixes = [
+        choice.choose(choice.deformations(frame), time) for time, frame in zip(times, frames, strict=True)
+    ]
     assert all(0 <= mix.share < 1 for mix in mixes)
     assert {mix.photo for mix in mixes} == {0, 1, 2}
     assert any(mix.share > 0 for mix in mixes)

@@ -16,6 +16,7 @@ from gioconda.engines.warp.matte import (
     claim_wisps,
     doubtful,
     edge_colours,
+    grown,
     plain_rim,
     push_pull,
     refine_matte,
@@ -88,7 +89,7 @@ def build_layers(
     part = (slice(top, bottom), slice(left, right))
     picture = portrait.image[part].astype(np.float32)
     front, matte, hiding = _person(picture, portrait.person[part], unit)
-    hole = _grown(hiding > SEEN, BESIDE * unit)
+    hole = grown(hiding > SEEN, BESIDE * unit)
     shown, hole = (picture, hole) if behind is None else behind.fill(picture, hole, box)
     back = complete(shown, hole, unit)
     front, back = _made_up(picture, (front, back), matte[..., None], hiding[..., None], unit)
@@ -225,13 +226,6 @@ def _mirror(hole: npt.NDArray[np.bool_], unit: float) -> tuple[FloatArray, Float
     x = np.arange(full[0], dtype=np.float32) + offset[..., 0]
     y = np.arange(full[1], dtype=np.float32)[:, None] + offset[..., 1]
     return x, y, away
-
-
-def _grown(hole: npt.NDArray[np.bool_], by: float) -> npt.NDArray[np.bool_]:
-    """The hole (h, w), dilated by `by` pixels."""
-    side = 2 * max(1, round(by)) + 1
-    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return np.asarray(cv2.dilate(hole.astype(np.uint8), window) > 0)
 
 
 def composite_layers(front: Image, back: Image) -> Image:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from gioconda.engines.affine import Box
+from gioconda.engines.warp.matte import grown
 from gioconda.types import FloatArray, Portrait
 
 # Share of the person up to which a pixel shows the background, and inter-ocular units by which the person is widened:
@@ -74,6 +74,4 @@ def build_behind(photos: Sequence[Portrait], unit: float) -> Behind:
 def _clear(photo: Portrait, unit: float) -> npt.NDArray[np.bool_]:
     """Where a photo surely shows the background, (H, W)."""
     assert photo.person is not None
-    side = 2 * max(1, round(WIDER * unit)) + 1
-    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return np.asarray(cv2.dilate(photo.person, window) <= CLEAR)
+    return ~grown(photo.person > CLEAR, WIDER * unit)

@@ -105,17 +105,13 @@ class PhotoChoice:
         """
         return np.asarray(self.terms(landmarks) @ np.array(WEIGHTS, np.float32), np.float32)
 
-    def choose(self, landmarks: FloatArray, time: float) -> Mix:
+    def choose(self, deformations: FloatArray, time: float) -> Mix:
         """Choose the photo of the next frame.
 
         Args:
-            landmarks: (478, 3), the frame's, in pixels of the portrait.
+            deformations: (K,), of each photo for the frame, or in the mean for it and those that come.
             time: Of the frame, in seconds.
         """
-        return self.choose_by(self.deformations(landmarks), time)
-
-    def choose_by(self, deformations: FloatArray, time: float) -> Mix:
-        """Choose the photo of the next frame by the deformation of each photo (K,), for the frames that are coming."""
         best = int(np.argmin(deformations))
         if self._mix is None:
             self._mix, self._since = Mix(best, best), time

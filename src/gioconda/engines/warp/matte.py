@@ -183,6 +183,11 @@ def _disc(radius: float) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
 
 
+def grown(part: npt.NDArray[np.bool_], by: float) -> npt.NDArray[np.bool_]:
+    """A part (h, w) of a picture, dilated by `by` pixels."""
+    return np.asarray(cv2.dilate(part.astype(np.uint8), _disc(by)) > 0)
+
+
 def claim_wisps(picture: FloatArray, share: FloatArray, unit: float) -> FloatArray:
     """Add to the matte what stands out from a plain background close to the person, as lone curls do.
 

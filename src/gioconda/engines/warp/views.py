@@ -109,7 +109,7 @@ def _first(waiting: deque[tuple[TargetPose, FloatArray]], choice: PhotoChoice) -
     """Take the first of the waiting poses, with the photos that suit it and the others."""
     mean = np.mean([deformations for _, deformations in waiting], axis=0)
     target_pose, _ = waiting.popleft()
-    return target_pose, choice.choose_by(mean, target_pose.time)
+    return target_pose, choice.choose(mean, target_pose.time)
 
 
 def mixed(first: Image, second: Image, share: float) -> Image:
