@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from gioconda import composite, face, media
+from gioconda import face, media
 from gioconda.engines.warp.choice import spread_photos
 from gioconda.errors import InputError, NoFaceError
 from gioconda.inputs.person import MOST_PHOTOS, SUFFIX, encode_person
-from gioconda.inputs.portrait import is_identity, load_portraits, person_around
+from gioconda.inputs.portrait import is_identity, load_portraits, person_around, scaled
 from gioconda.inputs.views import in_view_of
 from gioconda.landmarks import bounds
 from gioconda.limits import WHOLE_SIDE
@@ -46,7 +47,10 @@ def carry_out(request: Adapt) -> Adapted:
     assert request.out is not None
     target = media.check_output(request.out, (SUFFIX,))
     start = time.perf_counter()
-    photos, left_out = _photos(request.sources, request.frames, request.progress or (lambda *_: None))
+    progress = request.progress or (lambda *_: None)
+    of_film = partial(_of_film, count=request.frames or FRAMES, progress=progress)
+    (portrait, *others), left_out = collect(request.sources, of_film, MOST_PHOTOS)
+    photos = [portrait, *(in_view_of(portrait, photo) or photo for photo in others)]
     sources = [{"name": readable(photo.name), "sha256": photo.sha256} for photo in photos]
     about: dict[str, Any] = {"sources": sources}
     if request.rights is not None:
@@ -63,26 +67,43 @@ def _summary(photos: Sequence[Portrait], seconds: float) -> str:
     return f"{len(photos)} {noun}{views}, collected in {seconds:.1f} s"
 
 
-def _photos(sources: Sequence[PathLike], frames: int, progress: Progress) -> tuple[list[Portrait], list[str]]:
-    """The photos of all sources with their masks, the portrait first, and a line for each source that is left out."""
+def collect(
+    sources: Sequence[PathLike],
+    of_film: Callable[[Path], list[Portrait]],
+    most: int,
+    progress: Progress = lambda *_: None,
+) -> tuple[list[Portrait], list[str]]:
+    """Load the photos of a person.
+
+    Args:
+        sources: Photos and films.
+        of_film: Takes the photos from a film.
+        most: The largest number of photos.
+        progress: Called with the stage "photos", the sources done and the sources in all.
+
+    Returns:
+        The photos, and a line for each source that is left out because it shows no face.
+
+    Raises:
+        InputError: A source is a file that `adapt` wrote, or there are too many photos.
+        MissingFileError: A file does not exist.
+        NoFaceError: No source shows a face.
+    """
     photos, left_out = list[Portrait](), list[str]()
-    for source in sources:
+    for done, source in enumerate(sources, 1):
         path = media.check_input(source)
         if is_identity(path):
             raise InputError(f"{path}: such a file cannot be adapted again; give the photos")
         try:
-            photos += (
-                _of_film(path, frames or FRAMES, progress) if media.is_video(path) else [_of_picture(path)]
-            )
+            photos += of_film(path) if media.is_video(path) else [_of_picture(path)]
         except NoFaceError as error:
             left_out.append(str(error))
+        progress("photos", done, len(sources))
     if not photos:
         raise NoFaceError(left_out[0] if left_out else "no photo was given")
-    if len(photos) > MOST_PHOTOS:
-        raise InputError(
-            f"{len(photos)} photos and frames; the most are {MOST_PHOTOS}; use a smaller --frames"
-        )
-    return [photos[0], *(in_view_of(photos[0], photo) or photo for photo in photos[1:])], left_out
+    if len(photos) > most:
+        raise InputError(f"{len(photos)} photos and frames; the most are {most}; use a smaller --frames")
+    return photos, left_out
 
 
 def _of_picture(path: Path) -> Portrait:
@@ -107,30 +128,29 @@ class _Candidate:
 
 def _of_film(path: Path, count: int, progress: Progress) -> list[Portrait]:
     """Frames of a film that together show most of how the person looks, the face at rest first."""
-    candidates = _candidates(path, progress)
+    info = media.probe(path)
+    candidates = _candidates(path, max(info.frames, 1), progress)
     if not candidates:
         raise NoFaceError(f"{path}: no frame shows a face with both eyes")
     usual = float(np.median([one.sharpness for one in candidates]))
     candidates = [one for one in candidates if one.sharpness >= BLURRED * usual]
     points = [one.face.landmarks for one in candidates]
-    size = media.probe(path).width, media.probe(path).height
-    motion = faces_to_motion([one.face for one in candidates], [one.time for one in candidates], size)
+    faces, times = [one.face for one in candidates], [one.time for one in candidates]
+    motion = faces_to_motion(faces, times, (info.width, info.height))
     chosen = spread_photos(points, motion.reference, count)
-    wanted = {candidates[k].time: rank for rank, k in enumerate(chosen)}
-    faces = {candidates[k].time: candidates[k].face for k in chosen}
+    wanted = {times[k]: faces[k] for k in chosen}
     digest = media.sha256_file(path)
-    photos: dict[int, Portrait] = {}
+    photos: dict[float, Portrait] = {}
     with closing(media.read_frames(path)) as frames:
         for frame in frames:
             if frame.time in wanted:
                 name = f"{path.name} {frame.time:.2f} s"
-                photos[wanted[frame.time]] = _of_frame(frame.image, faces[frame.time], name, digest)
-    return [photos[rank] for rank in sorted(photos)]
+                photos[frame.time] = _of_frame(frame.image, wanted[frame.time], name, digest)
+    return [photos[time] for time in wanted if time in photos]
 
 
-def _candidates(path: Path, progress: Progress) -> list[_Candidate]:
-    """Up to CANDIDATES frames of a film that show the face of its largest person with both eyes."""
-    total = max(media.probe(path).frames, 1)
+def _candidates(path: Path, total: int, progress: Progress) -> list[_Candidate]:
+    """Up to CANDIDATES frames of a film, which has about `total`, that show its largest person with both eyes."""
     step = max(1, round(total / CANDIDATES))
     candidates = []
     with closing(tracked_frames(path, one_person=True)) as frames:
@@ -152,9 +172,5 @@ def _sharpness(image: Image, tracked: Face) -> float:
 
 def _of_frame(image: Image, found: Face, name: str, digest: str) -> Portrait:
     """A frame (H, W, 3) as a photo, no larger than pictures of the whole are."""
-    size = (image.shape[1], image.shape[0])
-    if max(size) > WHOLE_SIDE:
-        size = composite.fit_longest(size, WHOLE_SIDE)
-    scale = (size[0] / image.shape[1], size[1] / image.shape[0])
-    small, moved = composite.resize(image, size), composite.move_face(found, (0, 0), scale)
+    small, (moved,) = scaled(image, [found], WHOLE_SIDE)
     return Portrait(small, moved, name, digest, person_around(small, moved))

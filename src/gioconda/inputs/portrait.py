@@ -93,7 +93,7 @@ def _framed(
     """The picture at output size, the square around the faces or the whole; its faces; its box in the source."""
     if crop:
         return _cropped(image, faces, size or CROP_SIDE)
-    return *_scaled(image, faces, size or WHOLE_SIDE), (0, 0, image.shape[1], image.shape[0])
+    return *scaled(image, faces, size or WHOLE_SIDE), (0, 0, image.shape[1], image.shape[0])
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _others(
 
 def _scaled_portrait(photo: Portrait) -> Portrait:
     """A photo, scaled down to WHOLE_SIDE where it is larger, without a mask."""
-    image, (found,) = _scaled(photo.image, [photo.face], WHOLE_SIDE)
+    image, (found,) = scaled(photo.image, [photo.face], WHOLE_SIDE)
     return replace(photo, image=image, face=found, person=None)
 
 
@@ -317,7 +317,7 @@ def _cropped(image: Image, faces: Sequence[Face], side: int) -> tuple[Image, lis
     return composite.cut(image, box, side), inside, box
 
 
-def _scaled(image: Image, faces: Sequence[Face], longest: int) -> tuple[Image, list[Face]]:
+def scaled(image: Image, faces: Sequence[Face], longest: int) -> tuple[Image, list[Face]]:
     """The picture and its faces, scaled down to a longest side where they are larger."""
     height, width = image.shape[:2]
     size = (width, height)

@@ -29,9 +29,7 @@ from gioconda.engines.warp.head import with_rounded_head
 from gioconda.engines.warp.identity import WarpIdentity
 from gioconda.engines.warp.lips import build_lips
 from gioconda.engines.warp.maps import POINTS, RIM, target_maps
-from gioconda.engines.warp.mesh import (
-    load_topology,
-)
+from gioconda.engines.warp.mesh import load_topology
 from gioconda.engines.warp.mirror import Mirror, build_mirror, face_outline
 from gioconda.engines.warp.mouth import build_mouth
 from gioconda.engines.warp.outline import outline, outwards

@@ -6,13 +6,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import gioconda
 from gioconda import face, media
 from gioconda.engines.fewshot import crop, identity
-from gioconda.errors import InputError, NoFaceError
-from gioconda.inputs.portrait import load_portraits
+from gioconda.errors import NoFaceError
+from gioconda.persons import collect
 from gioconda.requests import Adapt, Adapted
 from gioconda.runtime.text import readable
 from gioconda.training.fewshot.adapt import MOST_PHOTOS, AdaptSettings, adapt
@@ -81,7 +82,7 @@ def adapt_person(
     """
     settings = settings or AdaptSettings()
     target = media.check_output(out, SUFFIXES)
-    photos, left_out = _photos(sources, frames, progress)
+    photos, left_out = collect(sources, partial(_of_video, count=frames), MOST_PHOTOS, progress)
     start = time.perf_counter()
     fitted = adapt(photos, settings, progress=progress)
     seconds = time.perf_counter() - start
@@ -99,30 +100,6 @@ def adapt_person(
     media.write_whole(target, content)
     noun = "photo" if len(photos) == 1 else "photos"
     return Adapted(target, f"{len(photos)} {noun}, fitted in {seconds:.1f} s", tuple(left_out))
-
-
-def _photos(sources: Sequence[PathLike], frames: int, progress: Progress) -> tuple[list[Portrait], list[str]]:
-    """Load all photos with a face, and a line for each source that is left out."""
-    photos, left_out = list[Portrait](), list[str]()
-    for index, source in enumerate(sources):
-        path = media.check_input(source)
-        if path.suffix.lower() == identity.SUFFIX:
-            raise InputError(f"{path}: an identity file cannot be adapted again; give the photos")
-        try:
-            if media.is_video(path):
-                photos += _of_video(path, frames)
-            else:
-                photos.append(load_portraits(path, chosen=0, crop=False, size=None).portraits[0])
-        except NoFaceError as error:
-            left_out.append(str(error))
-        progress("photos", index + 1, len(sources))
-    if not photos:
-        raise NoFaceError(left_out[0] if left_out else "no photo was given")
-    if len(photos) > MOST_PHOTOS:
-        raise InputError(
-            f"{len(photos)} photos and frames; the most are {MOST_PHOTOS}; use a smaller --frames"
-        )
-    return photos, left_out
 
 
 def _of_video(path: Path, count: int) -> list[Portrait]:
