@@ -250,9 +250,8 @@ def test_nothing_on_the_page_offers_the_engine_of_ones_own_networks(visit):
     visitor = visit()
     for tool in TOOLS:
         visitor.tool(tool)
-        for fold in visitor.page.locator("details.fold:not([open]) summary").all():
-            fold.click()
-        text = visitor.page.locator("main").inner_text().lower()
+        visitor.page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
+        text = visitor.page.locator("body").inner_text().lower()
         assert "few-shot" not in text, tool
         assert "identity file" not in text, tool
 
@@ -273,6 +272,9 @@ def test_move_plays_an_identity_file_by_the_picture_in_it(visit, astronaut, fold
 
 # What an older page keeps: a result of fitting, and a film that was not yet sent when it was closed.
 OLDER = """async () => {
+  const canvas = new OffscreenCanvas(64, 64);
+  canvas.getContext("2d");
+  const picture = new File([await canvas.convertToBlob()], "me.png", { type: "image/png" });
   const opening = indexedDB.open("gioconda");
   await new Promise((ready) => (opening.onsuccess = ready));
   const page = opening.result.transaction("page", "readwrite").objectStore("page");
@@ -285,9 +287,9 @@ OLDER = """async () => {
   page.put(made, keys[at]);
   const rights = made.request.rights;
   const request = { kind: "animate", engine: "fewshot", template: "nod", rights };
-  const waiting = { ...made, key: "waiting", title: "Waiting", job: null, state: null, request };
-  page.put(waiting, "entry:waiting");
-  page.put({ portrait: [new File(["no picture"], "me.jpg")] }, "files:waiting");
+  const waiting = { ...made, key: "waiting-film", title: "Waiting", job: null, state: null, request };
+  page.put(waiting, "entry:waiting-film");
+  page.put({ portrait: [picture] }, "files:waiting-film");
   await new Promise((ready) => (page.transaction.oncomplete = ready));
   opening.result.close();
 }"""

@@ -31,6 +31,7 @@ from gioconda.web.files import PREVIEW
 from gioconda.web.queue.jobs import JobQueue
 from gioconda.web.queue.perform import perform
 from gioconda.web.queue.worker import write_preview
+from gioconda.web.requests import JobRequest
 from media_factory import write_clip
 from places import FEWSHOT_EXAMPLE, SUPPORT
 from programs import running
@@ -161,13 +162,11 @@ def test_an_identity_file_moves_by_the_picture_in_it(shared, inputs, astronaut, 
     shared.forget(film)
 
 
-@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
-def test_a_waiting_job_of_an_older_version_ends_with_a_sentence(tmp_path, inputs, portrait):
+def test_a_waiting_job_of_an_older_version_ends_with_a_sentence(shared, inputs, monkeypatch):
     """An engine that a server offered once may be in the queue that the next version finds."""
-    with queue_of(tmp_path) as queue:
-        older = request(**ANIMATE).model_copy(update={"engine": "fewshot"})
-        job = queue.submit(older, {**portrait, "motion": inputs["motion"]})
-        state = ended(queue, job)
+    older = json.dumps({**ANIMATE, "engine": "fewshot"})
+    monkeypatch.setattr(JobRequest, "model_dump_json", lambda _: older)
+    state = ended(shared, shared.submit(request(**ANIMATE), inputs))
     assert state.state == "failed"
     assert "fewshot needs a file of the server's machine" in state.error
 
