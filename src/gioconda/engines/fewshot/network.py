@@ -19,7 +19,7 @@ WEIGHTS, EMBEDDER, GENERATOR = "fewshot.safetensors", "fewshot_embedder.onnx", "
 # Threads of a graph: more gain little at this size.
 THREADS = 2
 # What to do with a person's weights that were fitted to other networks.
-REFIT = "give the --weights that they were fitted to, or adapt the person again"
+REFIT = "give as --weights the networks of that fitting, or adapt the person again"
 # Characters of an error's reason that a message quotes.
 REASON_LENGTH = 160
 
