@@ -106,7 +106,9 @@ def test_an_identity_of_other_networks_is_told(person, tiny_weights, tmp_path, c
     out = tmp_path / "out.mp4"
     words = ["animate", str(person), "--motion", "nod", "-o", str(out)]
     assert run([*words, "--engine", "fewshot", "--weights", str(tiny_weights)]) == 6
-    assert "fitted to other networks; give as --weights the networks of that fitting" in capsys.readouterr().err
+    assert (
+        "fitted to other networks; give as --weights the networks of that fitting" in capsys.readouterr().err
+    )
     assert run([*words, "--engine", "fewshot"]) == 2
     assert "an identity file needs those that it was fitted to" in capsys.readouterr().err
     assert run([*words, "--weights", str(person)]) == 2
