@@ -342,6 +342,11 @@ def adapters() -> Mapping[str, EngineEntry]:
     return {entry.purpose: entry for entry in engines().values() if entry.adapts}
 
 
+def needing_files(entries: Mapping[str, EngineEntry]) -> tuple[str, ...]:
+    """The names of those entries that need files of this machine; HTTP does not offer them."""
+    return tuple(name for name, entry in entries.items() if entry.needs)
+
+
 def engine_entry(name: str) -> EngineEntry:
     """The entry of the engine called `name`; InputError if there is none."""
     known = engines()

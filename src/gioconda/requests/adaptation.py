@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from gioconda.errors import InputError
-from gioconda.registry import EngineEntry, adapters
+from gioconda.registry import EngineEntry, adapters, needing_files
 from gioconda.requests.fields import OptionError, Place, check_options, option, option_of, options_of
 from gioconda.requests.kinds import RIGHTS, SEEDS
 from gioconda.requests.values import Choice, LocalFile, Media, Whole
@@ -56,7 +56,7 @@ class Adapt:
     out: PathLike | None = None
     _: KW_ONLY
     purpose: str = option(
-        Choice(tuple(adapters()), tuple(name for name, entry in adapters().items() if entry.needs)),
+        Choice(tuple(adapters()), needing_files(adapters())),
         "Photos that are drawn from (photos), or a video whose person says other words (speech).",
         default="photos",
         flag="for",

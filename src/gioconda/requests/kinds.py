@@ -15,7 +15,7 @@ from gioconda.limits import CROP_SIDE, EXPORT_SIDE, LIMITS, SMALLEST_SIDE, WHOLE
 from gioconda.motion.emotion import EMOTIONS
 from gioconda.motion.retarget import REGIONS, STRENGTH
 from gioconda.motion.templates import TEMPLATES
-from gioconda.registry import describe_motions, engine_entry, engines, misfit
+from gioconda.registry import describe_motions, engine_entry, engines, misfit, needing_files
 from gioconda.requests.fields import (
     OptionError,
     Place,
@@ -56,7 +56,7 @@ AS_IT_IS = "as it is"
 SHAPES: Mapping[str, tuple[int, int]] = {"vertical": (9, 16), "square": (1, 1)}
 """Width and height of the other shapes of an export, as the least whole numbers."""
 
-_ENGINES = Choice(tuple(engines()), tuple(name for name, entry in engines().items() if entry.needs))
+_ENGINES = Choice(tuple(engines()), needing_files(engines()))
 RIGHTS = Text(3, 500)
 DEGREES, GAZE = Number(-90, 90, "degrees"), Number(-1, 1)
 # Letters and digits alone, because espeak-ng uses a voice's name as part of a path.

@@ -92,12 +92,11 @@ def adapt(
         MissingFileError: A file of `settings` does not exist.
         WeightsError: A file of `settings` does not hold the weights that it should.
     """
-    s = settings
     if not 1 <= len(photos) <= MOST_PHOTOS:
         raise InputError(f"{len(photos)} photos: give 1 to {MOST_PHOTOS} of one person")
-    use_threads(s.threads)
-    fit = Fit(photos, s)
-    steps = s.steps or _steps(len(photos))
+    use_threads(settings.threads)
+    fit = Fit(photos, settings)
+    steps = settings.steps or _steps(len(photos))
     for index in range(steps):
         fit.step(index, index / steps)
         progress("adapt", index + 1, steps)
