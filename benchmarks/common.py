@@ -20,6 +20,8 @@ import cv2
 import numpy as np
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+# The small networks of the tests, where it does not matter what the engine fewshot draws.
+FEWSHOT_EXAMPLE = Path(__file__).resolve().parents[1] / "tests/data/fewshot/fewshot.safetensors"
 EMBEDDER = "metrics/mobilefacenet_112x96.onnx"
 
 # (column, row) limits of the inset that generated clips carry in the corner: x < 130, y > 446.

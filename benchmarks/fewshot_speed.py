@@ -62,9 +62,9 @@ def training(data: Path, features: Path, preset: str, steps: int) -> float:
     return steps * settings.batch / (time.perf_counter() - start)
 
 
-def inference(portrait: Path, count: int) -> float:
+def inference(weights: Path, portrait: Path, count: int) -> float:
     """Frames a second of the generator and its landmark pictures, in onnxruntime on two threads."""
-    engine = FewshotEngine(load_networks())
+    engine = FewshotEngine(load_networks(weights))
     one = load_portraits(read_picture(portrait)[0], chosen=0, crop=False, size=None).portraits[0]
     who = engine.prepare(one)
     for _ in range(5):
@@ -75,17 +75,18 @@ def inference(portrait: Path, count: int) -> float:
     return count / (time.perf_counter() - start)
 
 
-def fitting(portrait: Path, shots: int) -> float:
+def fitting(weights: Path, portrait: Path, shots: int) -> float:
     """Seconds of adaptation to so many photos (the same one, which costs the same)."""
     one = load_portraits(read_picture(portrait)[0], chosen=0, crop=False, size=None).portraits[0]
     start = time.perf_counter()
-    adapt([one] * shots, AdaptSettings())
+    adapt([one] * shots, AdaptSettings(str(weights)))
     return time.perf_counter() - start
 
 
 def main() -> None:
     """Read the command line, run, and write the tables."""
     parser = arguments(__doc__ or "")
+    parser.add_argument("--weights", type=Path, help="a fewshot.safetensors, to time frames and fitting")
     parser.add_argument(
         "--samples", type=Path, help="folder that gioconda prepare has made, to time training"
     )
@@ -97,10 +98,14 @@ def main() -> None:
     header = ("preset", "px", "E, M", "G, M", "D, M", "E, GFLOP a photo", "G, GFLOP a frame")
     costs = [cost(preset) for preset in ("paper", "small", "tiny")]
     say(f"{clock}: counted")
-    rates: list[list[object]] = [["inference, frames a second", inference(portrait, 200)]]
-    say(f"{clock}: inference")
-    rates += [[f"adaptation to {shots} photos, seconds", fitting(portrait, shots)] for shots in SHOTS]
-    say(f"{clock}: adaptation")
+    rates: list[list[object]] = []
+    if weights := options.weights:
+        rates.append(["inference, frames a second", inference(weights, portrait, 200)])
+        say(f"{clock}: inference")
+        rates += [
+            [f"adaptation to {shots} photos, seconds", fitting(weights, portrait, shots)] for shots in SHOTS
+        ]
+        say(f"{clock}: adaptation")
     if options.samples:
         features = options.data / "metrics/squeezenet11.safetensors"
         speed = training(options.samples, features, "small", options.steps)

@@ -25,6 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import gioconda
+from common import FEWSHOT_EXAMPLE
 from corpus import seeds
 from gioconda import media
 from gioconda.errors import GiocondaError
@@ -50,7 +51,7 @@ def jobs(folder: Path) -> list[Callable[[], object]]:
         lambda: gioconda.animate(face, take, out[2], **small),
         lambda: gioconda.edit(face, folder / "out.png", yaw=4, **small),
         lambda: gioconda.track(clip, folder / "out.npz"),
-        lambda: gioconda.animate(face, take, out[0], engine="fewshot"),
+        lambda: gioconda.animate(face, take, out[0], engine="fewshot", weights=FEWSHOT_EXAMPLE),
         lambda: refused(lambda: gioconda.animate(face, bad, out[0], **small)),
         lambda: refused(lambda: gioconda.animate(bad, take, out[0], **small)),
         lambda: list(zip(gioconda.frames(face, clip, **small), range(2), strict=False)),

@@ -20,6 +20,7 @@ import numpy as np
 
 from attacks import ATTACKS
 from common import (
+    FEWSHOT_EXAMPLE,
     Bar,
     Clip,
     Clock,
@@ -139,7 +140,8 @@ def make(k: int, data: Path, keep: Path, moves: list[Motion], clips: list[Clip])
         elif engine == "voice":
             speak(still, path, audio=voice(data, keep, k), seed=k, crop=crop, size=size)
         else:
-            pipeline.animate(still, motion, path, engine=engine, crop=crop, size=size)
+            weights = FEWSHOT_EXAMPLE if engine == "fewshot" else None
+            pipeline.animate(still, motion, path, engine=engine, weights=weights, crop=crop, size=size)
         change = [marked.astype(np.int16) - image for image, marked in Recorder.pairs]
         power = float(np.mean([np.mean(c.astype(np.float32) ** 2) for c in change]))
         moved = [np.abs(b - a).mean() for a, b in pairwise(change)]

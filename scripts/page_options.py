@@ -46,10 +46,10 @@ def bounds(kind: type[Any], name: str) -> dict[str, float]:
 
 
 def words(kind: type[Any], name: str) -> list[str]:
-    """The values of an option that is one of several words."""
+    """The values of an option that is one of several words; the page has those that are offered over HTTP."""
     value = option_of(kind, name).value
     assert isinstance(value, Choice)
-    return list(value.words)
+    return list(value.served)
 
 
 def languages() -> list[tuple[str, str]]:
@@ -75,7 +75,6 @@ def constants() -> dict[str, Any]:
         "TEMPLATES": list(TEMPLATES),
         "TEMPLATE_SECONDS": {name: round(float(template(name).times[-1]), 2) for name in TEMPLATES},
         "EMOTIONS": list(EMOTIONS),
-        "ENGINES": words(Animate, "engine"),
         "REGIONS": words(Animate, "region"),
         "FILM_FORMATS": [suffix.lstrip(".") for suffix in PLAYABLE_SUFFIXES],
         "MOTION_SUFFIXES": list(motions()),
@@ -83,7 +82,6 @@ def constants() -> dict[str, Any]:
         "BLINK_RATE": bounds(Speak, "blink_rate"),
         "SIZE": {"low": option_of(Animate, "size").value.low, "high": LIMITS.output_side},
         "GAZE": bounds(Edit, "gaze_x"),
-        "STEPS": bounds(Adapt, "steps"),
         "PURPOSES": words(Adapt, "purpose"),
         "RIGHTS_CHARACTERS": {"low": RIGHTS.least, "high": RIGHTS.most},
         "TEXT_CHARACTERS": LIMITS.text_characters,

@@ -42,7 +42,7 @@ def _input(option: Option) -> tuple[Any, dict[str, Any]]:
         low = 0 if default is None else value.low
         return "INT", {"default": default or 0, "min": low, "max": value.high, **tip}
     if isinstance(value, Choice):
-        words = [*([AUTO] if default is None else []), *value.words]
+        words = [*([AUTO] if default is None else []), *value.served]
         return words, {"default": AUTO if default is None else default, **tip}
     return "STRING", {"default": str(default or ("0" if isinstance(value, FaceChoice) else "")), **tip}
 

@@ -50,7 +50,10 @@ from gioconda.types import (
     Word,
 )
 
-UNFITTED = "the few-shot networks are not fitted to this person; fit them with gioconda adapt --for fewshot"
+UNFITTED = (
+    "the few-shot networks are not fitted to this person and may draw a stranger; fit them with gioconda adapt "
+    "--for fewshot and the same --weights"
+)
 # Seconds of the driver that are searched for its face at rest, which is decoded a second time.
 REST_SECONDS = 4.0
 

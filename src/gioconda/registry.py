@@ -38,6 +38,9 @@ class EngineEntry:
         purpose: The `purpose` for which `adapt` prepares this engine for a person; empty if it cannot be prepared.
         adapts: `module:function`, called with an `Adapt` request; writes its file and returns an `Adapted`.
         extra: The package's extra that `adapts` needs; empty if it needs none.
+        needs: Those of `opens_with` without which the engine does not open: files of this machine. A server's clients
+            cannot give them, so the engine is not offered over HTTP.
+        instead: What to do without them, for users; continues "fewshot needs weights: ".
     """
 
     name: str
@@ -48,9 +51,18 @@ class EngineEntry:
     purpose: str = ""
     adapts: str = ""
     extra: str = ""
+    needs: tuple[str, ...] = ()
+    instead: str = ""
+
+    def lack(self, options: Mapping[str, Any]) -> str:
+        """Which files are missing in `options` (name -> value), and what to do; continues the engine's name, or ""."""
+        missing = [name for name in self.needs if options.get(name) is None]
+        return f"needs {' and '.join(missing)}: {self.instead}" if missing else ""
 
     def open(self, options: Mapping[str, Any]) -> Any:
-        """Open the engine with those of `options` (name -> value) that `opens` takes, and return it."""
+        """Open the engine with those of `options` (name -> value) that `opens` takes; InputError if it needs others."""
+        if problem := self.lack(options):
+            raise InputError(f"{self.name} {problem}")
         return _named(self.opens)(**{name: options[name] for name in self.opens_with if name in options})
 
     def adapt(self, request: Any) -> Any:
@@ -169,6 +181,11 @@ OWN = (
         purpose="fewshot",
         adapts="gioconda.training.fewshot.person:carry_out",
         extra="train",
+        needs=("weights",),
+        # The one place that tells users what to do without few-shot networks.
+        instead="no few-shot networks are packaged. Leave it out, and give several photos or a film's person file "
+        "(gioconda adapt film.mp4 -o me.safetensors). Or give networks that you trained (gioconda train fewshot) as "
+        "--weights; an identity file needs those that it was fitted to",
     ),
     EngineEntry(
         "lipsync",
@@ -323,6 +340,11 @@ def engines() -> Mapping[str, EngineEntry]:
 def adapters() -> Mapping[str, EngineEntry]:
     """The engines that can be prepared for a person, by purpose."""
     return {entry.purpose: entry for entry in engines().values() if entry.adapts}
+
+
+def needing_files(entries: Mapping[str, EngineEntry]) -> tuple[str, ...]:
+    """The names of those entries that need files of this machine; HTTP does not offer them."""
+    return tuple(name for name, entry in entries.items() if entry.needs)
 
 
 def engine_entry(name: str) -> EngineEntry:

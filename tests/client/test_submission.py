@@ -39,7 +39,7 @@ ASKED = [
     Speak("me.png", "a.webm", audio="voice.wav", seed=7, background="#00ff00", rights=RIGHTS),
     Edit("me.png", "a.jpeg", coefficients={"jawOpen": 0.4}, yaw=-4.5, like="you.png", rights=RIGHTS),
     Export("film.webm", "a.mov", shape="vertical", size=640),
-    Adapt(("me.png", "you.png"), purpose="fewshot", steps=5, rights=RIGHTS),
+    Adapt(("me.png", "you.png"), purpose="speech", rights=RIGHTS),
     Verify("film.webm"),
 ]
 

@@ -151,6 +151,9 @@ READERS = {
     "sidecar": sidecar,
 }
 _TINY = ["--crop", "--size", "64"]
+_FEWSHOT = ["--engine", "fewshot", "--weights"]
+# tests/fuzz.py runs without the tests' own paths.
+_EXAMPLE = Path(__file__).parents[1] / "data" / "fewshot" / "fewshot.safetensors"
 
 
 def command(kind: str, path: Path, good: Path, out: Path) -> list[str] | None:
@@ -161,9 +164,9 @@ def command(kind: str, path: Path, good: Path, out: Path) -> list[str] | None:
         "video": ["animate", face, "--motion", path, *_TINY, "-o", out],
         "sound": ["speak", face, "--audio", path, *_TINY, "-o", out],
         "motion": ["animate", face, "--motion", path, *_TINY, "-o", out],
-        "identity": ["animate", path, "--motion", take, "--engine", "fewshot", "-o", out],
+        "identity": ["animate", path, "--motion", take, *_FEWSHOT, _EXAMPLE, "-o", out],
         "bank": ["speak", good / "h264.mp4", "--audio", tone, "--bank", path, "-o", out],
-        "weights": ["animate", face, "--motion", take, "--engine", "fewshot", "--weights", path, "-o", out],
+        "weights": ["animate", face, "--motion", take, *_FEWSHOT, path, "-o", out],
         "signed": ["verify", path],
     }
     if kind == "key":

@@ -19,7 +19,7 @@ from gioconda.media import read_frames, sha256_file, write_sound
 from gioconda.motion.templates import template
 from gioconda.provenance import sidecar_path
 from media_factory import write_clip
-from places import ROOT
+from places import FEWSHOT_EXAMPLE, ROOT
 
 FRAMES = 6
 READER = """
@@ -60,7 +60,8 @@ def outputs(astronaut, tmp_path_factory):
     pipeline.animate(astronaut, few("talk"), driver, crop=True, size=256)
     said = {"crop": True, "size": 256, "rights": "NASA, public domain"}
     pipeline.animate(astronaut, driver, folder / "out.mp4", **said)
-    pipeline.animate(astronaut, few("smile"), folder / "out.gif", engine="fewshot", **said)
+    networks = {"engine": "fewshot", "weights": FEWSHOT_EXAMPLE}
+    pipeline.animate(astronaut, few("smile"), folder / "out.gif", **networks, **said)
     pipeline.animate(astronaut, few("smile"), folder / "film.webm", **said)
     for suffix in ("png", "jpg", "webp"):
         pipeline.edit(astronaut, folder / f"still.{suffix}", yaw=8, **said)
@@ -115,11 +116,9 @@ def test_networks_are_named_with_their_hashes(seen):
         s: {w["name"]: w["sha256"] for w in assertion(seen[s][2], "org.gioconda.job")["weights"]}
         for s in seen
     }
-    for suffix, names in (
-        ("mp4", ["refiner.onnx"]),
-        ("gif", ["fewshot.safetensors", "fewshot_generator.onnx"]),
-    ):
-        assert {name: named[suffix].get(name) for name in names} == {name: ASSETS[name] for name in names}
+    assert named["mp4"]["refiner.onnx"] == ASSETS["refiner.onnx"]
+    for name in ("fewshot.safetensors", "fewshot_generator.onnx"):
+        assert named["gif"][name] == sha256_file(FEWSHOT_EXAMPLE.with_name(name))
     assert "refiner.onnx" not in named["gif"]
     for names in named.values():
         assert len(names["face_landmarks.onnx"]) == 64, "the tracker's are named too"

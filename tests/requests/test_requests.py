@@ -20,7 +20,7 @@ SAID = "It is my own likeness."
 ASKED = {
     "animate": {
         "motion": "smile",
-        "engine": "fewshot",
+        "engine": "warp",
         "absolute": True,
         "region": "lips",
         "strength": 0.5,
@@ -202,30 +202,22 @@ def test_requests_are_public():
     }
 
 
+def adapt_typed(photos, out, *options):
+    """The request of `gioconda adapt` with these words."""
+    words = [*map(str, photos), "-o", str(out), *options, "--rights", SAID]
+    return read_request(Adapt, of_request(get_command(app).commands["adapt"].make_context("adapt", words)))
+
+
 def test_adapt_is_the_same_request_however_it_is_asked_for(tmp_path):
     photos, out = (tmp_path / "a.jpg", tmp_path / "b.jpg"), tmp_path / "person.safetensors"
-    asked = Adapt(photos, out, purpose="fewshot", frames=3, steps=5, seed=7, rights=SAID)
-    words = [
-        *map(str, photos),
-        "-o",
-        str(out),
-        "--for",
-        "fewshot",
-        "--frames",
-        "3",
-        "--steps",
-        "5",
-        "--seed",
-        "7",
-        "--rights",
-        SAID,
-    ]
-    context = get_command(app).commands["adapt"].make_context("adapt", words)
-    typed = read_request(Adapt, of_request(context))
-    sent = JOB.validate_python(
-        {"kind": "adapt", "frames": 3, "steps": 5, "seed": 7, "rights": SAID, "purpose": "fewshot"}
-    ).request({"source": photos}, out, lambda *_: None)
-    assert typed == asked == sent
+    sent = JOB.validate_python({"kind": "adapt", "frames": 3, "rights": SAID, "purpose": "photos"}).request(
+        {"source": photos}, out, lambda *_: None
+    )
+    asked = Adapt(photos, out, purpose="photos", frames=3, rights=SAID)
+    assert adapt_typed(photos, out, "--for", "photos", "--frames", "3") == asked == sent
+    asked = Adapt(photos, out, purpose="fewshot", steps=5, seed=7, weights=tmp_path / "w", rights=SAID)
+    words = f"--for fewshot --steps 5 --seed 7 --weights {tmp_path / 'w'}"
+    assert adapt_typed(photos, out, *words.split()) == asked
     assert set(inspect.signature(gioconda.adapt).parameters) >= {"sources", "out", "purpose", "steps"}
 
 

@@ -409,7 +409,7 @@ def test_real_people_through_the_whole_command(people, shared_data, tmp_path, ca
 def test_fine_tuning_is_compared_with_feed_forward_person_by_person(people, painter, tmp_path):
     tune = tmp_path / "squeeze.safetensors"
     tune.write_bytes(b"checked by those who read it")
-    chosen = Methods(("fewshot",), (FEED_FORWARD, TUNED), tune_features=tune)
+    chosen = Methods(("fewshot",), (FEED_FORWARD, TUNED), tmp_path / "w", tune)
     results = evaluate(people, tmp_path / "out", LITTLE, chosen)
     plain, tuned = ReportRow("fewshot", FEED_FORWARD, 2), ReportRow("fewshot", TUNED, 2)
     assert (tuned, plain) in set(results.pairs())
@@ -422,7 +422,7 @@ def test_fine_tuning_is_compared_with_feed_forward_person_by_person(people, pain
         results.estimate(results.rows[0], "SSIM").mean
     )
     assert [count for count, _ in painter.asked] == [1, 2, 1, 2]
-    assert painter.asked[0][1] == {"weights": "", "features": str(tune)}
+    assert painter.asked[0][1] == {"weights": str(tmp_path / "w"), "features": str(tune)}
     assert {len(portrait.others) for portrait in painter.seen} == {0, 1}
 
 

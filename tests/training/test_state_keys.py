@@ -12,6 +12,7 @@ from gioconda.training.fewshot import export, weights
 from gioconda.training.fewshot.model import Attention, Discriminator, TalkingHead
 from gioconda.training.speech.model import LipNet
 from gioconda.training.state_keys import keep_keys, stored_parameters
+from places import FEWSHOT_EXAMPLE
 
 
 class Renamed(nn.Module):
@@ -47,8 +48,8 @@ def test_stored_states_load_strictly(copied):
         new.load_state_dict(state)
 
 
-def test_few_shot_networks_have_the_names_of_the_packaged_file():
-    path = asset_path("fewshot.safetensors")
+def test_few_shot_networks_have_the_names_of_a_stored_file():
+    path = FEWSHOT_EXAMPLE
     shape = weights.shape_of(path)
     head, critic = weights.folded(TalkingHead(shape)), weights.folded(Discriminator(shape, 1))
     with safe_open(path, "pt") as file:
@@ -59,8 +60,8 @@ def test_few_shot_networks_have_the_names_of_the_packaged_file():
     assert "columns.weight" in critic.state_dict()
 
 
-def test_packaged_attention_arrives_where_it_is_used():
-    path = asset_path("fewshot.safetensors")
+def test_stored_attention_arrives_where_it_is_used():
+    path = FEWSHOT_EXAMPLE
     shape = weights.shape_of(path)
     head, critic = weights.folded(TalkingHead(shape)), Discriminator(shape, 1)
     weights.load_pretrained(path, head, critic)
@@ -85,15 +86,12 @@ def test_the_speech_network_has_the_names_of_the_packaged_graph():
 
 
 @pytest.mark.slow
-def test_exported_graphs_name_their_weights_as_the_packaged_ones(tmp_path):
+def test_exported_graphs_name_their_weights_as_stored_ones(tmp_path):
     onnx = pytest.importorskip("onnx")
-    shape = weights.shape_of(asset_path("fewshot.safetensors"))
+    shape = weights.shape_of(FEWSHOT_EXAMPLE)
     export.write_graphs(shape, tmp_path)
     for path in sorted(tmp_path.iterdir()):
-        made, packaged = (
-            onnx.load(str(file), load_external_data=False).graph for file in (path, asset_path(path.name))
-        )
-        assert [(t.name, t.dims) for t in made.initializer] == [
-            (t.name, t.dims) for t in packaged.initializer
-        ]
-        assert [n.op_type for n in made.node] == [n.op_type for n in packaged.node]
+        files = (path, FEWSHOT_EXAMPLE.with_name(path.name))
+        made, stored = (onnx.load(str(file), load_external_data=False).graph for file in files)
+        assert [(t.name, t.dims) for t in made.initializer] == [(t.name, t.dims) for t in stored.initializer]
+        assert [n.op_type for n in made.node] == [n.op_type for n in stored.node]

@@ -33,6 +33,7 @@ from web_world import (
 pytestmark = pytest.mark.slow
 
 TOKEN = "a-token-that-nobody-guesses"  # noqa: S105
+ADAPT = {"kind": "adapt", "rights": ANIMATE["rights"]}
 
 
 @pytest.fixture(scope="module")
@@ -161,12 +162,7 @@ def test_the_server_tells_its_limits_and_what_it_can_do(idle, monkeypatch):
     monkeypatch.setattr("gioconda.runtime.extras.find_spec", lambda _: None)
     told = idle.get("/v1/server").json()
     able = {purpose["name"]: purpose for purpose in told["purposes"]}
-    assert {name: purpose["available"] for name, purpose in able.items()} == {
-        "photos": True,
-        "fewshot": False,
-        "speech": True,
-    }
-    assert "pip install 'gioconda[train]'" in able["fewshot"]["reason"]
+    assert {name: purpose["available"] for name, purpose in able.items()} == {"photos": True, "speech": True}
     assert "adapt" in told["kinds"], "photos can be kept and mouths collected"
 
 
@@ -211,6 +207,24 @@ def test_a_full_queue_is_told_with_a_time(idle, inputs):
     assert int(third.headers["retry-after"]) >= 1
     assert "limit" in third.json()["error"]
     assert idle.get("/healthz").status_code == 503  # nobody works here
+
+
+@pytest.mark.parametrize(
+    ("job", "role", "field", "choices"),
+    [
+        ({**ANIMATE, "engine": "fewshot"}, "portrait", "engine", "choose warp or lipsync"),
+        ({**ADAPT, "purpose": "fewshot"}, "source", "purpose", "choose photos or speech"),
+    ],
+)
+def test_what_needs_a_file_of_the_server_is_not_offered_and_says_so(idle, inputs, job, role, field, choices):
+    answer = post(idle, job, **{role: inputs[0]})
+    assert answer.status_code == 422
+    problem = answer.json()["error"]
+    assert problem.startswith(f"job.{field}: fewshot needs a file of the server's machine")
+    assert choices in problem
+    assert files_below(idle.folder) == []
+    schemas = idle.get("/openapi.json").json()["components"]["schemas"]
+    assert "fewshot" not in json.dumps(schemas), "nothing says that it could be chosen"
 
 
 @pytest.mark.parametrize(

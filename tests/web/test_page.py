@@ -13,7 +13,8 @@ from gioconda.inputs.person import read_person
 from gioconda.lipsync.build import load_database
 from gioconda.web.page.mount import NETWORKS, STATIC
 from live_world import openings
-from page_world import RIGHT, Visitor, as_camera, browser, serving, visits
+from page_world import RIGHT, Visitor, as_camera, browser, evaluated, serving, visits
+from places import FEWSHOT_EXAMPLE
 from web_world import short_motion, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
@@ -245,17 +246,69 @@ def test_person_makes_of_a_film_a_person_file_which_move_plays(visit, talking_as
     assert verdict.manifest["inputs"][0]["sha256"] == media.sha256_file(person)
 
 
-def test_person_makes_of_a_photo_an_identity_which_move_plays(visit, astronaut, folder):
-    visitor = visit().tool("person")
-    visitor.page.locator("#sources").set_input_files(astronaut)
-    visitor.page.get_by_label("Photos that networks are fitted to").check()
-    visitor.declare().options()
-    visitor.page.get_by_label("Steps of fitting").fill("3")
-    assert visitor.press("adapt").download(folder).suffix == ".safetensors"
-    visitor.page.get_by_role("button", name="Use as portrait").click()
+def test_nothing_on_the_page_offers_the_engine_of_ones_own_networks(visit):
+    visitor = visit()
+    for tool in TOOLS:
+        visitor.tool(tool)
+        visitor.page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
+        text = visitor.page.locator("body").inner_text().lower()
+        assert "few-shot" not in text, tool
+        assert "identity file" not in text, tool
+
+
+def test_move_plays_an_identity_file_by_the_picture_in_it(visit, astronaut, folder):
+    pytest.importorskip("torch")
+    from gioconda.training.fewshot.adapt import AdaptSettings
+    from gioconda.training.fewshot.person import adapt_person
+
+    identity = folder / "me.safetensors"
+    adapt_person([astronaut], identity, AdaptSettings(str(FEWSHOT_EXAMPLE), steps=1))
+    visitor = visit().portrait(identity).declare()
     visitor.page.locator(".template").filter(has_text="Nod").click()
     verdict = gioconda.verify(visitor.small().press("animate").download(folder))
-    assert (verdict.status, verdict.manifest["engine"]) == ("ours", "fewshot")
+    assert (verdict.status, verdict.manifest["engine"]) == ("ours", "warp")
+    assert verdict.manifest["inputs"][0]["sha256"] == media.sha256_file(identity)
+
+
+# What an older page keeps: a result of fitting, and a film that was not yet sent when it was closed.
+OLDER = """async () => {
+  const canvas = new OffscreenCanvas(64, 64);
+  canvas.getContext("2d");
+  const picture = new File([await canvas.convertToBlob()], "me.png", { type: "image/png" });
+  const opening = indexedDB.open("gioconda");
+  await new Promise((ready) => (opening.onsuccess = ready));
+  const page = opening.result.transaction("page", "readwrite").objectStore("page");
+  const [keys, values] = await Promise.all([page.getAllKeys(), page.getAll()].map(
+    (asked) => new Promise((ready) => (asked.onsuccess = () => ready(asked.result)))
+  ));
+  const at = keys.findIndex((key) => key.startsWith("entry:"));
+  const made = values[at];
+  made.request.purpose = "fewshot";
+  page.put(made, keys[at]);
+  const rights = made.request.rights;
+  const request = { kind: "animate", engine: "fewshot", template: "nod", rights };
+  const waiting = { ...made, key: "waiting-film", title: "Waiting", job: null, state: null, request };
+  page.put(waiting, "entry:waiting-film");
+  page.put({ portrait: [picture] }, "files:waiting-film");
+  await new Promise((ready) => (page.transaction.oncomplete = ready));
+  opening.result.close();
+}"""
+
+
+def test_what_an_older_page_keeps_of_that_engine_still_opens(visit, astronaut):
+    visitor = visit().tool("person")
+    visitor.page.locator("#sources").set_input_files(astronaut)
+    visitor.declare().press("adapt").done()
+    evaluated(visitor.page, OLDER)
+    visitor.page.reload()
+    cards = visitor.page.locator(".result-card")
+    cards.filter(has_text="Waiting").click()
+    assert "fewshot needs a file of the server's machine" in visitor.problem()
+    visitor.problems.clear()  # the browser's console notes the refusal
+    cards.filter(has_text="astronaut").click()
+    visitor.page.locator(".about").filter(has_text="A file for later films").wait_for()
+    visitor.page.get_by_role("button", name="Use as portrait").click()
+    visitor.page.get_by_role("heading", name="astronaut").wait_for()
 
 
 def test_what_goes_wrong_is_told_in_a_sentence(visit, folder):

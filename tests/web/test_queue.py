@@ -23,16 +23,17 @@ import pytest
 
 import gioconda
 from gioconda.cli import run
-from gioconda.engines.fewshot import identity
 from gioconda.errors import InputError, LimitError, lacks_memory
+from gioconda.inputs.person import read_person
 from gioconda.provenance.certificate import signing_identity
 from gioconda.web.errors import NotDoneError, QueueFullError, UnfitFileError, UnknownJobError
 from gioconda.web.files import PREVIEW
 from gioconda.web.queue.jobs import JobQueue
 from gioconda.web.queue.perform import perform
 from gioconda.web.queue.worker import write_preview
+from gioconda.web.requests import JobRequest
 from media_factory import write_clip
-from places import SUPPORT
+from places import FEWSHOT_EXAMPLE, SUPPORT
 from programs import running
 from web_world import (
     ANIMATE,
@@ -134,28 +135,44 @@ def _without_face(folder):
     return path
 
 
-def test_photos_become_an_identity_file_that_moves(shared, inputs, portrait):
-    pytest.importorskip("torch")
-    fitted = shared.submit(
-        request(kind="adapt", rights=RIGHTS, purpose="fewshot", steps=1), {"source": portrait["portrait"] * 2}
-    )
-    state = ended(shared, fitted)
+def test_photos_become_a_person_file_that_moves(shared, inputs, portrait):
+    kept = shared.submit(request(kind="adapt", rights=RIGHTS), {"source": portrait["portrait"] * 2})
+    state = ended(shared, kept)
     assert state.state == "done", state.error
-    path = shared.result_path(fitted)
-    assert identity.read(path)[0].about["rights"] == RIGHTS
-    film = shared.submit(
-        request(**ANIMATE, engine="fewshot"), {"portrait": [path], "motion": inputs["motion"]}
-    )
+    path = shared.result_path(kept)
+    assert read_person(path)
+    film = shared.submit(request(**ANIMATE), {"portrait": [path], "motion": inputs["motion"]})
     state = ended(shared, film)
     assert state.state == "done", state.error
-    shared.forget(fitted)
+    shared.forget(kept)
     shared.forget(film)
 
 
-def test_a_server_without_torch_says_so_before_it_takes_photos(monkeypatch):
+def test_an_identity_file_moves_by_the_picture_in_it(shared, inputs, astronaut, tmp_path):
+    pytest.importorskip("torch")
+    from gioconda.training.fewshot.adapt import AdaptSettings
+    from gioconda.training.fewshot.person import adapt_person
+
+    path = tmp_path / "me.safetensors"
+    adapt_person([astronaut], path, AdaptSettings(str(FEWSHOT_EXAMPLE), steps=1))
+    film = shared.submit(request(**ANIMATE), {"portrait": [path], "motion": inputs["motion"]})
+    state = ended(shared, film)
+    assert state.state == "done", state.error
+    assert gioconda.verify(shared.result_path(film)).manifest["engine"] == "warp"
+    shared.forget(film)
+
+
+def test_a_waiting_job_of_an_older_version_ends_with_a_sentence(shared, inputs, monkeypatch):
+    """An engine that a server offered once may be in the queue that the next version finds."""
+    older = json.dumps({**ANIMATE, "engine": "fewshot"})
+    monkeypatch.setattr(JobRequest, "model_dump_json", lambda _: older)
+    state = ended(shared, shared.submit(request(**ANIMATE), inputs))
+    assert state.state == "failed"
+    assert "fewshot needs a file of the server's machine" in state.error
+
+
+def test_a_server_without_torch_takes_photos_and_videos(monkeypatch):
     monkeypatch.setattr("gioconda.runtime.extras.find_spec", lambda _: None)
-    with pytest.raises(InputError, match=r"gioconda\[train\]"):
-        request(kind="adapt", rights=RIGHTS, purpose="fewshot").check_files({"source": 1})
     for purpose in ("photos", "speech"):
         request(kind="adapt", rights=RIGHTS, purpose=purpose).check_files({"source": 1})
 

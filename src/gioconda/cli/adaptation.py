@@ -30,6 +30,6 @@ add_command(
     "Write a file of one person for later films.\n\n"
     "For photos (the default), keeps photos, or frames of a film, in a person file. It goes in as a portrait, and each "
     "frame of a later film is drawn from the nearest photo.\n\n"
-    "For fewshot, fits networks to photos, for a portrait of `animate --engine fewshot`.\n\n"
+    "For fewshot, fits networks that you trained (--weights) to photos, for `animate --engine fewshot`.\n\n"
     "For speech, collects mouths from videos for `speak --bank`, in about a sixth of their duration.",
 )

@@ -76,7 +76,8 @@ SourceArgument = Annotated[
 ]
 ReportOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the report.", show_default=False)]
 EnginesOption = Annotated[
-    list[str] | None, typer.Option(help="warp, fewshot or both; warp by default.", show_default=False)
+    list[str] | None,
+    typer.Option(help="warp, fewshot or both; warp by default. fewshot needs --weights.", show_default=False),
 ]
 ShotsOption = Annotated[
     list[int] | None,
@@ -116,7 +117,9 @@ def evaluate(
     features: Annotated[
         Path | None, _file("SqueezeNet 1.1 .safetensors, for perceptual and Frechet distance.")
     ] = None,
-    weights: Annotated[Path | None, _file("Another few-shot network, .safetensors.")] = None,
+    weights: Annotated[
+        Path | None, _file("The fewshot.safetensors of networks that you trained, for fewshot.")
+    ] = None,
     tune_features: Annotated[Path | None, _file("SqueezeNet 1.1 .safetensors, for fine-tuning.")] = None,
     workers: Annotated[
         int | None,

@@ -49,7 +49,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "evaluate": (
         "gioconda evaluate videos/ --out report",
-        "gioconda evaluate videos/ --engines warp,fewshot --shots 1,8 --out report",
+        "gioconda evaluate videos/ --engines warp,fewshot --weights mine/fewshot.safetensors --shots 1,8 --out report",
     ),
     "serve": (
         "gioconda serve",

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from gioconda.errors import InputError
-from gioconda.registry import EngineEntry, adapters
-from gioconda.requests.fields import OptionError, Place, check_options, option, options_of
+from gioconda.registry import EngineEntry, adapters, needing_files
+from gioconda.requests.fields import OptionError, Place, check_options, option, option_of, options_of
 from gioconda.requests.kinds import RIGHTS, SEEDS
 from gioconda.requests.values import Choice, LocalFile, Media, Whole
 
@@ -56,9 +56,8 @@ class Adapt:
     out: PathLike | None = None
     _: KW_ONLY
     purpose: str = option(
-        Choice(tuple(adapters())),
-        "Photos that are drawn from (photos), photos that networks are fitted to (fewshot), or a video whose person "
-        "says other words (speech).",
+        Choice(tuple(adapters()), needing_files(adapters())),
+        "Photos that are drawn from (photos), or a video whose person says other words (speech).",
         default="photos",
         flag="for",
     )
@@ -66,15 +65,21 @@ class Adapt:
         Whole(0, 256), "How many frames of each video are used; 0 chooses: 32 as photos, 8 to fit.", default=0
     )
     steps: int = option(
-        Whole(0, 2000), "How many steps of fitting; 0 chooses by the number of photos.", default=0
+        Whole(0, 2000),
+        "How many steps of fitting; 0 chooses by the number of photos.",
+        default=0,
+        places=Place.LOCAL,
     )
     features: PathLike | None = option(
         LocalFile(), "SqueezeNet 1.1's file, for a perceptual loss.", default=None, places=Place.LOCAL
     )
     weights: PathLike | None = option(
-        LocalFile(), "Another exported fewshot.safetensors.", default=None, places=Place.LOCAL
+        LocalFile(),
+        "The fewshot.safetensors of networks that you trained; fewshot fits them to the photos, and needs it.",
+        default=None,
+        places=Place.LOCAL,
     )
-    seed: int = option(Whole(0, SEEDS - 1), "Seed of the fitting.", default=0)
+    seed: int = option(Whole(0, SEEDS - 1), "Seed of the fitting.", default=0, places=Place.LOCAL)
     rights: str | None = option(
         RIGHTS, "What entitles you to this likeness; recorded in the file.", default=None
     )
@@ -88,6 +93,8 @@ class Adapt:
         for one in options_of(self):
             if one.name in unused and getattr(self, one.name) != one.default:
                 raise OptionError(one, f"does not apply to {self.purpose}: nothing is fitted; leave it out")
+        if problem := self.entry.lack(vars(self)):
+            raise OptionError(option_of(self, "purpose"), f"{self.purpose} {problem}")
 
     @property
     def entry(self) -> EngineEntry:

@@ -15,8 +15,16 @@ from gioconda.limits import CROP_SIDE, EXPORT_SIDE, LIMITS, SMALLEST_SIDE, WHOLE
 from gioconda.motion.emotion import EMOTIONS
 from gioconda.motion.retarget import REGIONS, STRENGTH
 from gioconda.motion.templates import TEMPLATES
-from gioconda.registry import describe_motions, engines, misfit
-from gioconda.requests.fields import OptionError, Place, check_options, option, options_of, part_of
+from gioconda.registry import describe_motions, engine_entry, engines, misfit, needing_files
+from gioconda.requests.fields import (
+    OptionError,
+    Place,
+    check_options,
+    option,
+    option_of,
+    options_of,
+    part_of,
+)
 from gioconda.requests.values import (
     TRANSPARENT,
     Background,
@@ -48,7 +56,7 @@ AS_IT_IS = "as it is"
 SHAPES: Mapping[str, tuple[int, int]] = {"vertical": (9, 16), "square": (1, 1)}
 """Width and height of the other shapes of an export, as the least whole numbers."""
 
-_ENGINES = Choice(tuple(engines()))
+_ENGINES = Choice(tuple(engines()), needing_files(engines()))
 RIGHTS = Text(3, 500)
 DEGREES, GAZE = Number(-90, 90, "degrees"), Number(-1, 1)
 # Letters and digits alone, because espeak-ng uses a voice's name as part of a path.
@@ -150,7 +158,7 @@ class _Filmed(_Rendered):
     _: KW_ONLY
     weights: PathLike | None = option(
         LocalFile(),
-        "A fewshot.safetensors that you exported, for the engine fewshot.",
+        "The fewshot.safetensors of networks that you trained; the engine fewshot needs it.",
         default=None,
         places=Place.LOCAL,
     )
@@ -273,6 +281,8 @@ class Speak(_Filmed):
             raise InputError(
                 f"give either a sound to speak (audio) or a text to say (text){self._misplaced()}"
             )
+        if self.engine is not None:
+            check_engine(self, self.engine)
 
     def _misplaced(self) -> str:
         """A hint for a text in the place of the output; "" for other mistakes."""
@@ -357,14 +367,16 @@ class Export(_Signed):
 
 
 def check_engine(request: Animate | Speak, engine: str) -> None:
-    """Check that the engine supports every option that is set; an option turned off counts as not set.
+    """Check that the engine supports every option that is set, and has what it needs.
+
+    An option turned off counts as not set.
 
     Args:
         request: The request.
         engine: Name of the engine that will carry it out.
 
     Raises:
-        OptionError: Only other engines support an option that is set.
+        OptionError: Only other engines support an option that is set, or the engine needs one that is not.
         InputError: The engine is unknown.
     """
     for candidate in options_of(request):
@@ -375,6 +387,8 @@ def check_engine(request: Animate | Speak, engine: str) -> None:
         )
         if is_set and (problem := misfit(engine, candidate.name)):
             raise OptionError(candidate, problem)
+    if problem := engine_entry(engine).lack(vars(request)):
+        raise OptionError(option_of(request, "engine"), f"{engine} {problem}")
 
 
 Request: TypeAlias = Animate | Speak | Edit | Export

@@ -140,9 +140,20 @@ class Whole(_Bounded):
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some words."""
+    """One of some words.
+
+    Attributes:
+        words: All words.
+        local: Those that need files of this machine, which a server's clients cannot give.
+    """
 
     words: tuple[str, ...]
+    local: tuple[str, ...] = ()
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The words that are offered over HTTP."""
+        return tuple(word for word in self.words if word not in self.local)
 
     def parse(self, text: str) -> str:
         """The word itself; InputError if it is unknown."""

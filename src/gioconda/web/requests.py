@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, create_model
+from pydantic_core import PydanticCustomError
 
 from gioconda import requests
 from gioconda.errors import InputError
@@ -127,7 +128,8 @@ def _bounded(option: Option) -> Any:
     if isinstance(value, Whole):
         return Annotated[int, Field(ge=value.low, le=value.high)]
     if isinstance(value, Choice):
-        return Literal[value.words]
+        refuse = BeforeValidator(partial(_refuse_local, value))
+        return Annotated[Literal[value.served], refuse] if value.local else Literal[value.served]
     if isinstance(value, Text):
         pattern = f"^{value.pattern}$" if value.pattern else None
         return Annotated[str, Field(min_length=value.least, max_length=value.most, pattern=pattern)]
@@ -139,6 +141,17 @@ def _bounded(option: Option) -> Any:
     assert isinstance(value, Coefficients)
     share = Annotated[float, Field(ge=value.share.low, le=value.share.high)]
     return Annotated[dict[str, share], Field(max_length=52)]
+
+
+def _refuse_local(choice: Choice, word: object) -> object:
+    """Return a word of `choice` unless it needs files of the server's machine; PydanticCustomError."""
+    if word not in choice.local:
+        return word
+    raise PydanticCustomError(
+        "local_word",
+        "{word} needs a file of the server's machine, which no client can give; choose {served}",
+        {"word": str(word), "served": " or ".join(choice.served)},
+    )
 
 
 def _fields(kind: type[Any]) -> dict[str, Any]:
@@ -209,7 +222,7 @@ class AdaptingRequest(DerivedRequest):
 
     @property
     def suffix(self) -> str:
-        """The suffix of a person file, an identity file or a bank."""
+        """The suffix of a person file or a bank."""
         return ".safetensors"
 
     def check_files(self, counts: Mapping[str, int]) -> None:

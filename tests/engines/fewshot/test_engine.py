@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from gioconda.face import detect_faces
 from gioconda.training.fewshot.adapt import AdaptSettings, adapt
 from gioconda.training.fewshot.person import adapt_person
 from gioconda.types import Portrait, TargetPose
+from places import FEWSHOT_EXAMPLE as EXAMPLE
 
 pytestmark = pytest.mark.xdist_group("fewshot")
 
@@ -28,15 +30,15 @@ def portrait(astronaut_image):
 
 
 @pytest.fixture(scope="module")
-def engine(tiny_weights):
-    return FewshotEngine(Networks(tiny_weights))
+def engine():
+    return FewshotEngine(Networks(EXAMPLE))
 
 
 @pytest.fixture(scope="module")
-def person(astronaut, tiny_weights, tmp_path_factory):
+def person(astronaut, tmp_path_factory):
     """An identity file of the astronaut."""
     path = tmp_path_factory.mktemp("person") / "person.safetensors"
-    settings = AdaptSettings(steps=60, weights=str(tiny_weights), threads=1, learning_rate=2e-3)
+    settings = AdaptSettings(str(EXAMPLE), steps=60, threads=1, learning_rate=2e-3)
     made = adapt_person([astronaut], path, settings)
     assert (made.path, made.left_out) == (path, ())
     assert made.summary.startswith("1 photo, fitted in")
@@ -60,17 +62,16 @@ def rendered(engine, portrait):
 
 
 @pytest.mark.slow
-def test_adapting_brings_the_picture_nearer_to_the_person(person, tiny_weights, portrait):
+def test_adapting_brings_the_picture_nearer_to_the_person(person, engine, portrait):
     found, _ = identity.read(person)
     own = found.portrait("person", "")
-    engine = FewshotEngine(Networks(tiny_weights))
     fitted, unfitted = rendered(engine, own), rendered(engine, Portrait(own.image, own.face))
     true = crop.cut_square(own.image, crop.head_square(own.face.landmarks), 64).astype(np.float32)
     assert np.abs(fitted - true).mean() < 0.75 * np.abs(unfitted - true).mean()
 
 
 @pytest.mark.slow
-def test_an_identity_is_animated_signed_and_verified(person, tiny_weights, tmp_path, capsys):
+def test_an_identity_is_animated_signed_and_verified(person, tmp_path, capsys):
     out = tmp_path / "out.mp4"
     words = [
         "animate",
@@ -84,7 +85,7 @@ def test_an_identity_is_animated_signed_and_verified(person, tiny_weights, tmp_p
         "--size",
         "128",
     ]
-    assert run([*words, "--weights", str(tiny_weights)]) == 0
+    assert run([*words, "--weights", str(EXAMPLE)]) == 0
     told = capsys.readouterr()
     assert "128x128" in told.out
     assert "gioconda adapt" not in told.err
@@ -94,18 +95,22 @@ def test_an_identity_is_animated_signed_and_verified(person, tiny_weights, tmp_p
 
 
 @pytest.mark.slow
-def test_an_unfitted_person_is_told_to_be_fitted(astronaut, tiny_weights, tmp_path, capsys):
+def test_an_unfitted_person_is_told_to_be_fitted(astronaut, tmp_path, capsys):
     words = ["animate", str(astronaut), "--motion", "nod", "--engine", "fewshot", "--size", "128"]
-    assert run([*words, "--weights", str(tiny_weights), "-o", str(tmp_path / "out.mp4")]) == 0
-    assert "fit them with gioconda adapt" in capsys.readouterr().err
+    assert run([*words, "--weights", str(EXAMPLE), "-o", str(tmp_path / "out.mp4")]) == 0
+    assert "may draw a stranger; fit them with gioconda adapt" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_an_identity_of_other_networks_is_told(person, tmp_path, capsys):
+def test_an_identity_of_other_networks_is_told(person, tiny_weights, tmp_path, capsys):
     out = tmp_path / "out.mp4"
     words = ["animate", str(person), "--motion", "nod", "-o", str(out)]
-    assert run([*words, "--engine", "fewshot"]) == 6
-    assert "other networks" in capsys.readouterr().err
+    assert run([*words, "--engine", "fewshot", "--weights", str(tiny_weights)]) == 6
+    assert (
+        "fitted to other networks; give as --weights the networks of that fitting" in capsys.readouterr().err
+    )
+    assert run([*words, "--engine", "fewshot"]) == 2
+    assert "an identity file needs those that it was fitted to" in capsys.readouterr().err
     assert run([*words, "--weights", str(person)]) == 2
     assert "--weights does not apply to the engine warp" in capsys.readouterr().err
     assert not out.exists()
@@ -119,10 +124,10 @@ def test_the_warp_engine_takes_an_identity_for_its_picture(person, tmp_path):
     assert np.abs(frame.image.mean() - found.picture.mean()) < 12
 
 
-def test_the_command_adapts_photos_and_videos(astronaut, talking_astronaut, tiny_weights, tmp_path, capsys):
+def test_the_command_adapts_photos_and_videos(astronaut, talking_astronaut, tmp_path, capsys):
     out = tmp_path / "me.safetensors"
     words = ["adapt", str(astronaut), str(talking_astronaut), "--for", "fewshot", "-o", str(out)]
-    assert run([*words, "--steps", "2", "--frames", "3", "--weights", str(tiny_weights)]) == 0
+    assert run([*words, "--steps", "2", "--frames", "3", "--weights", str(EXAMPLE)]) == 0
     assert "4 photos, fitted in" in capsys.readouterr().out
     found, digest = identity.read(out)
     assert len(digest) == 64
@@ -132,25 +137,23 @@ def test_the_command_adapts_photos_and_videos(astronaut, talking_astronaut, tiny
     assert [p.name for p in tmp_path.iterdir()] == ["me.safetensors"]
 
 
-def test_photos_of_any_size_are_taken(astronaut_image, tiny_weights, tmp_path):
+def test_photos_of_any_size_are_taken(astronaut_image, tmp_path):
     import cv2
 
     photo = tmp_path / "wide.png"
     cv2.imwrite(
         str(photo), cv2.copyMakeBorder(astronaut_image, 0, 40, 100, 30, cv2.BORDER_REFLECT)[..., ::-1]
     )
-    made = adapt_person(
-        [photo], tmp_path / "me.safetensors", AdaptSettings(steps=1, weights=str(tiny_weights))
-    )
+    made = adapt_person([photo], tmp_path / "me.safetensors", AdaptSettings(str(EXAMPLE), steps=1))
     found, _ = identity.read(made.path)
     again = detect_faces(found.picture)[0].landmarks
     assert np.abs(again[:, :2] - found.landmarks[:, :2]).mean() < 6  # pixels of 512
 
 
 @pytest.mark.slow
-def test_what_cannot_be_adapted_is_told(astronaut, tiny_weights, shared_data, tmp_path, capsys):
+def test_what_cannot_be_adapted_is_told(astronaut, shared_data, tmp_path, capsys):
     fewshot = ["--for", "fewshot"]
-    out, more = str(tmp_path / "me.safetensors"), [*fewshot, "--weights", str(tiny_weights), "--steps", "1"]
+    out, more = str(tmp_path / "me.safetensors"), [*fewshot, "--weights", str(EXAMPLE), "--steps", "1"]
     dog = str(next(p for p in sorted((shared_data / "hard").iterdir()) if "dog" in p.name))
     assert run(["adapt", dog, "-o", out, *more]) == 2
     assert "no human face" in capsys.readouterr().err
@@ -164,11 +167,11 @@ def test_what_cannot_be_adapted_is_told(astronaut, tiny_weights, shared_data, tm
     assert run(["adapt", out, "-o", str(tmp_path / "again.safetensors"), *more]) == 2
 
 
-def test_fitted_weights_of_other_networks_are_told(portrait, engine, tiny_weights):
+def test_fitted_weights_of_other_networks_are_told(portrait, engine):
     strange = {"psi": np.zeros(7, np.float16)}
     with pytest.raises(WeightsError, match="other networks"):
         engine.prepare(Portrait(portrait.image, portrait.face, fitted=strange))
-    whole = adapt([portrait], AdaptSettings(steps=1, weights=str(tiny_weights)))
+    whole = adapt([portrait], AdaptSettings(str(EXAMPLE), steps=1))
     engine.prepare(replace(portrait, fitted=whole))
     reshaped, more = ({**whole, name: np.zeros(3)} for name in ("generator.last.weight", "critic.bias"))
     without_skips = {k: v for k, v in whole.items() if "hints" not in k}
@@ -177,10 +180,36 @@ def test_fitted_weights_of_other_networks_are_told(portrait, engine, tiny_weight
             engine.prepare(replace(portrait, fitted=fitted))
 
 
-def test_the_packaged_engine_is_there_by_name():
-    assert get_engine("fewshot").name == "fewshot"
+def test_the_engine_is_there_by_name_for_networks_of_ones_own():
+    opened = get_engine("fewshot", weights=EXAMPLE)
+    assert (opened.name, opened.networks[0][0]) == ("fewshot", EXAMPLE.name)
     with pytest.raises(MissingFileError):
-        get_engine("fewshot", weights=__import__("pathlib").Path("absent/fewshot.safetensors"))
+        get_engine("fewshot", weights=Path("absent/fewshot.safetensors"))
+
+
+@pytest.mark.parametrize("ask", ["animate", "speak", "adapt", "evaluate"])
+def test_without_networks_people_are_told_what_to_do_instead(
+    ask, astronaut, talking_astronaut, tmp_path, capsys
+):
+    words = {
+        "animate": ["animate", str(astronaut), "--motion", "nod", "--engine", "fewshot"],
+        "speak": ["speak", str(astronaut), "--text", "hello", "--engine", "fewshot"],
+        "adapt": ["adapt", str(astronaut), "--for", "fewshot"],
+        "evaluate": ["evaluate", str(talking_astronaut.parent), "--engines", "warp,fewshot"],
+    }[ask]
+    out = tmp_path / {"adapt": "me.safetensors", "evaluate": "report"}.get(ask, "out.mp4")
+    assert run([*words, "-o", str(out)]) == 2
+    told = capsys.readouterr().err
+    for hint in (
+        "no few-shot networks are packaged",
+        "several photos",
+        "gioconda adapt film.mp4",
+        "--weights",
+    ):
+        assert hint in told, hint
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match="no few-shot networks are packaged"):
+        get_engine("fewshot")
 
 
 def changed(path, out, change):
@@ -233,10 +262,8 @@ def test_identity_files_that_lie_are_refused(person, tmp_path, change):
 def test_identity_files_that_are_cut_are_refused(person, tmp_path, cut, capsys):
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(person.read_bytes()[:cut])
-    assert (
-        run(["animate", str(bad), "--motion", "nod", "-o", str(tmp_path / "o.mp4"), "--engine", "fewshot"])
-        == 2
-    )
+    words = ["animate", str(bad), "--motion", "nod", "-o", str(tmp_path / "o.mp4"), "--engine", "fewshot"]
+    assert run([*words, "--weights", str(EXAMPLE)]) == 2
     assert ("is empty" if cut == 0 else "identity file") in capsys.readouterr().err
     assert not (tmp_path / "o.mp4").exists()
 
@@ -253,17 +280,17 @@ def test_what_is_drawn_is_laid_where_its_square_lies():
     np.testing.assert_allclose(middle, [10.4 + 41.5, 20.6 + 31.5], atol=0.15)
 
 
-def test_too_many_photos_or_none_are_told(portrait, tiny_weights):
+def test_too_many_photos_or_none_are_told(portrait):
     for photos in ([], [portrait] * 300):
         with pytest.raises(InputError, match="photos"):
-            adapt(photos, AdaptSettings(weights=str(tiny_weights)))
+            adapt(photos, AdaptSettings(str(EXAMPLE)))
 
 
 @pytest.mark.slow
-def test_who_is_fitted_looks_as_in_the_first_photo(portrait, tiny_weights, engine):
+def test_who_is_fitted_looks_as_in_the_first_photo(portrait, engine):
     """By the same landmarks in two lights: without a look of each photo's own, both orders would draw their mean."""
     dark = replace(portrait, image=(portrait.image * 0.4).astype(np.uint8))
-    settings = AdaptSettings(steps=60, weights=str(tiny_weights), threads=1, learning_rate=4e-3, jitter=False)
+    settings = AdaptSettings(str(EXAMPLE), steps=60, threads=1, learning_rate=4e-3, jitter=False)
     drawn = []
     for photos in ((portrait, dark), (dark, portrait)):
         who = replace(portrait, fitted=adapt(photos, settings))
@@ -273,6 +300,6 @@ def test_who_is_fitted_looks_as_in_the_first_photo(portrait, tiny_weights, engin
     assert drawn[0] - drawn[1] > 0.5 * (light - less)
 
 
-def test_nobody_at_all_is_told(tmp_path, tiny_weights):
+def test_nobody_at_all_is_told(tmp_path):
     with pytest.raises(NoFaceError):
-        adapt_person([], tmp_path / "me.safetensors", AdaptSettings(weights=str(tiny_weights)))
+        adapt_person([], tmp_path / "me.safetensors", AdaptSettings(str(EXAMPLE)))

@@ -13,21 +13,20 @@ if TYPE_CHECKING:
     from gioconda.engines.fewshot.engine import FewshotEngine
 
 
-def open_engine(weights: Path | None = None) -> FewshotEngine:
+def open_engine(weights: Path) -> FewshotEngine:
     """Open the engine `fewshot`.
 
     Args:
-        weights: The path of an exported fewshot.safetensors, or None for the packaged one.
+        weights: The path of an exported fewshot.safetensors, with its graphs beside it.
 
     Raises:
         MissingFileError: The file, or a graph beside it, does not exist.
         LimitError: The file is too large.
         WeightsError: The file does not contain such networks.
     """
-    from gioconda.assets import asset_path, name_and_digest
+    from gioconda.assets import name_and_digest
     from gioconda.engines.fewshot.engine import FewshotEngine
-    from gioconda.engines.fewshot.network import EMBEDDER, GENERATOR, WEIGHTS, load_networks
+    from gioconda.engines.fewshot.network import EMBEDDER, GENERATOR, load_networks
 
-    tensors = weights or asset_path(WEIGHTS)
-    files = (tensors, *(tensors.with_name(name) for name in (EMBEDDER, GENERATOR)))
+    files = (weights, *(weights.with_name(name) for name in (EMBEDDER, GENERATOR)))
     return FewshotEngine(load_networks(weights), tuple(map(name_and_digest, files)))

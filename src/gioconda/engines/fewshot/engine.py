@@ -11,7 +11,7 @@ import numpy as np
 from gioconda.engines import affine
 from gioconda.engines.affine import Box
 from gioconda.engines.fewshot import crop
-from gioconda.engines.fewshot.network import Graph, Networks
+from gioconda.engines.fewshot.network import REFIT, Graph, Networks
 from gioconda.errors import WeightsError
 from gioconda.runtime.onnx import Tensors
 from gioconda.types import FloatArray, Image, Patch, Portrait, TargetPose
@@ -72,7 +72,7 @@ class FewshotEngine:
         """The generator with a person's own weights, and psi (1, style)."""
         psi = np.asarray(weights.get(PSI, ()), np.float32)[None]
         if psi.shape != (1, self._networks.style):
-            raise WeightsError(f"{name} is adapted to other networks; adapt the person again")
+            raise WeightsError(f"{name} is fitted to other networks; {REFIT}")
         return self._networks.fitted({k: v for k, v in weights.items() if k != PSI}), psi
 
     def _embedded(self, portrait: Portrait) -> FloatArray:

@@ -1,4 +1,4 @@
-"""The few-shot networks in onnxruntime: graphs without weights, and weights that are packaged or fitted to a person."""
+"""The few-shot networks in onnxruntime: graphs without weights, and weights of a training or fitted to a person."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gioconda.assets import asset_path
 from gioconda.errors import LimitError, MissingFileError, WeightsError
 from gioconda.limits import LIMITS
 from gioconda.runtime.onnx import Tensors, open_graph, run_graph
@@ -19,6 +18,8 @@ from gioconda.types import FloatArray
 WEIGHTS, EMBEDDER, GENERATOR = "fewshot.safetensors", "fewshot_embedder.onnx", "fewshot_generator.onnx"
 # Threads of a graph: more gain little at this size.
 THREADS = 2
+# What to do with a person's weights that were fitted to other networks.
+REFIT = "give as --weights the networks of that fitting, or adapt the person again"
 # Characters of an error's reason that a message quotes.
 REASON_LENGTH = 160
 
@@ -70,19 +71,19 @@ class Networks:
         style: Number of AdaIN parameters.
     """
 
-    def __init__(self, weights: Path | None = None) -> None:
+    def __init__(self, weights: Path) -> None:
         """Open the networks.
 
         Args:
-            weights: fewshot.safetensors with the two graphs beside it, or None for the packaged ones.
+            weights: fewshot.safetensors with the two graphs beside it.
 
         Raises:
             MissingFileError: The file or a graph does not exist.
             LimitError: The file is too large.
             WeightsError: The file is damaged, or its weights do not fit.
         """
-        self._folder = None if weights is None else weights.parent
-        self._tensors = read_tensors(weights or asset_path(WEIGHTS))
+        self._folder = weights.parent
+        self._tensors = read_tensors(weights)
         self._embedder: Graph | None = None
         self.generator = self.fitted({})
         self.size: int = self.generator.shapes["landmarks"][-1]
@@ -90,8 +91,6 @@ class Networks:
 
     def _graph(self, name: str) -> Path:
         """The file of a graph; MissingFileError where it does not exist."""
-        if self._folder is None:
-            return asset_path(name)
         if not (self._folder / name).is_file():
             raise MissingFileError(
                 f"{self._folder / name} does not exist; write it with gioconda export-weights fewshot"
@@ -107,7 +106,7 @@ class Networks:
         own = {k: v for k, v in self._tensors.items() if k.startswith("generator.")}
         for name in sorted(own.keys() | tensors.keys()) if tensors else ():
             if name not in own or name not in tensors or own[name].shape != tensors[name].shape:
-                raise WeightsError(f"the weights {name} do not fit this generator; adapt the person again")
+                raise WeightsError(f"the weights {name} are fitted to other networks; {REFIT}")
         return Graph(self._graph(GENERATOR), tensors or own)
 
     def embed(self, picture: FloatArray, landmarks: FloatArray) -> FloatArray:
@@ -145,6 +144,6 @@ def read_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 @lru_cache(maxsize=2)
-def load_networks(weights: Path | None = None) -> Networks:
-    """Open the packaged networks, or those of `weights`; errors as `Networks`. The last two are cached."""
+def load_networks(weights: Path) -> Networks:
+    """Open the networks of a file; arguments and errors are those of `Networks`. The last two are cached."""
     return Networks(weights)

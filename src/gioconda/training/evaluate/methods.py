@@ -41,7 +41,7 @@ class Methods:
     Attributes:
         engines: Names of the engines.
         modes: Names among MODES.
-        weights: A few-shot network; None for the packaged one.
+        weights: The fewshot.safetensors of the engine fewshot, which needs it.
         tune_features: SqueezeNet's file for fine-tuning; None for no such loss.
     """
 
@@ -62,7 +62,7 @@ class Methods:
         return [ReportRow(COPY, FEED_FORWARD, 1), *lines]
 
     def open(self) -> dict[str, Engine]:
-        """Open the engines by name; InputError for an unknown engine or mode, or an engine without any mode."""
+        """Open the engines by name; InputError for an unknown name, or an engine without any mode or its weights."""
         for mode in self.modes:
             if mode not in MODES:
                 raise InputError(f"--modes {mode}: use {' or '.join(MODES)}")
@@ -81,7 +81,7 @@ class Methods:
         """Fit the few-shot networks to the portrait and its further photos; return the portrait with them."""
         from gioconda.training.fewshot.adapt import AdaptSettings, adapt
 
-        settings = AdaptSettings(weights=str(self.weights or ""), features=str(self.tune_features or ""))
+        settings = AdaptSettings(weights=str(self.weights), features=str(self.tune_features or ""))
         shots = (replace(portrait, others=()), *portrait.others)
         return replace(portrait, fitted=adapt(shots, settings, progress=progress))
 

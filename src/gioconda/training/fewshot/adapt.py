@@ -17,10 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from gioconda.assets import asset_path
 from gioconda.engines.fewshot import crop
 from gioconda.engines.fewshot.engine import PSI
-from gioconda.engines.fewshot.network import WEIGHTS
 from gioconda.errors import InputError
 from gioconda.training import device
 from gioconda.training.device import cpu_autocast, use_threads
@@ -46,6 +44,7 @@ class AdaptSettings:
     """How the networks are fitted to a person.
 
     Attributes:
+        weights: Path of an exported fewshot.safetensors, whose networks are fitted.
         steps: Optimiser steps; 0 for a number that grows with the photos.
         pixel: Weight of L1.
         structure: Weight of 1 - SSIM.
@@ -54,10 +53,10 @@ class AdaptSettings:
         squeeze: Weight of the distance of SqueezeNet's features.
         jitter: Whether photos are shifted, rotated and scaled at random.
         features: Path of SqueezeNet's file; empty for no such loss.
-        weights: Path of an exported fewshot.safetensors; empty for the packaged one.
         threads: Threads of PyTorch; 0 for its own choice, at most `device.MOST_THREADS`.
     """
 
+    weights: str
     steps: int = 0
     batch: int = 8
     learning_rate: float = 1e-3
@@ -71,19 +70,18 @@ class AdaptSettings:
     adversarial: float = 0.05
     jitter: bool = True
     features: str = ""
-    weights: str = ""
     threads: int = 0
     seed: int = 0
 
 
 def adapt(
-    photos: Sequence[Portrait], settings: AdaptSettings | None = None, *, progress: Progress = lambda *_: None
+    photos: Sequence[Portrait], settings: AdaptSettings, *, progress: Progress = lambda *_: None
 ) -> dict[str, npt.NDArray[Any]]:
     """Fit the networks to photos of one person.
 
     Args:
         photos: 1 to MOST_PHOTOS photos. The result draws the person in the room and light of the first.
-        settings: How to fit; None for the defaults.
+        settings: How to fit, and which networks.
         progress: Called with the stage, the steps done and the steps in all.
 
     Returns:
@@ -94,12 +92,11 @@ def adapt(
         MissingFileError: A file of `settings` does not exist.
         WeightsError: A file of `settings` does not hold the weights that it should.
     """
-    s = settings or AdaptSettings()
     if not 1 <= len(photos) <= MOST_PHOTOS:
         raise InputError(f"{len(photos)} photos: give 1 to {MOST_PHOTOS} of one person")
-    use_threads(s.threads)
-    fit = Fit(photos, s)
-    steps = s.steps or _steps(len(photos))
+    use_threads(settings.threads)
+    fit = Fit(photos, settings)
+    steps = settings.steps or _steps(len(photos))
     for index in range(steps):
         fit.step(index, index / steps)
         progress("adapt", index + 1, steps)
@@ -133,7 +130,7 @@ class Fit:
 
     def __init__(self, photos: Sequence[Portrait], s: AdaptSettings) -> None:
         self._s = s
-        file = Path(s.weights) if s.weights else asset_path(WEIGHTS)
+        file = Path(s.weights)
         shape = shape_of(file)
         self._heads, self._size = [stored(photo, shape.size) for photo in photos], shape.size
         torch.manual_seed(s.seed)

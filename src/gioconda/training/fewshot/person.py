@@ -34,10 +34,11 @@ def carry_out(request: Adapt) -> Adapted:
     Raises the errors of `adapt_person`.
     """
     assert request.out is not None
+    assert request.weights is not None
     settings = AdaptSettings(
         steps=request.steps,
         features=str(request.features or ""),
-        weights=str(request.weights or ""),
+        weights=str(request.weights),
         seed=request.seed,
     )
     progress = request.progress or (lambda *_: None)
@@ -54,7 +55,7 @@ def carry_out(request: Adapt) -> Adapted:
 def adapt_person(
     sources: Sequence[PathLike],
     out: PathLike,
-    settings: AdaptSettings | None = None,
+    settings: AdaptSettings,
     *,
     frames: int = FRAMES,
     progress: Progress = lambda *_: None,
@@ -65,7 +66,7 @@ def adapt_person(
     Args:
         sources: Photos and videos of the person. Those without a face are left out.
         out: The identity file to write.
-        settings: How to fit; None for the defaults.
+        settings: How to fit, and which networks.
         frames: Frames per video, evenly spread.
         progress: Called with the stage, the steps done and the steps in all.
         rights: What entitles the user to the likeness; the file keeps it.
@@ -80,7 +81,6 @@ def adapt_person(
         WeightsError: A file of `settings` does not hold the weights that it should.
         OutputError: `out` cannot be written.
     """
-    settings = settings or AdaptSettings()
     target = media.check_output(out, SUFFIXES)
     photos, left_out = collect(sources, partial(_of_video, count=frames), MOST_PHOTOS, progress)
     start = time.perf_counter()

@@ -51,7 +51,8 @@ class Server(BaseModel):
 @router.get("/server", responses=documented())
 def describe_server(settings: Settings) -> Server:
     """Return the server's version, limits, and the kinds of jobs that this installation can do."""
-    purposes = [_purpose(name, entry) for name, entry in adapters().items()]
+    # An engine that needs files of this machine is not offered here.
+    purposes = [_purpose(name, entry) for name, entry in adapters().items() if not entry.needs]
     adapts = any(purpose.available for purpose in purposes)
     return Server(
         version=gioconda.__version__,

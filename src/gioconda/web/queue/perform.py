@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from gioconda import media, pipeline, provenance
 from gioconda.errors import LimitError
 from gioconda.pipeline import Result
@@ -14,11 +16,20 @@ from gioconda.requests import Adapt, Verify
 from gioconda.types import Progress
 from gioconda.web.queue.state import Output, SpokenWord
 from gioconda.web.requests import JOB, DerivedRequest, JobRequest
+from gioconda.web.validation import refusal
 
-__all__ = ["JOB", "check_length", "perform"]
+__all__ = ["check_length", "perform", "read_request"]
 
 # Suffix of a manifest that is a file of its own.
 _MANIFEST = ".c2pa"
+
+
+def read_request(stored: str) -> JobRequest:
+    """Read a request from the queue's JSON; InputError if an older version took what this one refuses."""
+    try:
+        return JOB.validate_json(stored)
+    except ValidationError as error:
+        raise refusal(error) from None
 
 
 def perform(
@@ -54,7 +65,7 @@ def _verify(request: Verify, out: Path) -> Output:
 
 
 def _adapt(request: Adapt, out: Path) -> Output:
-    """Write a person file, an identity file or a bank of mouths."""
+    """Write a person file or a bank of mouths."""
     adapted = request.entry.adapt(request)
     warnings = tuple(f"left out: {line}" for line in adapted.left_out)
     return Output(media_type="application/octet-stream", bytes=out.stat().st_size, warnings=warnings)

@@ -194,7 +194,7 @@ def _run_in_folder(command: dict[str, Any], cancelled: threading.Event, reports:
     scraps = folder / ".scraps"
     scraps.mkdir(exist_ok=True)
     tempfile.tempdir = os.environ["GIOCONDA_CACHE"] = str(scraps)
-    request = perform.JOB.validate_json(command["request"])
+    request = perform.read_request(command["request"])
     perform.check_length(command["media_seconds"])
     try:
         return perform.perform(

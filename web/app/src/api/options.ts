@@ -2,7 +2,6 @@
 export const TEMPLATES = ["idle", "nod", "shake", "smile", "look-around", "talk", "laugh", "surprise"] as const;
 export const TEMPLATE_SECONDS = {"idle": 5.96, "nod": 2.96, "shake": 3.16, "smile": 3.96, "look-around": 5.96, "talk": 4.96, "laugh": 4.44, "surprise": 3.48} as const;
 export const EMOTIONS = ["happy", "sad", "angry", "surprised", "afraid", "disgusted", "calm"] as const;
-export const ENGINES = ["warp", "fewshot", "lipsync"] as const;
 export const REGIONS = ["all", "pose", "expression", "lips", "eyes"] as const;
 export const FILM_FORMATS = ["mp4", "webm", "gif"] as const;
 export const MOTION_SUFFIXES = [".npz", ".csv"] as const;
@@ -10,8 +9,7 @@ export const STRENGTH = {"low": 0.0, "high": 2.0, "default": 1.0} as const;
 export const BLINK_RATE = {"low": 0, "high": 60, "default": 16.2} as const;
 export const SIZE = {"low": 64, "high": 4096} as const;
 export const GAZE = {"low": -1, "high": 1, "default": 0.0} as const;
-export const STEPS = {"low": 0, "high": 2000, "default": 0} as const;
-export const PURPOSES = ["photos", "fewshot", "speech"] as const;
+export const PURPOSES = ["photos", "speech"] as const;
 export const RIGHTS_CHARACTERS = {"low": 3, "high": 500} as const;
 export const TEXT_CHARACTERS = 20000 as const;
 export const PHOTOS = 32 as const;

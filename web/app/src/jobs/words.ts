@@ -9,11 +9,10 @@ const STAGES: Record<string, string> = {
   mouths: "Collecting mouths",
   photos: "Reading the photos",
   frames: "Choosing frames of the film",
-  adapt: "Fitting the networks",
   render: "Drawing",
   export: "Converting",
 };
-const UNITS: Record<string, string> = { photos: "photos", adapt: "steps" };
+const UNITS: Record<string, string> = { photos: "photos" };
 
 /** What an entry is doing, in a few words that change seldom. */
 export function phaseOf(entry: Entry): string {

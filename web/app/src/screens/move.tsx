@@ -2,10 +2,9 @@
 
 import { effect, signal } from "@preact/signals";
 import { useState } from "preact/hooks";
-import { ENGINES, MOTION_SUFFIXES, REGIONS, STRENGTH, TEMPLATES } from "../api/options";
+import { MOTION_SUFFIXES, REGIONS, STRENGTH, TEMPLATES } from "../api/options";
 import { sentence } from "../api/http";
-import { isIdentity, portrait } from "../media/portrait";
-import { Check, Choice, Chosen, Drop, Range, Select } from "../ui/controls";
+import { Check, Chosen, Drop, Range, Select } from "../ui/controls";
 import { Playback } from "../ui/playback";
 import { useProblem } from "../ui/problem";
 import { CameraClip } from "./camera";
@@ -20,7 +19,6 @@ interface Choices {
   strength: number;
   region: string;
   absolute: boolean;
-  engine: string;
   audio: boolean;
 }
 
@@ -29,7 +27,6 @@ const choices = signal<Choices>({
   strength: STRENGTH.default,
   region: REGIONS[0],
   absolute: false,
-  engine: ENGINES[0],
   audio: true,
 });
 interface Trim {
@@ -56,10 +53,6 @@ const set = (changes: Partial<Choices>): void => {
   choices.value = { ...choices.value, ...changes };
 };
 
-const ENGINE_WORDS: Record<string, string> = {
-  warp: "Warp: the picture itself moves",
-  fewshot: "Few-shot: a network draws the head",
-};
 const REGION_WORDS: Record<string, string> = {
   all: "Everything",
   pose: "The head's pose",
@@ -102,15 +95,13 @@ export function Move() {
 }
 
 function MoveOptions() {
-  const { region, absolute, engine, audio } = choices.value;
+  const { region, absolute, audio } = choices.value;
   const regions = REGIONS.map((word) => [word, REGION_WORDS[word] ?? word] as const);
-  const engines = ENGINES.filter((word) => word in ENGINE_WORDS).map((word) => [word, ENGINE_WORDS[word]!] as const);
   return (
     <>
       <Select label="What is transferred" value={region} options={regions} choose={(word) => set({ region: word })} />
       <Check label="Take the driver's own pose and expression, not changes from rest" on={absolute} turn={(on) => set({ absolute: on })} />
       <Check label="Keep the driver's sound" on={audio} turn={(on) => set({ audio: on })} />
-      <Choice label="Engine" value={engine} options={engines} choose={(word) => set({ engine: word })} />
       <MorePhotos />
     </>
   );
@@ -168,7 +159,7 @@ function TrimmedDriver({ file }: { file: File }) {
 }
 
 async function animate(): Promise<void> {
-  const { template, strength, region, absolute, engine, audio } = choices.value;
+  const { template, strength, region, absolute, audio } = choices.value;
   const file = driver.value;
   const request = {
     kind: "animate" as const,
@@ -176,7 +167,6 @@ async function animate(): Promise<void> {
     region,
     absolute,
     audio,
-    engine: isIdentity(portrait.value!) ? "fewshot" : engine,
     ...filmFields(),
     ...(file ? partOf(trim.value) : { template }),
   };

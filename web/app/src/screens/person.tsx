@@ -2,26 +2,23 @@
 
 import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
-import { PURPOSES, STEPS } from "../api/options";
+import { PURPOSES } from "../api/options";
 import { submit } from "../jobs/entries";
 import { declared, slug, wordsOf } from "../media/portrait";
 import { purposes } from "../server";
-import { Choice, Chosen, Drop, Fold } from "../ui/controls";
+import { Choice, Chosen, Drop } from "../ui/controls";
 import { Declaration } from "./rights";
 
 const sources = signal<File[]>([]);
 const purpose = signal<string>(PURPOSES[0]);
-const steps = signal<number>(STEPS.default);
 
 const WORDS: Record<string, string> = {
   photos: "Photos, or a film, that later films are drawn from",
-  fewshot: "Photos that networks are fitted to, for the few-shot engine",
   speech: "A video that says other words: this person's mouths",
 };
 // What each purpose makes, in titles and at the end of files' names.
 const RESULTS: Record<string, readonly [string, string]> = {
   photos: ["person file", "person"],
-  fewshot: ["identity file", "identity"],
   speech: ["mouths", "mouths"],
 };
 
@@ -35,12 +32,10 @@ export function PersonStage() {
           A few photos, or a short film. It goes in as a portrait, and each frame of a later film is drawn from the photo
           that comes nearest. It takes seconds.
         </dd>
-        <dt>An identity file</dt>
-        <dd>Networks that are fitted to the photos. It goes in as a portrait for the few-shot engine. It takes minutes.</dd>
         <dt>Mouths</dt>
         <dd>Collected from videos of a person. With them, a video of the same person says other words.</dd>
       </dl>
-      <p class="quiet">A person file and an identity file contain pictures of the person. Keep and share them as you would the photos.</p>
+      <p class="quiet">A person file contains pictures of the person. Keep and share it as you would the photos.</p>
     </div>
   );
 }
@@ -55,7 +50,7 @@ export function Person() {
     if (!declared.value) return setProblem("Declare first what entitles you to use this likeness.");
     setProblem("");
     const name = wordsOf(sources.value[0]!);
-    const request = { kind: "adapt" as const, purpose: chosen, rights: declared.value, ...(chosen === "fewshot" ? { steps: steps.value } : {}) };
+    const request = { kind: "adapt" as const, purpose: chosen, rights: declared.value };
     const [title, ending] = RESULTS[chosen] ?? [chosen, chosen];
     void submit(request, { source: sources.value }, `${name}: ${title}`, `${slug(name)}-${ending}`);
   };
@@ -67,14 +62,6 @@ export function Person() {
       ))}
       {sources.value.length > 0 && <Declaration choice={{ file: sources.value[0]!, name: "", rights: null, face: 0, photo: null, address: "" }} />}
       <Choice label="What for" value={chosen} options={options} choose={(word) => (purpose.value = word)} />
-      {chosen === "fewshot" && (
-        <Fold title="More options">
-          <label class="field">
-            <span>Steps of fitting (0: as many as the photos need)</span>
-            <input type="number" min={STEPS.low} max={STEPS.high} value={steps.value} onInput={(event) => (steps.value = Number(event.currentTarget.value) || 0)} />
-          </label>
-        </Fold>
-      )}
       <div class="make">
         <button type="button" class="primary large" id="adapt" onClick={begin}>
           Prepare

@@ -93,7 +93,7 @@ function Status({ choice }: { choice: PortraitChoice }) {
 /** The portrait on the stage, with its faces as boxes to choose from, and the square that a crop shows. */
 export function PortraitView({ choice }: { choice: PortraitChoice }) {
   const facts = session.value;
-  if (isIdentity(choice)) return <p class="quiet">An identity file: a person that the few-shot engine draws.</p>;
+  if (isIdentity(choice)) return <p class="quiet">An identity file. Here, films are drawn from the one picture in it.</p>;
   if (isVideo(choice)) {
     return <video class="seen" src={choice.address} controls muted loop playsInline aria-label="The chosen video" />;
   }

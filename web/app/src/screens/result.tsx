@@ -76,7 +76,6 @@ function Prepared({ entry }: { entry: Entry }) {
 // What each purpose of Person makes, and what it is for.
 const USES: Record<string, string> = {
   photos: "This person file goes in as a portrait: each frame of a film is drawn from the nearest of its photos.",
-  fewshot: "This identity file goes in as a portrait: the few-shot engine draws the person.",
   speech: "These mouths go into Speak, beside a video of the same person.",
 };
 const purposeOf = (entry: Entry): string => String(entry.request["purpose"]);
@@ -260,7 +259,7 @@ function About({ entry, output }: { entry: Entry; output: Output }) {
   return (
     <div class="about">
       <p role="status" class="phase">
-        <strong>{entry.title}.</strong> Done. {marked ? marksOf(output) : USES[purposeOf(entry)]}
+        <strong>{entry.title}.</strong> Done. {marked ? marksOf(output) : (USES[purposeOf(entry)] ?? "A file for later films.")}
       </p>
       {output.warnings.map((warning) => (
         <p key={warning} class="warning">{named(warning, entry)}</p>
