@@ -110,6 +110,22 @@ def test_the_completed_ground_shows_no_piece_of_the_person():
     assert filled[edge].std(0)[2] > 10, "the stripes go on behind the person"
 
 
+def test_the_completed_ground_begins_without_a_step_at_a_clean_edge():
+    height, width = 200, 240
+    y, x = np.indices((height, width))
+    dark_to_light = 40 + 160 / (1 + np.exp((x - 75 + 0.2 * y) / 6))
+    picture = np.repeat(dark_to_light[..., None], 3, 2).astype(np.float32)
+    person = ((x - 120) / 60) ** 2 + ((y - 110) / 70) ** 2 < 1
+    seen = picture.copy()
+    seen[person] = 0
+    filled = complete(seen, person, UNIT, clean=True)[..., 0]
+    crosses = person[:, 1:] != person[:, :-1]
+    own = np.abs(np.diff(picture[..., 0], axis=1))[crosses]
+    steps = np.abs(np.diff(filled, axis=1))[crosses]
+    assert own.max() > 4, "the ground itself changes quickly where the person begins"
+    assert (steps - own).max() < 6
+
+
 def test_the_ground_behind_a_real_head_holds_none_of_its_colours():
     portrait, _ = before_stripes()
     who = ENGINE.prepare(portrait)

@@ -159,6 +159,25 @@ def test_photos_show_the_room_that_the_person_hides(portrait):
     assert np.array_equal(filled[~hole], seen[~hole])
 
 
+def test_no_seam_shows_where_a_lamp_has_moved_between_photos(portrait):
+    height, width = portrait.person.shape
+    away = replace(
+        portrait,
+        same_view=True,
+        image=np.full_like(portrait.image, 150),
+        person=np.zeros_like(portrait.person),
+    )
+    # The lamp lights the left of the wall in one photo alone, so that one offset cannot match both.
+    lit = np.repeat(np.linspace(200, 100, width)[None, :, None], height, 0).repeat(3, 2)
+    behind = build_behind([away, replace(away)], inter_ocular(portrait.face.landmarks))
+    hole = portrait.person > 0.02
+    filled, left = behind.fill(lit.astype(np.float32), hole, (0, 0, width, height))
+    assert not left.any()
+    steps = np.abs(np.diff(filled[..., 0], axis=1))[hole[:, 1:] != hole[:, :-1]]
+    assert steps.max() < 5
+    assert np.abs(filled - 150)[hole].max() < 50, "the wall stays within its own light"
+
+
 def test_a_photo_by_a_hand_held_camera_is_moved_into_the_view():
     portrait = load_portraits(asset_path("astronaut.jpg"), chosen=0, crop=False, size=None).portraits[0]
     matrix = cv2.getRotationMatrix2D((190.0, 190.0), 1.5, 1.03)

@@ -91,7 +91,7 @@ def build_layers(
     front, matte, hiding = _person(picture, portrait.person[part], unit)
     hole = grown(hiding > SEEN, BESIDE * unit)
     shown, hole = (picture, hole) if behind is None else behind.fill(picture, hole, box)
-    back = complete(shown, hole, unit)
+    back = complete(shown, hole, unit, clean=behind is not None)
     front, back = _made_up(picture, (front, back), matte[..., None], hiding[..., None], unit)
     # where the layers do not reproduce the picture, it stays whole
     share = matte[..., None]
@@ -170,13 +170,17 @@ def _grain(picture: FloatArray, unit: float) -> FloatArray:
     return GRAIN[0] + GRAIN[1] * box_mean(cv2.absdiff(picture, box_mean(picture, radius)), radius)
 
 
-def complete(picture: FloatArray, hole: npt.NDArray[np.bool_], unit: float) -> FloatArray:
+def complete(
+    picture: FloatArray, hole: npt.NDArray[np.bool_], unit: float, *, clean: bool = False
+) -> FloatArray:
     """Fill the hole of a picture: texture mirrored at the hole's edge, a smooth fill deeper inside.
 
     Args:
         picture: (h, w, 3) float32, 0 to 255.
         hole: (h, w) bool.
         unit: The inter-ocular distance in pixels.
+        clean: Whether the hole's edge is free of the person; if so, the fill joins it without a step. If not, the
+            fill begins with what lies beyond the edge.
 
     Returns:
         (h, w, 3) float32.
@@ -185,7 +189,7 @@ def complete(picture: FloatArray, hole: npt.NDArray[np.bool_], unit: float) -> F
     if not known.any():
         return picture
     smooth = push_pull(picture, known)
-    x, y, distance = _mirror(hole, unit)
+    x, y, distance = _mirror(hole, unit, clean=clean)
     mirrored = cv2.remap(smooth, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     trust = cv2.remap(known, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     low, high = (t * unit for t in TEXTURE)
@@ -201,10 +205,12 @@ def complete(picture: FloatArray, hole: npt.NDArray[np.bool_], unit: float) -> F
     return np.asarray(filled, np.float32)
 
 
-def _mirror(hole: npt.NDArray[np.bool_], unit: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _mirror(
+    hole: npt.NDArray[np.bool_], unit: float, *, clean: bool
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The place of each pixel mirrored at the hole's edge, x and y (h, w), and its distance from the edge, in pixels.
 
-    It is computed at a coarser size, since the edge is ragged and must be smoothed anyway.
+    It is computed at a coarser size, since the edge is ragged and must be smoothed anyway. clean: as for `complete`.
     """
     scale = min(1.0, MIRROR_UNIT / unit)
     size = (max(2, round(hole.shape[1] * scale)), max(2, round(hole.shape[0] * scale)))
@@ -223,6 +229,10 @@ def _mirror(hole: npt.NDArray[np.bool_], unit: float) -> tuple[FloatArray, Float
     full = (hole.shape[1], hole.shape[0])
     offset = cv2.resize(offset, full)
     away = np.asarray(cv2.resize(np.asarray(distance, np.float32), full) / scale, np.float32)
+    if clean:
+        # The blur reaches past the edge's own mirror.
+        farthest = 2 * np.maximum(away - 1 / scale, 0)
+        offset *= np.minimum(farthest / np.maximum(np.linalg.norm(offset, axis=2), 1e-6), 1)[..., None]
     x = np.arange(full[0], dtype=np.float32) + offset[..., 0]
     y = np.arange(full[1], dtype=np.float32)[:, None] + offset[..., 1]
     return x, y, away

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda.engines.affine import Box
-from gioconda.engines.warp.matte import grown
+from gioconda.engines.warp.matte import grown, push_pull
 from gioconda.types import FloatArray, Portrait
 
 # Share of the person up to which a pixel shows the background, and inter-ocular units by which the person is widened:
@@ -44,8 +44,9 @@ class Behind:
         """
         part = (slice(box[1], box[3]), slice(box[0], box[2]))
         colours, seen = self.colours[part], self.seen[part]
-        both = seen & ~hole
-        light = (picture - colours)[both].mean(0) if both.any() else np.float32(0)
+        both = np.asarray(seen & ~hole, np.float32)
+        # The difference at the hole's edge, continued inwards, lets no seam show where cameras or lamps have moved.
+        light = push_pull(picture - colours, both) if both.any() else np.float32(0)
         known = hole & seen
         filled = np.where(known[..., None], np.clip(colours + light, 0, 255), picture)
         return np.asarray(filled, np.float32), np.asarray(hole & ~seen)
