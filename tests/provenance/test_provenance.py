@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from PIL import Image as Picture
 
 from gioconda.errors import InputError, MissingFileError, OutputError
-from gioconda.provenance import Claim, Ingredient, explain, sidecar_path, sign, verify
+from gioconda.provenance import Claim, Ingredient, credentials, explain, sidecar_path, sign, verify
 from gioconda.provenance.certificate import IDENTITY_NAME, signing_identity
 from gioconda.provenance.credentials import read_credentials
 from marks_world import PAYLOAD, marked_fixture, pictures, plain_fixture, recode  # noqa: F401
@@ -166,6 +166,27 @@ def test_changed_bytes_are_invalid(ours):
     verdict = verify(ours, pictures)
     assert (verdict.status, verdict.exit_code) == ("invalid", 4)
     assert "assertion.bmffHash.mismatch" in " ".join(verdict.reasons)
+
+
+def test_a_long_film_is_hashed_in_pieces_and_no_change_escapes(tmp_path, marked, monkeypatch):
+    monkeypatch.setattr(credentials, "_PIECES_FROM_MB", 0)
+    monkeypatch.setattr(credentials, "_PIECE_KB", 1)
+    path = signed(tmp_path / "long.mp4", marked)
+    assert verify(path, pictures).status == "ours"
+    whole = path.read_bytes()
+    media = whole.index(b"mdat") + 4
+    for place in (media + 8, (media + len(whole)) // 2, len(whole) - 8):
+        changed = bytearray(whole)
+        changed[place] ^= 255
+        path.write_bytes(changed)
+        assert verify(path, pictures).status == "invalid", place
+    first, second = media + 1024, media + 3 * 1024
+    assert whole[first : first + 1024] != whole[second : second + 1024]
+    swapped = bytearray(whole)
+    swapped[first : first + 1024] = whole[second : second + 1024]
+    swapped[second : second + 1024] = whole[first : first + 1024]
+    path.write_bytes(swapped)
+    assert verify(path, pictures).status == "invalid", "pieces that changed places"
 
 
 def test_a_damaged_manifest_is_invalid(tmp_path, marked):

@@ -40,7 +40,10 @@ _EMBEDDED = {
 _SIDECAR = "application/octet-stream"
 # MB of a film from which c2pa keeps its copy of it on the disk, in a file without a name. Its own default is 512.
 _COPY_IN_MEMORY_MB = 16
-_SETTINGS = {
+# MB of a film from which c2pa hashes it in pieces of some KB; it reads up to 256 MB of a smaller one at once. Old readers
+# (c2pa-rs 0.58, of 2025) do not compare such pieces, so that short films are hashed whole.
+_PIECES_FROM_MB, _PIECE_KB = 64, 1024
+_SETTINGS: dict[str, dict[str, Any]] = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
     "builder": {"thumbnail": {"enabled": False}},
     "core": {"backing_store_memory_threshold_in_mb": _COPY_IN_MEMORY_MB},
@@ -184,7 +187,7 @@ def _build(
     claim: Claim, title: str, identity: SigningIdentity, mime: str | None, source: BinaryIO, dest: BinaryIO
 ) -> bytes:
     """Sign a file from `source` to `dest` and return the manifest's bytes."""
-    with c2pa.Context.from_dict(_SETTINGS) as context:
+    with c2pa.Context.from_dict(_signing_settings(source)) as context:
         info = c2pa.C2paSignerInfo(identity.algorithm.encode(), identity.chain, identity.key, None)
         manifest = readable(json.dumps(_manifest(claim, title), ensure_ascii=False))
         with c2pa.Builder(manifest, context=context) as builder:
@@ -195,6 +198,13 @@ def _build(
                 builder.set_no_embed()
             with c2pa.Signer.from_info(info) as signer:
                 return bytes(builder.sign(signer, mime or _SIDECAR, source, dest))
+
+
+def _signing_settings(source: BinaryIO) -> dict[str, Any]:
+    """The settings of c2pa for a file to sign: the memory that it takes does not grow with the film."""
+    if os.fstat(source.fileno()).st_size < _PIECES_FROM_MB << 20:
+        return _SETTINGS
+    return {**_SETTINGS, "core": {**_SETTINGS["core"], "merkle_tree_chunk_size_in_kb": _PIECE_KB}}
 
 
 def _manifest(claim: Claim, title: str) -> dict[str, Any]:
