@@ -40,8 +40,8 @@ _EMBEDDED = {
 _SIDECAR = "application/octet-stream"
 # MB of a film from which c2pa keeps its copy of it on the disk, in a file without a name. Its own default is 512.
 _COPY_IN_MEMORY_MB = 16
-# MB of a film from which c2pa hashes it in pieces of some KB; it reads up to 256 MB of a smaller one at once. Old readers
-# (c2pa-rs 0.58, of 2025) do not compare such pieces, so that short films are hashed whole.
+# MB of a film from which c2pa hashes it in pieces, and their KB; it reads up to 256 MB of a smaller one at once. Short
+# films are hashed whole, because old readers (c2pa-rs 0.58) do not compare pieces.
 _PIECES_FROM_MB, _PIECE_KB = 64, 1024
 _SETTINGS: dict[str, dict[str, Any]] = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
