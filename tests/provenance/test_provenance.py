@@ -174,7 +174,7 @@ def test_a_long_film_is_hashed_in_pieces_and_no_change_escapes(tmp_path, marked,
     path = signed(tmp_path / "long.mp4", marked)
     assert verify(path, pictures).status == "ours"
     whole = path.read_bytes()
-    media = whole.index(b"mdat") + 4
+    media = whole.rindex(b"mdat") + 4
     for place in (media + 8, (media + len(whole)) // 2, len(whole) - 8):
         changed = bytearray(whole)
         changed[place] ^= 255
