@@ -130,6 +130,11 @@ def keep_inside(
         reach = np.clip(reach, 1, room)
         pulled = np.minimum(missing, reach / STEEPEST)
         reach, pulled = (np.expand_dims(values, 1 - side.axis) for values in (reach, pulled))
-        share = 1 - smoothstep(0, reach, inwards * (points[..., side.axis] - side.at))
-        kept[..., side.axis] += inwards * pulled * share
+        # Lines of the grid beyond the farthest reach stay as they are.
+        away = inwards * (points[0, :, 0] if side.axis == 0 else points[:, 0, 1]) - inwards * side.at
+        near = np.flatnonzero(away < reach.max())
+        lines = slice(int(near[0]), int(near[-1]) + 1)
+        part = (slice(None), lines, 0) if side.axis == 0 else (lines, slice(None), 1)
+        share = 1 - smoothstep(0, reach, np.expand_dims(away[lines], side.axis))
+        kept[part] += inwards * pulled * share
     return np.asarray(kept, np.float32)
