@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import log
 
 import cv2
 import numpy as np
@@ -212,9 +213,14 @@ def stretch_of(map_x: FloatArray, map_y: FloatArray, matrix: FloatArray) -> Floa
     x, y = (cv2.warpAffine(m, matrix, size, borderMode=cv2.BORDER_REPLICATE) for m in (map_x, map_y))
     slopes = [cv2.Sobel(m, cv2.CV_32F, dx, 1 - dx, ksize=3, scale=1 / 8) for m in (x, y) for dx in (1, 0)]
     area = slopes[0] * slopes[3] - slopes[1] * slopes[2]
-    area *= float(np.linalg.det(matrix[:, :2]))
-    logs = np.log2(np.maximum(np.abs(area), 2.0**-STRETCH_MOST)) / STRETCH_MOST
-    return np.asarray(np.where(area > 0, np.clip(logs, -1, 1), -1), np.float32)
+    (a, b), (c, d) = matrix[:, :2].tolist()
+    area *= a * d - b * c
+    # What is turned over counts as torn apart.
+    np.clip(area, 2.0**-STRETCH_MOST, 2.0**STRETCH_MOST, out=area)
+    # OpenCV's logarithm takes a quarter of numpy's time.
+    logs = np.asarray(cv2.log(area), np.float32)
+    logs *= 1 / (log(2) * STRETCH_MOST)
+    return logs
 
 
 def fill_of(fill: Fill | None, matrix: FloatArray) -> FloatArray:

@@ -79,19 +79,41 @@ def affines(source: FloatArray, target: FloatArray, triangles: IntArray) -> Floa
     Returns:
         (6, N) float32, a to f; a, b, d and e are 0 where a triangle is flat in the target.
     """
+    return affines_onto(source, corner_weights(target, triangles), triangles)
+
+
+def corner_weights(target: FloatArray, triangles: IntArray) -> npt.NDArray[np.float64]:
+    """Compute how the second and third corner of each triangle weigh at a place (X, Y), linearly.
+
+    Args:
+        target: (P, 2), points in pixels.
+        triangles: (N, 3) indices of points.
+
+    Returns:
+        (2, 3, N) float64, the factors of X, Y and 1 for both corners; 0 where a triangle is flat.
+    """
     corners = triangles.T
     # Long rows, one for each corner, are several times as fast as many short ones.
     (x0, x1, x2), (y0, y1, y2) = (target[:, axis].astype(np.float64)[corners] for axis in range(2))
     ux, uy, vx, vy = x1 - x0, y1 - y0, x2 - x0, y2 - y0
     area = ux * vy - uy * vx
     inverse = np.divide(1, area, out=np.zeros_like(area), where=np.abs(area) > FLAT)
+    weights = np.empty((2, 3, len(triangles)))
+    for corner, (by_x, by_y) in zip(weights, ((vy, -vx), (-uy, ux)), strict=True):
+        np.multiply(by_x, inverse, out=corner[0])
+        np.multiply(by_y, inverse, out=corner[1])
+        corner[2] = -corner[0] * x0 - corner[1] * y0
+    return weights
+
+
+def affines_onto(source: FloatArray, weights: npt.NDArray[np.float64], triangles: IntArray) -> FloatArray:
+    """As `affines`, for a target whose `corner_weights` are known."""
     result = np.empty((6, len(triangles)), np.float32)
     for axis in range(2):
-        first, p, q = source[:, axis].astype(np.float64)[corners]
-        p -= first
-        q -= first
-        a, b = (p * vy - q * uy) * inverse, (q * ux - p * vx) * inverse
-        result[3 * axis : 3 * axis + 3] = a, b, first - a * x0 - b * y0
+        first, second, third = source[:, axis].astype(np.float64)[triangles.T]
+        rows = (second - first) * weights[0] + (third - first) * weights[1]
+        rows[2] += first
+        result[3 * axis : 3 * axis + 3] = rows
     return result
 
 
