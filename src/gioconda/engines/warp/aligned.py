@@ -171,11 +171,17 @@ def _window(points: FloatArray) -> FloatArray:
         cv2.polylines(canvas, [hull], True, (255,), round(2 * reach * UNIT))
     # Of 8 bits, OpenCV's own Gaussian blur takes ten times as long; results differ by a level at most.
     soft = cv2.sepFilter2D(canvas, -1, _edge_kernel(), _edge_kernel())
-    frame = np.zeros_like(canvas)
-    frame[BORDER:-BORDER, BORDER:-BORDER] = 255
-    window = cv2.multiply(soft, cv2.blur(frame, (BORDER_FADE, BORDER_FADE)), scale=1 / 255)
+    window = cv2.multiply(soft, _soft_border(), scale=1 / 255)
     window = cv2.multiply(window, cv2.bitwise_not(_seen_irises(points)), scale=1 / 255)
     return np.asarray(window, np.float32) / np.float32(255)
+
+
+@lru_cache(maxsize=1)
+def _soft_border() -> Image:
+    """255 within the crop, fading to 0 towards its border, (HEIGHT, WIDTH) uint8."""
+    frame = np.zeros((HEIGHT, WIDTH), np.uint8)
+    frame[BORDER:-BORDER, BORDER:-BORDER] = 255
+    return np.asarray(cv2.blur(frame, (BORDER_FADE, BORDER_FADE)), np.uint8)
 
 
 @lru_cache(maxsize=1)

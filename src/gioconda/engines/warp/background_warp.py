@@ -18,6 +18,8 @@ from gioconda.types import FloatArray, Portrait, TargetPose
 CELL = 8
 # Sizes of grids whose coordinates stay known.
 GRIDS = 8
+# The second map of OpenCV's `remap` where the first one has both coordinates.
+NO_MAP = np.empty(0, np.float32)
 # Steps of the fixed-point inversion. They suffice because the field's slope is well below one.
 SOLVE_STEPS = 6
 
@@ -314,7 +316,7 @@ def backward_offsets(field: FloatArray) -> FloatArray:
     offset = back
     for _ in range(SOLVE_STEPS):
         at = places + offset
-        there = cv2.remap(back, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        there = cv2.remap(back, at, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         offset = np.asarray(there, np.float32)
     return offset * np.float32(CELL)
 

@@ -115,11 +115,10 @@ def keep_inside(
     Returns:
         (gh, gw, 2) float32, the changed offsets.
     """
-    low, high = contour[:, :2].min(0), contour[:, :2].max(0)
-    kept = offsets.copy()
+    ends, kept = (contour[:, :2].min(0), contour[:, :2].max(0)), offsets.copy()
     for side in sides:
         inwards = -1 if side.last else 1
-        room = inwards * float((high if side.last else low)[side.axis] - side.at) - rim
+        room = inwards * float(ends[side.last][side.axis] - side.at) - rim
         at_edge = np.take(offsets[..., side.axis], -1 if side.last else 0, axis=1 - side.axis)
         missing = np.maximum(-inwards * at_edge, 0)
         if room <= 1 or not np.any(missing):

@@ -38,6 +38,6 @@ def blend(image: Image, box: Box, content: FloatArray | Image, alpha: FloatArray
     part = image[box[1] : box[3], box[0] : box[2]]
     if content.dtype != np.uint8:
         # Clips and rounds.
-        content = np.asarray(cv2.add(content, (0, 0, 0, 0), dtype=cv2.CV_8U), np.uint8)
+        content = np.asarray(cv2.addWeighted(content, 1, content, 0, 0, dtype=cv2.CV_8U), np.uint8)
     alpha = np.asarray(alpha, np.float32)
     cv2.blendLinear(part, content, 1 - alpha, alpha, part)

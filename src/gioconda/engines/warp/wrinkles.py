@@ -278,7 +278,7 @@ def _fringe(change: FloatArray) -> FloatArray:
         touching[labels[border[:brows] > 0]] = 1
         # The first label is that of the ground.
         touching[0] = 0
-        np.maximum(fringe[:brows], touching.take(labels), out=fringe[:brows])
+        np.maximum(fringe[:brows], touching.take(np.asarray(labels, np.intp)), out=fringe[:brows])
     return np.asarray(cv2.GaussianBlur(cv2.dilate(fringe, np.ones((9, 9))), (0, 0), 2.0), np.float32)
 
 
