@@ -73,12 +73,22 @@ def memory(pid: int) -> int:
     return sum(own) + sum(memory(int(child)) for child in children)
 
 
+def compiled(source: Path | None) -> dict[str, str]:
+    """The environment of a measured process: Python keeps its bytecode, as it does of an installed package.
+
+    source: folder of the package `gioconda` to use instead of the installed one.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment.setdefault("PYTHONPYCACHEPREFIX", str(Path(tempfile.gettempdir()) / "gioconda-bytecode"))
+    return environment if source is None else {**environment, "PYTHONPATH": str(source.resolve())}
+
+
 def run(command: list[str], source: Path | None = None) -> Run:
     """Run a command to its end and measure it; leaves the program with its message if it fails.
 
     source: folder of the package `gioconda` to use instead of the installed one.
     """
-    environment = os.environ if source is None else {**os.environ, "PYTHONPATH": str(source.resolve())}
+    environment = compiled(source)
     before, start, peak = os.times(), time.perf_counter(), 0
     with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as complaint:
         process = subprocess.Popen(command, stdout=told, stderr=complaint, env=environment)

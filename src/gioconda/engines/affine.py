@@ -5,6 +5,8 @@ A map is a matrix (2, 3) that takes pixel centres of the picture to pixel centre
 
 from __future__ import annotations
 
+from math import ceil, floor
+
 import cv2
 import numpy as np
 
@@ -94,8 +96,7 @@ def patch_box(points: FloatArray, margin: float, shape: tuple[int, ...]) -> Box 
     Returns:
         The box; None where fewer than three rows or columns remain.
     """
-    low = np.floor(points.min(0) - margin).astype(int)
-    high = np.ceil(points.max(0) + margin).astype(int) + 1
-    left, top = max(int(low[0]), 0), max(int(low[1]), 0)
-    right, bottom = min(int(high[0]), shape[1]), min(int(high[1]), shape[0])
+    low, high = points.min(0).tolist(), points.max(0).tolist()
+    left, top = max(floor(low[0] - margin), 0), max(floor(low[1] - margin), 0)
+    right, bottom = min(ceil(high[0] + margin) + 1, shape[1]), min(ceil(high[1] + margin) + 1, shape[0])
     return (left, top, right, bottom) if right - left > 2 and bottom - top > 2 else None

@@ -17,8 +17,23 @@ EYES_TO_HEIGHT = 0.65
 WIDTH, HEIGHT, BELOW_EYES = 2.4, 3.0, 0.3
 # Pixels of the crop's side, and cells of the result's: an expression changes the mean colour of a cell little.
 CROP_SIDE, CELLS = 24, 8
-# Level of Lab's two colour axes in 8 bits at which a colour is grey.
-GREY = 128
+# Linear light of each level of sRGB, IEC 61966-2-1.
+_LEVELS = np.arange(256) / 255
+LINEAR = np.where(_LEVELS <= 0.04045, _LEVELS / 12.92, ((_LEVELS + 0.055) / 1.055) ** 2.4).astype(np.float32)
+# From linear R, G and B to CIE X, Y and Z, relative to those of the white point D65.
+TO_XYZ = np.array(
+    [
+        [0.412453 / 0.950456, 0.357580 / 0.950456, 0.180423 / 0.950456],
+        [0.212671, 0.715160, 0.072169],
+        [0.019334 / 1.088754, 0.119193 / 1.088754, 0.950227 / 1.088754],
+    ],
+    np.float32,
+)
+# From the compressed X, Y and Z to L, in 255 levels, and a and b; and what is added to L.
+TO_LAB = np.array([[0, 116 * 2.55, 0], [500, -500, 0], [0, 200, -200]], np.float32)
+BLACK = np.array([-16 * 2.55, 0, 0], np.float32)
+# Relative light below which CIE Lab is linear, its slope there, and what is added.
+DARK, DARK_SLOPE, DARK_OFFSET = 0.008856, 7.787, 16 / 116
 
 
 def appearance(image: Image, face: Face) -> FloatArray:
@@ -29,7 +44,7 @@ def appearance(image: Image, face: Face) -> FloatArray:
         face: In pixels of the image.
 
     Returns:
-        (CELLS * CELLS, 3) float32: Lab in 8 bits; NaN for cells outside the picture.
+        (CELLS * CELLS, 3) float32, of `lab`; NaN for cells outside the picture.
     """
     points = face.landmarks
     across = points[LEFT_EYE_OUTER, :2] - points[RIGHT_EYE_OUTER, :2]
@@ -41,13 +56,22 @@ def appearance(image: Image, face: Face) -> FloatArray:
     placed = Region(float(x), float(y), region.width, region.height, region.angle)
     crop = placed.crop(image, CROP_SIDE, antialias=True)
     cells = np.asarray(cv2.resize(crop, (CELLS, CELLS), interpolation=cv2.INTER_AREA), np.uint8)
-    colours = cv2.cvtColor(cells, cv2.COLOR_RGB2LAB).astype(np.float32).reshape(-1, 3)
-    colours -= np.array([0, GREY, GREY], np.float32)
+    colours = lab(cells.reshape(-1, 3))
     steps = (np.arange(CELLS, dtype=np.float32) + 0.5) / CELLS
     grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
     centres = placed.points(grid.astype(np.float32))
     colours[((centres < 0) | (centres >= (image.shape[1], image.shape[0]))).any(axis=1)] = np.nan
     return colours
+
+
+def lab(colours: Image) -> FloatArray:
+    """CIE Lab of colours (N, 3) uint8 sRGB: L from 0 to 255, and a and b, 0 for grey; (N, 3) float32.
+
+    OpenCV's own conversion first fills tables, which takes longer than 500 frames here.
+    """
+    light = LINEAR[colours] @ TO_XYZ.T
+    compressed = np.where(light > DARK, np.cbrt(light), DARK_SLOPE * light + DARK_OFFSET)
+    return np.asarray(compressed @ TO_LAB.T + BLACK, np.float32)
 
 
 def colour_difference(first: FloatArray, second: FloatArray) -> float:

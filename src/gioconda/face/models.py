@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 from gioconda.assets import asset_path, name_and_digest
@@ -13,12 +14,22 @@ FULL_RANGE, SHORT_RANGE = "face_full_range.onnx", "face_short_range.onnx"
 LANDMARKS, PERSON = "face_landmarks.onnx", "person_mask.onnx"
 
 
-@lru_cache(maxsize=4)
+# The portrait's thread and the tracker's need the same networks at the start; without a lock, each would open them.
+_opening = {name: Lock() for name in (FULL_RANGE, SHORT_RANGE, LANDMARKS, PERSON)}
+
+
 def session(name: str) -> Any:
     """The onnxruntime session of a packaged network; several threads may run it at the same time.
 
     Each run uses one thread: a second one costs 20 to 40% more processor time and gains nothing on shared cores.
     """
+    with _opening[name]:
+        return _session(name)
+
+
+@lru_cache(maxsize=4)
+def _session(name: str) -> Any:
+    """The session of a network, opened at the first call."""
     return open_graph(asset_path(name), threads=1)
 
 

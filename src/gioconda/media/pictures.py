@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import io
 import logging
 import re
@@ -24,8 +25,10 @@ from gioconda.media.files import PICTURE_SUFFIXES, PathLike, check_input, output
 from gioconda.media.wide_stills import is_heic, know_heic, wide_still
 from gioconda.types import OPAQUE, Image
 
-# PIL also knows formats that call other programs or hold video; they are excluded.
-PIL.Image.init()
+# PIL also knows formats that call other programs or hold video; they are excluded, and not even loaded.
+for _plugin in ("Png", "Jpeg", "WebP", "Gif", "Bmp", "Tiff", "Ppm", "Avif", "Jpeg2K"):
+    with contextlib.suppress(ImportError):
+        importlib.import_module(f"PIL.{_plugin}ImagePlugin")
 _KNOWN = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
 _FORMATS = tuple(name for name in _KNOWN if name in PIL.Image.OPEN)
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")

@@ -33,8 +33,11 @@ def scene(image: Image) -> FloatArray:
     small = cv2.resize(
         np.ascontiguousarray(image[::step, ::step]), (side, side), interpolation=cv2.INTER_AREA
     )
-    tiles = small.reshape(TILES, TILE_PIXELS, TILES, TILE_PIXELS, 3).transpose(0, 2, 1, 3, 4)
-    return np.sort(tiles.reshape(TILES * TILES, -1, 3).astype(np.float32), axis=1)
+    tiles = small.reshape(TILES, TILE_PIXELS, TILES, TILE_PIXELS, 3).transpose(0, 2, 4, 1, 3)
+    levels = tiles.reshape(TILES * TILES, 3, -1).astype(np.float32)
+    # Neighbours in memory are sorted several times as fast.
+    levels.sort(axis=2)
+    return levels.transpose(0, 2, 1)
 
 
 def other_scene(before: FloatArray, after: FloatArray, *, consecutive: bool = True) -> bool:

@@ -152,9 +152,10 @@ def lid_ratio(neutral: FloatArray, change: FloatArray) -> FloatArray:
     Returns:
         (2,) float32: viewer's left eye, then viewer's right; 1 as at rest, about 0 if shut.
     """
-    shape = neutral + change
-    gap = np.linalg.norm(shape[LOWER_LIDS] - shape[UPPER_LIDS], axis=2)[:, MIDDLE].mean(1)
-    rest = np.linalg.norm(neutral[LOWER_LIDS] - neutral[UPPER_LIDS], axis=2)[:, MIDDLE].mean(1)
+    lower, upper = LOWER_LIDS[:, MIDDLE], UPPER_LIDS[:, MIDDLE]
+    rest_gaps = neutral[lower] - neutral[upper]
+    gaps = rest_gaps + (change[lower] - change[upper])
+    gap, rest = (np.sqrt((across * across).sum(2)).mean(1) for across in (gaps, rest_gaps))
     return np.asarray(gap / np.maximum(rest, SMALLEST_OPENING), np.float32)
 
 

@@ -167,12 +167,13 @@ class Retargeter:
         """The portrait's points (478, 3), canonical frame, moved by the driver's `offsets` (478, 3)."""
         reference = np.zeros_like(offsets) if self._framing is None else self._framing.reference.offsets
         change = (offsets - reference) * self._gain
-        movement = gaze.conjugate(offsets - reference, lid_ratio(self.calibration.neutral, offsets))
+        lids = lid_ratio(self.calibration.neutral, offsets)
+        movement = gaze.conjugate(offsets - reference, lids)
         gaze.set_gaze(change, movement if self._style.absolute else gaze.limit_gaze(movement * GAZE_GAIN))
         change *= self._style.strength * self._weights[:, None]
         canonical = self.shape + change
         if not self._style.absolute and self._style.region != "pose":
-            self._set_lids(canonical, offsets)
+            self._set_lids(canonical, lids)
         _separate_lips(canonical)
         return canonical
 
@@ -196,13 +197,13 @@ class Retargeter:
         _separate_lips(shape)
         return shape.astype(np.float32)
 
-    def _set_lids(self, canonical: FloatArray, offsets: FloatArray) -> None:
-        """Open or close the lids of `canonical` (478, 3), in place, by the driver's ratio.
+    def _set_lids(self, canonical: FloatArray, lids: FloatArray) -> None:
+        """Open or close the lids of `canonical` (478, 3), in place, by the driver's ratio `lids` (2,).
 
         A ratio closes eyes of any shape when the driver's close, which offsets would not.
         """
         shut = self.calibration.lids_shut
-        ratio = np.clip((lid_ratio(self.calibration.neutral, offsets) - shut) / (1 - shut), 0, WIDEST_LIDS)
+        ratio = np.clip((lids - shut) / (1 - shut), 0, WIDEST_LIDS)
         for eye in range(2):
             weight = float(self._weights[UPPER_LIDS[eye, 3]])
             opening = max(0.0, 1 + self._style.strength * weight * (float(ratio[eye]) - 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
@@ -15,6 +16,10 @@ from gioconda.types import FloatArray, Portrait, TargetPose
 
 # Pixels between the field's grid points.
 CELL = 8
+# Sizes of grids whose coordinates stay known.
+GRIDS = 8
+# The second map of OpenCV's `remap` where the first one has both coordinates.
+NO_MAP = np.empty(0, np.float32)
 # Steps of the fixed-point inversion. They suffice because the field's slope is well below one.
 SOLVE_STEPS = 6
 
@@ -117,6 +122,19 @@ class BackgroundWarp:
     def moving(self) -> FloatArray:
         """1 on the grid (gh, gw) where the picture may move, 0 where it never does."""
         return smoothstep(0, STIRS, np.maximum(self.rotation_weight, self.translation_weight)[..., 0])
+
+    @cached_property
+    def weights(self) -> FloatArray:
+        """How each grid point follows the head's turn, its shift and the contour's expression, (gh * gw, 4 + K)."""
+        turn = (self.points - self.pivot) * self.rotation_weight
+        rows = len(self.near)
+        parts = (turn.reshape(rows, 3), self.translation_weight.reshape(rows, 1))
+        return np.hstack([*parts, self.near * self.falloff.reshape(rows, 1)]).astype(np.float32)
+
+    @cached_property
+    def widening(self) -> FloatArray:
+        """How much more a point belongs to the person by the wide edge than by the tight one, (gh, gw, 1)."""
+        return np.asarray(self.edges[1] - self.edges[0], np.float32)
 
 
 def stage_box(landmarks: FloatArray, oval: FloatArray, size: tuple[int, int]) -> Box:
@@ -263,20 +281,18 @@ def forward_field(
     Returns:
         (gh, gw, 2) float32, displacements in pixels.
     """
-    change = target_pose.grow * target_pose.turn - np.eye(3, dtype=np.float32)
+    turn = target_pose.grow * target_pose.turn
+    change = turn - np.eye(3, dtype=np.float32)
     translation = background_warp.pivot @ change.T + target_pose.shift
-    rigid = background_warp.contour @ (target_pose.grow * target_pose.turn).T + target_pose.shift
-    displacement = (
-        np.linalg.norm((contour - background_warp.contour)[:, :2], axis=1).max() / background_warp.unit
-    )
+    expression = (contour - (background_warp.contour @ turn.T + target_pose.shift))[:, :2]
+    away = (contour - background_warp.contour)[:, :2]
+    displacement = np.sqrt((away * away).sum(1).max()) / background_warp.unit
     tight, wide = background_warp.edges
-    person_weight = tight + smoothstep(*FAR, np.float32(displacement)) * (wide - tight)
-    field = ((background_warp.points - background_warp.pivot) @ change.T)[
-        ..., :2
-    ] * background_warp.rotation_weight
-    field += translation[:2] * background_warp.translation_weight
-    field += (background_warp.near @ (contour - rigid)[:, :2]).reshape(field.shape) * background_warp.falloff
-    return np.asarray(field * person_weight, np.float32)
+    person_weight = tight + float(smoothstep(*FAR, np.float32(displacement))) * background_warp.widening
+    moves = np.concatenate([change[:2].T, translation[None, :2], expression])
+    field = (background_warp.weights @ moves.astype(np.float32)).reshape(*wide.shape[:2], 2)
+    field *= person_weight
+    return field
 
 
 def stage_size(values: FloatArray, box: Box) -> FloatArray:
@@ -295,11 +311,18 @@ def displace(background_warp: BackgroundWarp, field: FloatArray, points: FloatAr
 
 def backward_offsets(field: FloatArray) -> FloatArray:
     """Invert a forward field (gh, gw, 2) on its grid: q + offset is the source of target q, in pixels."""
-    gh, gw = field.shape[:2]
-    x, y = np.meshgrid(np.arange(gw, dtype=np.float32), np.arange(gh, dtype=np.float32))
-    offset: FloatArray = -field
+    places = _grid_places(*field.shape[:2])
+    back = field * np.float32(-1 / CELL)
+    offset = back
     for _ in range(SOLVE_STEPS):
-        at = (x + offset[..., 0] / CELL, y + offset[..., 1] / CELL)
-        there = cv2.remap(field, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        offset = -np.asarray(there, np.float32)
-    return offset
+        at = places + offset
+        there = cv2.remap(back, at, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        offset = np.asarray(there, np.float32)
+    return offset * np.float32(CELL)
+
+
+@lru_cache(maxsize=GRIDS)
+def _grid_places(height: int, width: int) -> FloatArray:
+    """Coordinates x and y of each point of a grid, in its cells, (height, width, 2) float32."""
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    return np.stack([x, y], -1)

@@ -115,11 +115,10 @@ def keep_inside(
     Returns:
         (gh, gw, 2) float32, the changed offsets.
     """
-    low, high = contour[:, :2].min(0), contour[:, :2].max(0)
-    kept = offsets.copy()
+    ends, kept = (contour[:, :2].min(0), contour[:, :2].max(0)), offsets.copy()
     for side in sides:
         inwards = -1 if side.last else 1
-        room = inwards * float((high if side.last else low)[side.axis] - side.at) - rim
+        room = inwards * float(ends[side.last][side.axis] - side.at) - rim
         at_edge = np.take(offsets[..., side.axis], -1 if side.last else 0, axis=1 - side.axis)
         missing = np.maximum(-inwards * at_edge, 0)
         if room <= 1 or not np.any(missing):
@@ -130,6 +129,11 @@ def keep_inside(
         reach = np.clip(reach, 1, room)
         pulled = np.minimum(missing, reach / STEEPEST)
         reach, pulled = (np.expand_dims(values, 1 - side.axis) for values in (reach, pulled))
-        share = 1 - smoothstep(0, reach, inwards * (points[..., side.axis] - side.at))
-        kept[..., side.axis] += inwards * pulled * share
+        # Lines of the grid beyond the farthest reach stay as they are.
+        away = inwards * (points[0, :, 0] if side.axis == 0 else points[:, 0, 1]) - inwards * side.at
+        near = np.flatnonzero(away < reach.max())
+        lines = slice(int(near[0]), int(near[-1]) + 1)
+        part = (slice(None), lines, 0) if side.axis == 0 else (lines, slice(None), 1)
+        share = 1 - smoothstep(0, reach, np.expand_dims(away[lines], side.axis))
+        kept[part] += inwards * pulled * share
     return np.asarray(kept, np.float32)

@@ -87,7 +87,9 @@ def _painted_over(patch: Image, ring: FloatArray, margin: float) -> Image:
 def polygon_area(ring: FloatArray) -> float:
     """The area within a polygon `ring` (N, 2), in its unit squared."""
     x, y = ring.T
-    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
+    # Numpy's roll takes longer than all else here.
+    around = x[:-1] @ y[1:] - y[:-1] @ x[1:] + x[-1] * y[0] - y[-1] * x[0]
+    return float(abs(around) / 2)
 
 
 def lip_distance(ring: FloatArray) -> float:

@@ -24,7 +24,6 @@ from gioconda.engines.warp.mesh import (
     SUBPIXEL,
     IntArray,
     affines,
-    facing,
     load_topology,
     rasterize,
     source_maps,
@@ -117,12 +116,13 @@ def _painting_order(target: FloatArray, depth: FloatArray, coefficients: FloatAr
 
     target: (P, 2) points. depth: (P,). coefficients: (6, N), of `affines`.
     """
-    triangles = mesh_triangles()
-    area = facing(target, triangles)
-    order = np.argsort(-depth[triangles].mean(1), kind="stable")
-    order = order[_reliable(target, area, coefficients)[order]]
-    area = area[order]
-    return np.asarray(np.concatenate([order[area < 0], order[area > 0]]))
+    corners = mesh_triangles().T
+    x, y = (target[:, axis][corners] for axis in range(2))
+    area = (x[1] - x[0]) * (y[2] - y[0]) - (y[1] - y[0]) * (x[2] - x[0])
+    order = np.argsort(-depth[corners].sum(0), kind="stable")
+    order = order[_reliable((x, y), area, coefficients)[order]]
+    seen = area[order] > 0
+    return np.asarray(np.concatenate([order[~seen], order[seen]]))
 
 
 def _soften(maps: tuple[FloatArray, FloatArray], part: tuple[slice, slice]) -> None:
@@ -141,17 +141,22 @@ def _under_hair(index: IntArray, ring: FloatArray) -> None:
     index[(cover == 0) & (index <= len(load_topology().triangles))] = 0
 
 
-def _reliable(target: FloatArray, area: FloatArray, coefficients: FloatArray) -> npt.NDArray[np.bool_]:
+def _reliable(
+    corners: tuple[FloatArray, FloatArray], area: FloatArray, coefficients: FloatArray
+) -> npt.NDArray[np.bool_]:
     """Which of the mesh's triangles (N,) map the pixels that they cover, and those beside them, reliably.
 
-    target: (P, 2) points. area: (N,), twice the triangles' own. coefficients: (6, N), of `affines`.
+    corners: x and y of the corners, (3, N) each. area: (N,), twice the triangles' own. coefficients: (6, N).
     """
-    corners = target[mesh_triangles()]
-    edges = corners - np.roll(corners, 1, axis=1)
-    longest = np.sqrt((edges * edges).sum(2).max(1))
-    steepest = np.abs(coefficients[[0, 1, 3, 4]]).max(0)
-    squeezed = (steepest > SQUEEZED) & (np.abs(area) < LOW * longest)
-    return np.asarray((np.abs(area) > FLAT) & ~squeezed, bool)
+    squares = []
+    for first, second in ((0, 1), (1, 2), (2, 0)):
+        across, down = (values[second] - values[first] for values in corners)
+        squares.append(across * across + down * down)
+    longest = np.sqrt(np.maximum.reduce(squares))
+    steepest = np.maximum.reduce([np.abs(coefficients[row]) for row in (0, 1, 3, 4)])
+    size = np.abs(area)
+    squeezed = (steepest > SQUEEZED) & (size < LOW * longest)
+    return np.asarray((size > FLAT) & ~squeezed, bool)
 
 
 @lru_cache(maxsize=1)

@@ -79,24 +79,48 @@ def affines(source: FloatArray, target: FloatArray, triangles: IntArray) -> Floa
     Returns:
         (6, N) float32, a to f; a, b, d and e are 0 where a triangle is flat in the target.
     """
-    s, t = source[triangles].astype(np.float64), target[triangles].astype(np.float64)
-    ux, uy = (t[:, 1] - t[:, 0]).T
-    vx, vy = (t[:, 2] - t[:, 0]).T
+    return affines_onto(source, corner_weights(target, triangles), triangles)
+
+
+def corner_weights(target: FloatArray, triangles: IntArray) -> npt.NDArray[np.float64]:
+    """Compute how the second and third corner of each triangle weigh at a place (X, Y), linearly.
+
+    Args:
+        target: (P, 2), points in pixels.
+        triangles: (N, 3) indices of points.
+
+    Returns:
+        (2, 3, N) float64, the factors of X, Y and 1 for both corners; 0 where a triangle is flat.
+    """
+    corners = triangles.T
+    # Long rows, one for each corner, are several times as fast as many short ones.
+    (x0, x1, x2), (y0, y1, y2) = (target[:, axis].astype(np.float64)[corners] for axis in range(2))
+    ux, uy, vx, vy = x1 - x0, y1 - y0, x2 - x0, y2 - y0
     area = ux * vy - uy * vx
-    inverse = np.where(np.abs(area) > FLAT, 1 / np.where(area == 0, 1, area), 0.0)
-    rows = []
+    inverse = np.divide(1, area, out=np.zeros_like(area), where=np.abs(area) > FLAT)
+    weights = np.empty((2, 3, len(triangles)))
+    for corner, (by_x, by_y) in zip(weights, ((vy, -vx), (-uy, ux)), strict=True):
+        np.multiply(by_x, inverse, out=corner[0])
+        np.multiply(by_y, inverse, out=corner[1])
+        corner[2] = -corner[0] * x0 - corner[1] * y0
+    return weights
+
+
+def affines_onto(source: FloatArray, weights: npt.NDArray[np.float64], triangles: IntArray) -> FloatArray:
+    """As `affines`, for a target whose `corner_weights` are known."""
+    result = np.empty((6, len(triangles)), np.float32)
     for axis in range(2):
-        p, q = s[:, 1, axis] - s[:, 0, axis], s[:, 2, axis] - s[:, 0, axis]
-        a, b = (p * vy - q * uy) * inverse, (q * ux - p * vx) * inverse
-        rows += [a, b, s[:, 0, axis] - a * t[:, 0, 0] - b * t[:, 0, 1]]
-    return np.asarray(np.stack(rows), np.float32)
+        first, second, third = source[:, axis].astype(np.float64)[triangles.T]
+        rows = (second - first) * weights[0] + (third - first) * weights[1]
+        rows[2] += first
+        result[3 * axis : 3 * axis + 3] = rows
+    return result
 
 
 def facing(points: FloatArray, triangles: IntArray) -> npt.NDArray[np.float32]:
     """Twice the signed area (N,), in square pixels, of each triangle (N, 3) between points (P, 2 or more)."""
-    p = points[triangles]
-    u, v = p[:, 1] - p[:, 0], p[:, 2] - p[:, 0]
-    return np.asarray(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0], np.float32)
+    (x0, x1, x2), (y0, y1, y2) = (points[:, axis][triangles.T] for axis in range(2))
+    return np.asarray((x1 - x0) * (y2 - y0) - (y1 - y0) * (x2 - x0), np.float32)
 
 
 def rasterize(
@@ -149,14 +173,17 @@ def source_maps(
     Returns:
         x and y of the sources, (h, w) float32 each, in pixels; 0 where no triangle covers the pixel.
     """
-    padded = np.concatenate([np.zeros((6, 1), np.float32), coefficients], axis=1)
+    padded = np.zeros((6, coefficients.shape[1] + 1), np.float32)
+    padded[:, 1:] = coefficients
+    # Converted once, and with a mode that checks no bounds, values are picked a third faster.
+    places = index.astype(np.intp)
     maps = []
     for row in (0, 3):
-        value = padded[row].take(index)
+        value = padded[row].take(places, mode="clip")
         value *= xs
-        slope = padded[row + 1].take(index)
+        slope = padded[row + 1].take(places, mode="clip")
         slope *= ys
         value += slope
-        value += padded[row + 2].take(index)
+        value += padded[row + 2].take(places, mode="clip")
         maps.append(value)
     return maps[0], maps[1]

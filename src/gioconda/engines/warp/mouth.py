@@ -24,7 +24,7 @@ from gioconda.engines.warp.shadow import light_between, light_lower_lip, shadow_
 from gioconda.engines.warp.teeth import SPRITE_SKIN, Teeth, build_teeth, paint_teeth
 from gioconda.engines.warp.tones import LUMA, USUAL_BLACK, Tones, measure_tones
 from gioconda.landmarks import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, inter_ocular
-from gioconda.types import FloatArray, Image, Mouth, TargetPose
+from gioconda.types import RGB, FloatArray, Image, Mouth, TargetPose
 
 # Landmarks of cheeks and chin, which have the same light as the teeth.
 SKIN = np.array([205, 425, 200, 199, 50, 280, 187, 411])
@@ -189,9 +189,9 @@ def spot_colour(image: Image, landmarks: FloatArray, points: IntArray) -> FloatA
     reach = max(1, int(SPOT_REACH * np.linalg.norm(eyes)))
     height, width = image.shape[:2]
     spots = []
-    for x, y in landmarks[points, :2].astype(int):
+    for x, y in landmarks[points, :2].astype(int).tolist():
         if reach <= x < width - reach and reach <= y < height - reach:
-            spots.append(image[y - reach : y + reach + 1, x - reach : x + reach + 1].reshape(-1, 3).mean(0))
+            spots.append(cv2.mean(image[y - reach : y + reach + 1, x - reach : x + reach + 1])[:RGB])
     return np.median(spots, axis=0).astype(np.float32) if spots else np.full(3, MID_GREY, np.float32)
 
 

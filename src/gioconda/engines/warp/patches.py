@@ -33,8 +33,11 @@ def polygon_mask(ring: FloatArray, box: Box, soft: float) -> FloatArray:
     return np.asarray(soft_mask, np.float32) / np.float32(255)
 
 
-def blend(image: Image, box: Box, content: FloatArray, alpha: FloatArray) -> None:
+def blend(image: Image, box: Box, content: FloatArray | Image, alpha: FloatArray) -> None:
     """Blend content (h, w, 3), 0 to 255, into the picture's box by alpha (h, w), 0 to 1, in place."""
     part = image[box[1] : box[3], box[0] : box[2]]
-    mixed = part + (content - part) * alpha[..., None]
-    np.copyto(part, np.clip(mixed + 0.5, 0, 255).astype(np.uint8))
+    if content.dtype != np.uint8:
+        # Clips and rounds.
+        content = np.asarray(cv2.addWeighted(content, 1, content, 0, 0, dtype=cv2.CV_8U), np.uint8)
+    alpha = np.asarray(alpha, np.float32)
+    cv2.blendLinear(part, content, 1 - alpha, alpha, part)

@@ -19,7 +19,7 @@ from gioconda.engines.warp.mouth import Fill
 from gioconda.engines.warp.tones import LUMA, Tones
 from gioconda.errors import WeightsError
 from gioconda.runtime.onnx import open_graph, run_graph
-from gioconda.types import RGB, FloatArray, Image, Portrait
+from gioconda.types import FloatArray, Image, Portrait
 
 # The packaged network's file.
 NETWORK = "refiner.onnx"
@@ -118,6 +118,31 @@ def _limit_in_shadow(change: FloatArray, cover: FloatArray, lip_light: float) ->
     """
     light = np.maximum(change @ LUMA, 0)
     return np.asarray(change - ((1 - lip_light) * light * cover)[..., None], np.float32)
+
+
+def _enlarged(change: FloatArray, matrix: FloatArray, size: tuple[int, int]) -> FloatArray:
+    """Bring a crop's change (H, W, 3) to the pixels of the stage.
+
+    Args:
+        change: In grey levels.
+        matrix: (2, 3), from the pixels of the stage's part to the crop's.
+        size: Width and height of the part.
+
+    Returns:
+        (h, w, 3) float32, in grey levels.
+    """
+    scale = 1 / float(np.hypot(*matrix[:, 0]))
+    if scale > 1:
+        # Enlarging by rows and columns, then turning, takes half the time of turning with cubic interpolation.
+        height, width = change.shape[:2]
+        enlarged = (round(scale * width), round(scale * height))
+        change = np.asarray(cv2.resize(change, enlarged, interpolation=cv2.INTER_CUBIC), np.float32)
+        ratio = np.array([[enlarged[0] / width], [enlarged[1] / height]], np.float32)
+        # The middles of pixels keep their places.
+        matrix = matrix * ratio
+        matrix[:, 2:] += ratio / 2 - 0.5
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(change, matrix, size, flags=flags), np.float32)
 
 
 class Network:
@@ -322,9 +347,7 @@ class Repair:
             return
         left, top, right, bottom = box
         inner, size = affine.moved(matrix, (left, top)), (right - left, bottom - top)
-        interpolation = cv2.INTER_CUBIC if np.hypot(*matrix[:, 0]) < 1 else cv2.INTER_LINEAR
-        flags = interpolation | cv2.WARP_INVERSE_MAP
-        repaired = np.asarray(cv2.warpAffine(change, inner, size, flags=flags), np.float32)
+        repaired = _enlarged(change, inner, size)
         part = image[top:bottom, left:right]
         if self._shown is None or self._shown.shape != image.shape:
             cv2.add(part, repaired, dst=part, dtype=cv2.CV_8U)
@@ -334,10 +357,12 @@ class Repair:
             reduction = np.abs(difference)
             reduction *= -1 / SHIMMER
             reduction += 1
-            np.clip(reduction, 0, 1 - LEAST, out=reduction)
-            share = np.clip(cv2.warpAffine(window, inner, size, flags=flags), 0, 1)
+            # OpenCV bounds the values in half of numpy's time.
+            cv2.threshold(reduction, 1 - LEAST, 0, cv2.THRESH_TRUNC, dst=reduction)
+            cv2.threshold(reduction, 0, 0, cv2.THRESH_TOZERO, dst=reduction)
+            share = cv2.warpAffine(window, inner, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
             # Three equal channels multiply several times as fast as one that is repeated for each pixel.
-            reduction *= cv2.merge([share] * RGB)
+            reduction *= cv2.cvtColor(share, cv2.COLOR_GRAY2RGB)
             reduction *= difference
             cv2.subtract(repaired, reduction, dst=part, dtype=cv2.CV_8U)
         self._shown = image.copy()

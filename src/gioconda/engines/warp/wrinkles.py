@@ -20,7 +20,16 @@ import numpy.typing as npt
 
 from gioconda.assets import asset_path
 from gioconda.engines.affine import Box, patch_box
-from gioconda.engines.warp.mesh import IntArray, affines, facing, load_topology, rasterize, source_maps
+from gioconda.engines.warp.mesh import (
+    IntArray,
+    affines,
+    affines_onto,
+    corner_weights,
+    facing,
+    load_topology,
+    rasterize,
+    source_maps,
+)
 from gioconda.types import FloatArray, Image, Mouth
 
 # Landmarks of the mesh.
@@ -93,6 +102,8 @@ class Flat:
         grid: x (SIDE,) and y (SIDE, 1) of the pixel centres.
         skin: (SIDE, SIDE), 1 on the face except its features, else 0.
         trust: (SIDE, SIDE), 0 to 1, where creases may show.
+        weights: (2, 3, N) float64, the `corner_weights` of the points.
+        steady: (K,), places in the flattened layout, some of all that are plain skin.
     """
 
     points: FloatArray
@@ -100,6 +111,8 @@ class Flat:
     grid: tuple[FloatArray, FloatArray]
     skin: FloatArray
     trust: FloatArray
+    weights: npt.NDArray[np.float64]
+    steady: npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -150,7 +163,11 @@ def flat_face() -> Flat:
     inner = cv2.erode(face, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (21, 11)))
     trust = cv2.GaussianBlur(inner * features, (0, 0), 2.0) * cv2.GaussianBlur(features, (0, 0), 0.8)
     at = np.arange(SIDE, dtype=np.float32)
-    return Flat(points, index, (at, at[:, None]), face * features, np.asarray(trust, np.float32))
+    weights = corner_weights(points, topology.triangles)
+    some = np.zeros(trust.shape, bool)
+    some[::2, ::2] = trust[::2, ::2] > TRUSTED
+    skin, trust = face * features, np.asarray(trust, np.float32)
+    return Flat(points, index, (at, at[:, None]), skin, trust, weights, np.flatnonzero(some))
 
 
 def rolled_out(x: FloatArray, y: FloatArray) -> FloatArray:
@@ -196,7 +213,7 @@ def unwrap_light(image: Image, landmarks: FloatArray) -> Light | None:
     if (times := max(1, round(max(part.shape) / (LARGE * SIDE)))) > 1:
         part = cv2.resize(part, None, fx=1 / times, fy=1 / times, interpolation=cv2.INTER_AREA)
     source = ((points - box[:2] + 0.5) / times - 0.5).astype(np.float32)
-    maps = source_maps(flat.index, affines(source, flat.points, triangles), *flat.grid)
+    maps = source_maps(flat.index, affines_onto(source, flat.weights, triangles), *flat.grid)
     light = cv2.LUT(cv2.remap(part, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), LOGS)
     smooth = cv2.GaussianBlur(light, (0, 0), FINE)
     return Light(np.asarray(smooth, np.float32), np.abs(light - smooth), cosines(landmarks, triangles))
@@ -204,9 +221,12 @@ def unwrap_light(image: Image, landmarks: FloatArray) -> Light | None:
 
 def cosines(landmarks: FloatArray, triangles: IntArray) -> FloatArray:
     """Cosine (N,) between the outer side of each triangle (N, 3) and the viewer; landmarks (P, 3) in pixels."""
-    corners = landmarks[triangles]
-    u, v = (corners[:, 1] - corners[:, 0]).T, (corners[:, 2] - corners[:, 0]).T
-    x, y, z = u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]
+    sides = []
+    for axis in range(3):
+        first, second, third = landmarks[:, axis][triangles.T]
+        sides.append((second - first, third - first))
+    (ux, vx), (uy, vy), (uz, vz) = sides
+    x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
     return np.asarray(z / np.maximum(np.sqrt(x * x + y * y + z * z), 1e-9), np.float32)
 
 
@@ -253,9 +273,12 @@ def _fringe(change: FloatArray) -> FloatArray:
     fringe = np.zeros((SIDE, SIDE), np.float32)
     for least in FRINGE:
         parts = np.asarray(np.sign(least) * change[:brows] > abs(least), np.uint8)
-        _, labels = cv2.connectedComponents(parts)
-        touching = np.unique(labels[(border[:brows] > 0) & (parts > 0)])
-        fringe[:brows][np.isin(labels, touching[touching > 0])] = 1
+        count, labels = cv2.connectedComponents(parts)
+        touching = np.zeros(count, np.float32)
+        touching[labels[border[:brows] > 0]] = 1
+        # The first label is that of the ground.
+        touching[0] = 0
+        np.maximum(fringe[:brows], touching.take(np.asarray(labels, np.intp)), out=fringe[:brows])
     return np.asarray(cv2.GaussianBlur(cv2.dilate(fringe, np.ones((9, 9))), (0, 0), 2.0), np.float32)
 
 
@@ -288,7 +311,7 @@ def log_expression_ratio(mouth: Mouth) -> FloatArray | None:
     seen = _ramp(SLANT, np.minimum(now.cosine, still.cosine)) * (1 - turned)
     weight = trust * cv2.blur(np.append(np.float32(0), seen).take(flat_face().index), (7, 7))
     change = now.log - still.log
-    change -= np.median(change[::2, ::2][flat_face().trust[::2, ::2] > TRUSTED])
+    change -= _median(change.take(flat_face().steady))
     change -= _slow(np.clip(change, -OUTLIER, OUTLIER), weight)
     strange = np.asarray(np.abs(change) > OUTLIER, np.float32) * flat_face().skin
     weight *= 1 - _fringe(change)
@@ -297,12 +320,18 @@ def log_expression_ratio(mouth: Mouth) -> FloatArray | None:
     return np.asarray(_bounded(change) * weight, np.float32)
 
 
+def _median(values: FloatArray) -> float:
+    """The median of values (n,), in a third of numpy's time."""
+    ordered, middle = np.sort(values), len(values) // 2
+    return float(ordered[middle] + ordered[len(values) - 1 - middle]) / 2
+
+
 def _bounded(change: FloatArray) -> FloatArray:
     """Log ratios without noise and outliers, limited softly to +-MOST, with what brightens weakened."""
     squared = change * change
     size = np.maximum(np.abs(change) - NOISE, 0) * np.exp(squared * squared * (-1 / OUTLIER**4))
     size /= np.sqrt(1 + squared * (1 / MOST**2))
-    return np.asarray(np.where(change > 0, BRIGHT, -1) * size, np.float32)
+    return np.asarray(np.where(change > 0, np.float32(BRIGHT), np.float32(-1)) * size, np.float32)
 
 
 def _slow(change: FloatArray, weight: FloatArray) -> FloatArray:
