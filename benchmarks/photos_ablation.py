@@ -19,7 +19,7 @@ import torch
 from common import EMBEDDER, Clock, arguments, markdown, say, two_cores, write_results
 from gioconda.engines import get_engine
 from gioconda.engines.warp import choice, engine, views
-from gioconda.training.evaluate import bootstrap
+from gioconda.training.evaluate import bootstrap, protocol
 from gioconda.training.evaluate.methods import _rendered
 from gioconda.training.evaluate.metrics import Judge, TrackedStretch
 from gioconda.training.evaluate.protocol import EvaluationPlan, Person, find_people, gather
@@ -94,7 +94,8 @@ def measured(options: Any, clock: Clock) -> dict[str, dict[str, list[float]]]:
     """The metrics of every variant, by variant and person."""
     plan = EvaluationPlan(shots=(1, options.shots), frames=options.frames, size=SIZE, mixed=True)
     judge = Judge(options.data / EMBEDDER, options.data / SQUEEZE)
-    found: dict[str, dict[str, list[float]]] = {name: {} for name in VARIANTS}
+    variants = {name: VARIANTS[name] for name in dict.fromkeys((WHOLE, *options.variants))}
+    found: dict[str, dict[str, list[float]]] = {name: {} for name in variants}
     for name, clips in find_people(options.data, options.people).items():
         if len(clips) > 1:
             continue
@@ -104,7 +105,7 @@ def measured(options: Any, clock: Clock) -> dict[str, dict[str, list[float]]]:
             say(f"{clock}: {name} is left out: {failures}")
             continue
         tracked = [judge.track(stretch.truth) for stretch in person.held]
-        for label, variant in VARIANTS.items():
+        for label, variant in variants.items():
             found[label][name] = figures(person, tracked, variant, options.shots, judge)
         say(f"{clock}: {name}")
     return found
@@ -139,19 +140,26 @@ def main() -> None:
     parser.add_argument("--shots", type=int, default=8, help="photos of each person (default %(default)s)")
     parser.add_argument("--frames", type=int, default=32, help="of each person (default %(default)s)")
     parser.add_argument(
+        "--run", type=int, default=protocol.RUN, help="consecutive frames of a stretch (default %(default)s)"
+    )
+    parser.add_argument(
+        "--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="default: all"
+    )
+    parser.add_argument(
         "--people", nargs="+", default=(), help="names; default: all dev people with one clip"
     )
     options = parser.parse_args()
     two_cores()
     torch.set_num_threads(2)
     clock = Clock()
-    found = measured(options, clock)
+    with patch.object(protocol, "RUN", options.run):
+        found = measured(options, clock)
     if not found[WHOLE]:
         sys.exit("nobody could be measured")
     lead = (
         f"Ratios to all parts with {options.shots} photos (CSIM: differences), with 95% bootstrap intervals."
     )
-    settings = {"shots": options.shots, "frames": options.frames}
+    settings = {"shots": options.shots, "frames": options.frames, "run": options.run}
     values = {**settings, "metrics": METRICS, "people": found, "seconds": clock.seconds}
     write_results(options.out, "photos_ablation", values, f"{lead}\n\n{table(found)}")
 
