@@ -238,25 +238,34 @@ def test_a_killed_worker_loses_no_job(shared, inputs, portrait):
     assert shared.restarts == 1
 
 
-def test_what_expires_what_crashes_each_time_and_what_takes_too_long(tmp_path, portrait):
-    with queue_of(tmp_path, attempts=1, job_seconds=3.0, keep_seconds=2.0) as queue:
+def test_a_result_expires(tmp_path, portrait):
+    with queue_of(tmp_path, keep_seconds=4.0) as queue:
         done = queue.submit(request(**EDIT), portrait)
         assert ended(queue, done).state == "done"
         assert queue.result_path(done).is_file()
+        wait_for(lambda: files_below(tmp_path) == [])
+        with pytest.raises(UnknownJobError):
+            queue.state(done)
+
+
+def test_a_job_whose_worker_crashes_each_time_fails(tmp_path, portrait):
+    with queue_of(tmp_path, attempts=1) as queue:
         crashed = queue.submit(request(**LONG), portrait)
         rendering(queue, crashed)
         (pid,) = queue.worker_memory()
         os.kill(pid, signal.SIGKILL)
         state = ended(queue, crashed)
-        assert state.state == "failed"
+        assert (state.state, state.attempts) == ("failed", 1)
         assert "signal 9" in state.error
+
+
+def test_a_job_that_takes_too_long_ends(tmp_path, portrait):
+    with queue_of(tmp_path, attempts=1, job_seconds=3.0) as queue:
         endless = request(**{**LONG, "size": 2048})  # no machine is done with it in 3 s
         state = ended(queue, queue.submit(endless, portrait))
         assert (state.state, state.attempts) == ("failed", 1)
         assert "longer than 3 s" in state.error
-        wait_for(lambda: files_below(tmp_path) == [])
-        with pytest.raises(UnknownJobError):
-            queue.state(done)
+        assert files_below(tmp_path) == []
 
 
 def test_a_job_that_takes_too_much_memory_ends(tmp_path, portrait):
