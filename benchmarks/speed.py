@@ -39,10 +39,8 @@ cli.main()
 BASELINE = Path(__file__).with_name("baseline.py")
 FASTER = (1.5, 1.7)  # times as fast as the version of --against: the crop, the picture that is pasted back
 PASTED, LARGE = (720, 1280), (1080, 1920)  # widths and heights of the pictures that are pasted back
-CROP_RATE, PASTED_RATE = (
-    45.0,
-    20.0,
-)  # frames/s that are wanted of the crop, and of a picture that is pasted back
+# frames/s that are wanted of the crop, and of a picture that is pasted back
+CROP_RATE, PASTED_RATE = 45.0, 20.0
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ from gioconda.engines.warp.engine import WarpEngine, _warped
 from gioconda.engines.warp.frame import WarpedFrame
 from gioconda.engines.warp.identity import WarpIdentity
 from gioconda.training.evaluate import bootstrap
+from gioconda.training.evaluate.metrics import _inner_face
 from gioconda.training.perceptual import SqueezeFeatures
-from gioconda.types import Patch, Portrait
+from gioconda.types import Face, Patch, Portrait
 from photos import (
     FOLDERS,
     SQUARE,
@@ -41,8 +42,8 @@ from photos import (
 
 # Factors by which a pixel's source is stretched or squeezed from which on the truth replaces it.
 LIMITS = (2.0, 1.5, 1.25)
-# Pixels of the square by which such places grow, and by which the face's own part lies inside its outline.
-GROWN, INSIDE = 3, 8
+# Pixels of the square by which such places grow.
+GROWN = 3
 
 
 def strain(warped: WarpedFrame, matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -63,15 +64,6 @@ def strain(warped: WarpedFrame, matrix: np.ndarray, shape: tuple[int, ...]) -> n
     return np.asarray(factor)
 
 
-def face_inside(landmarks: np.ndarray) -> np.ndarray:
-    """The face without its contour, (SQUARE, SQUARE) bool, of landmarks (478, 3) in pixels of the picture."""
-    points = to_square(landmarks, head_square(landmarks), SQUARE)[:, :2]
-    mask = np.zeros((SQUARE, SQUARE), np.uint8)
-    cv2.fillConvexPoly(mask, cv2.convexHull(points.round().astype(np.int32)), 1)
-    side = 2 * INSIDE + 1
-    return np.asarray(cv2.erode(mask, np.ones((side, side), np.uint8), borderValue=0) > 0)
-
-
 def distances(
     identity: WarpIdentity, photo: Portrait, target: Portrait, inset: bool, network: SqueezeFeatures
 ) -> np.ndarray:
@@ -81,7 +73,7 @@ def distances(
     corner = identity.background_warp.box[:2]
     patch = Patch(warped.image, corner, 0.0, identity.weight)
     truth, made = crops([target.image, composite.compose(photo.image, [patch])], points, inset)[0]
-    inside = face_inside(points)
+    inside = _inner_face(Face(to_square(points, head_square(points), SQUARE)), SQUARE)
     made[inside] = truth[inside]
     matrix = affine.moved(head_square(points).matrix(SQUARE), corner)
     factor, side = strain(warped, matrix, photo.image.shape), 2 * GROWN + 1

@@ -26,11 +26,21 @@ from gioconda.media.wide_stills import is_heic, know_heic, wide_still
 from gioconda.types import OPAQUE, Image
 
 # PIL also knows formats that call other programs or hold video; they are excluded, and not even loaded.
-for _plugin in ("Png", "Jpeg", "WebP", "Gif", "Bmp", "Tiff", "Ppm", "Avif", "Jpeg2K"):
+_PLUGINS = {
+    "PNG": "Png",
+    "JPEG": "Jpeg",
+    "WEBP": "WebP",
+    "GIF": "Gif",
+    "BMP": "Bmp",
+    "TIFF": "Tiff",
+    "PPM": "Ppm",
+    "AVIF": "Avif",
+    "JPEG2000": "Jpeg2K",
+}
+for _plugin in _PLUGINS.values():
     with contextlib.suppress(ImportError):
         importlib.import_module(f"PIL.{_plugin}ImagePlugin")
-_KNOWN = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
-_FORMATS = tuple(name for name in _KNOWN if name in PIL.Image.OPEN)
+_FORMATS = tuple(name for name in _PLUGINS if name in PIL.Image.OPEN)
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 # Bytes that tell the format of a file, and of a WebP the size of its canvas.
 _HEADER_BYTES = 30

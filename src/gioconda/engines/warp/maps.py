@@ -24,6 +24,7 @@ from gioconda.engines.warp.mesh import (
     SUBPIXEL,
     IntArray,
     affines,
+    facing,
     load_topology,
     rasterize,
     source_maps,
@@ -118,7 +119,7 @@ def _painting_order(target: FloatArray, depth: FloatArray, coefficients: FloatAr
     """
     corners = mesh_triangles().T
     x, y = (target[:, axis][corners] for axis in range(2))
-    area = (x[1] - x[0]) * (y[2] - y[0]) - (y[1] - y[0]) * (x[2] - x[0])
+    area = facing(target, mesh_triangles())
     order = np.argsort(-depth[corners].sum(0), kind="stable")
     order = order[_reliable((x, y), area, coefficients)[order]]
     seen = area[order] > 0

@@ -213,11 +213,16 @@ def _with_true_faces(
     for picture, true, face in zip(pictures, truth, faces, strict=True):
         mixed.append(picture.copy())
         if face is not None:
-            side = 2 * round(CONTOUR * len(true)) + 1
-            mask = _face_mask(face, len(true)).astype(np.uint8)
-            inner = cv2.erode(mask, np.ones((side, side), np.uint8), borderValue=0)
-            mixed[-1][inner > 0] = true[inner > 0]
+            inner = _inner_face(face, len(true))
+            mixed[-1][inner] = true[inner]
     return mixed
+
+
+def _inner_face(face: Face, size: int) -> metrics.Mask:
+    """The face without its contour, (size, size) bool."""
+    side = 2 * round(CONTOUR * size) + 1
+    mask = _face_mask(face, size).astype(np.uint8)
+    return np.asarray(cv2.erode(mask, np.ones((side, side), np.uint8), borderValue=0) > 0)
 
 
 def _face_rows(tracked: TrackedStretch, true: TrackedStretch, stretch: Stretch) -> list[dict[str, float]]:
