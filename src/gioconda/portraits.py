@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice, repeat
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from gioconda.inputs.sources import (
 )
 from gioconda.limits import CROP_SIDE
 from gioconda.loading import load_both
-from gioconda.motion.moments import picture_points
 from gioconda.motion.retarget import RetargetedMotion, Style
 from gioconda.provenance import Ingredient, job_payload
 from gioconda.render import Clock, Rendered
@@ -54,8 +53,6 @@ UNFITTED = (
     "the few-shot networks are not fitted to this person and may draw a stranger; fit them with gioconda adapt "
     "--for fewshot and the same --weights"
 )
-# Seconds of the driver that are searched for its face at rest, which is decoded a second time.
-REST_SECONDS = 4.0
 
 
 @dataclass(frozen=True)
@@ -379,7 +376,7 @@ def _rendered(job: PortraitRenderer) -> Generator[tuple[Image, list[Patch], list
     faces = [portrait.face for portrait in source.portraits]
     since = job.clock.add("prepare", since)
     with ExitStack() as stack:
-        mouths = stack.enter_context(closing(_mouths(job.motion_source, retargeted[0])))
+        mouths = stack.enter_context(closing(_mouths(job, retargeted[0])))
         streams = [
             stack.enter_context(
                 closing(engine.render(identity, _targets(motion, own_mouths, job.frames), ahead=True))
@@ -415,7 +412,7 @@ def _rendered_video(
     engine, source = job.opened_engine, job.portrait_source
     retargeted = _retargeted(job, source.portraits[0])
     with (
-        closing(_mouths(job.motion_source, retargeted)) as mouths,
+        closing(_mouths(job, retargeted)) as mouths,
         closing(tracked_portraits(video, source, (job.times - job.times[0]).tolist())) as portraits,
     ):
         for i, mouth, (portrait, known) in zip(range(len(retargeted)), mouths, portraits, strict=False):
@@ -442,35 +439,9 @@ def _unchanged(image: Image, time: float) -> Patch:
     return Patch(corner[..., :3], (0, 0), time, np.zeros((1, 1), np.float32), alpha)
 
 
-def _mouths(source: MotionSource, retargeted: RetargetedMotion) -> Generator[Mouth | None, None, None]:
-    """The driver's mouth in each frame, None without a tracked driver; never ends.
-
-    When a damaged driver is decoded again, it may have fewer frames: the length of the motion decides.
-    """
-    motion = source.motion
-    if source.driver is not None:
-        with (
-            closing(run_ahead(media.read_frames(source.driver))) as frames,
-            closing(_rests(source.driver, motion, retargeted)) as rests,
-        ):
-            for i, (frame, rest) in enumerate(zip(frames, rests, strict=False)):
-                tracked = motion.confidence[min(i, len(motion) - 1)] > 0
-                yield Mouth(frame.image, picture_points(motion, i), rest) if tracked else None
-    while True:
-        yield None
-
-
-def _rests(driver: Path, motion: Motion, retargeted: RetargetedMotion) -> Generator[Mouth | None, None, None]:
-    """The driver's face at rest in the take of each frame, None if decoding ends before it; never ends.
-
-    The driver is decoded once more, only as far as the last take's frame at rest.
-    """
-    read = 0
-    with closing(run_ahead(media.read_frames(driver))) as frames:
-        for take in motion.all_takes:
-            index = retargeted.rest_frame(take, REST_SECONDS)
-            frame = next(islice(frames, index - read, None), None)
-            read = index + 1
-            rest = None if frame is None else Mouth(frame.image, picture_points(motion, index))
-            yield from repeat(rest, len(motion.frames_in(take)))
-    yield from repeat(rest)
+def _mouths(job: PortraitRenderer, retargeted: RetargetedMotion) -> Generator[Mouth | None, None, None]:
+    """The driver's mouth in each frame of the job's motion, None without a tracked driver; never ends."""
+    source = job.motion_source
+    return (
+        (None for _ in count()) if source.driver is None else source.driver.mouths(source.motion, retargeted)
+    )

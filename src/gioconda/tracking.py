@@ -49,7 +49,7 @@ def frames_in(part: DrivingPart, info: media.VideoInfo) -> int:
     return info.frames if whole else max(round((end - part.start) * info.fps), 1)
 
 
-def _read(path: Path, part: DrivingPart) -> Generator[Frame, None, None]:
+def read_part(path: Path, part: DrivingPart) -> Generator[Frame, None, None]:
     """Decode the frames of a part, the first at 0 s; InputError if the video has none there."""
     last, first = 0.0, True
     with media.read_frames(path) as frames:
@@ -102,7 +102,7 @@ def tracked_frames(
         LimitError: It is larger than the limits allow.
         NoFaceError: It shows faces, but never as many as `part.driver_face` needs.
     """
-    with faces_of.FaceTracker() as tracker, closing(run_ahead(_read(path, part))) as frames:
+    with faces_of.FaceTracker() as tracker, closing(run_ahead(read_part(path, part))) as frames:
         follower = _Follower(tracker, part.driver_face, one_person=one_person)
         for frame, following in _with_next(frames):
             face = follower.process(frame, following)

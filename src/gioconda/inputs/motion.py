@@ -12,6 +12,7 @@ import numpy as np
 
 from gioconda import media
 from gioconda.errors import InputError, MissingFileError, NoFaceError
+from gioconda.inputs.driver import Driver, KeptFaces
 from gioconda.inputs.sources import Loader, MotionSource, video_ingredient
 from gioconda.inputs.speech import load_speech
 from gioconda.inputs.still import load_film
@@ -87,20 +88,24 @@ def _load_file(path: Path, progress: Progress, part: DrivingPart) -> MotionSourc
                 f"{path} is neither a video nor a picture; give one, a sound, {describe_motions()} or a template"
             )
         return load_film(path)
-    motion = track_video(path, progress, part=part)
+    faces = KeptFaces()
+    motion = track_video(path, progress, part=part, faces=faces)
     if len(motion) == 1:
         return load_film(path)
     ingredient = video_ingredient(path, "motion", digest)
-    return MotionSource(motion, path, ingredient, warnings=motion.notes, start=part.start)
+    return MotionSource(motion, Driver(path, part, faces), ingredient, warnings=motion.notes)
 
 
-def track_video(path: PathLike, progress: Progress, *, part: DrivingPart = WHOLE_DRIVER) -> Motion:
+def track_video(
+    path: PathLike, progress: Progress, *, part: DrivingPart = WHOLE_DRIVER, faces: KeptFaces | None = None
+) -> Motion:
     """Track a face of a video.
 
     Args:
         path: Of the video.
         progress: Called with ("track", frames done, frames in all).
         part: The part of the video, and which face to track.
+        faces: Gets the face of each frame; None if nothing needs the pictures.
 
     Returns:
         The motion; its times begin at the part's.
@@ -125,6 +130,8 @@ def track_video(path: PathLike, progress: Progress, *, part: DrivingPart = WHOLE
                 cuts[-1] = cuts[-1]._replace(person=person)
             take, size = number, (frame.image.shape[1], frame.image.shape[0])
             track.add(followed)
+            if faces is not None:
+                faces.add(frame.image, followed)
             times.append(frame.time)
             progress("track", len(times), max(total, len(times)))
     if not track.tracked.any():

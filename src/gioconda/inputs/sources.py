@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from gioconda import composite, media
+from gioconda.inputs.driver import Driver
 from gioconda.provenance import Ingredient
 from gioconda.types import Image, Motion, Portrait, Progress, Word
 
@@ -21,32 +22,30 @@ class MotionSource:
 
     Attributes:
         motion: The motion.
-        driver: The video that it was tracked in, or None.
+        driver: What it was tracked in, or None.
         ingredient: Its entry in the manifest.
         sound: The file of the voice that it speaks with, or None.
         warnings: Sentences for the user.
         speaks: Whether it was made from a voice, so that silence shuts the mouth.
         networks: File name and SHA-256 of each network that turned the voice into motion.
         words: The words that it speaks, each with its time, where they are known.
-        start: Seconds of the driver at which the motion begins.
     """
 
     motion: Motion
-    driver: Path | None
+    driver: Driver | None
     ingredient: Ingredient
     sound: Path | None = None
     warnings: tuple[str, ...] = ()
     speaks: bool = False
     networks: tuple[tuple[str, str], ...] = ()
     words: tuple[Word, ...] = ()
-    start: float = 0.0
 
     def sound_track(self) -> media.SoundTrack | None:
         """The sound that belongs to the motion: the voice, or that of a driver with sound; or None."""
         if self.driver is None:
             return None if self.sound is None else media.SoundTrack(self.sound)
-        has_sound = media.probe(self.driver).has_audio
-        return media.SoundTrack(self.driver, self.start) if has_sound else None
+        has_sound = media.probe(self.driver.path).has_audio
+        return media.SoundTrack(self.driver.path, self.driver.part.start) if has_sound else None
 
 
 @dataclass(frozen=True)
