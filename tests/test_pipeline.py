@@ -175,6 +175,8 @@ def test_a_driver_that_gives_fewer_frames_at_the_second_reading(astronaut, drive
         return Shrunk(frame for _, frame in zip(range(20), read(path), strict=False))
 
     monkeypatch.setattr(media, "read_frames", shrinking)
+    # So little memory for faces that the driver is decoded again.
+    monkeypatch.setattr("gioconda.inputs.driver.MOST_BYTES", 0)
     result = gioconda.animate(astronaut, driver, tmp_path / "out.mp4", **CROP)
     monkeypatch.undo()
     assert len(calls) == 4, "tracked, seen for the manifest, looked at for the face at rest, rendered"
