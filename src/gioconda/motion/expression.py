@@ -339,7 +339,7 @@ def normal_equations(errors: FloatArray, ridge: float, precision: Doubles | None
     normal = whitened @ features.T + np.diag(diagonal)
     if precision is not None:
         normal += NOISE**2 * precision
-    project = weighted_features(np.eye(LANDMARKS * 3)) @ whitened.T
+    project = _onto_landmarks(whitened).T
     return (
         normal.astype(np.float32),
         np.ascontiguousarray(project, np.float32),
@@ -356,12 +356,26 @@ def weighted_features(moved: Doubles) -> Doubles:
     Returns:
         (N, 478 * 3 + 19): the offsets, then the changes of the gaps' heights, each times the root of its weight.
     """
-    heights = [
-        np.sqrt(weight) * (moved[:, 3 * below + 1] - moved[:, 3 * above + 1])
-        for pairs, weight in ((LIP_GAPS, LIP_WEIGHT), (LID_GAPS, LID_WEIGHT))
-        for above, below in pairs
-    ]
-    return np.column_stack([moved * np.sqrt(_weights().ravel()), *heights])
+    above, below, roots = _gaps()
+    heights = roots * (moved[:, 3 * below + 1] - moved[:, 3 * above + 1])
+    return np.hstack([moved * np.sqrt(_weights().ravel()), heights])
+
+
+def _onto_landmarks(features: Doubles) -> Doubles:
+    """The transpose of `weighted_features`: features (N, 478 * 3 + 19) to landmarks, (N, 478 * 3)."""
+    above, below, roots = _gaps()
+    moved, heights = features[:, : LANDMARKS * 3] * np.sqrt(_weights().ravel()), features[:, LANDMARKS * 3 :]
+    for gap in range(len(roots)):
+        moved[:, 3 * below[gap] + 1] += roots[gap] * heights[:, gap]
+        moved[:, 3 * above[gap] + 1] -= roots[gap] * heights[:, gap]
+    return moved
+
+
+def _gaps() -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Doubles]:
+    """The landmarks above and below each gap of lips and lids, and the root of its weight in the fit, (19,) each."""
+    above, below = np.array([*LIP_GAPS, *LID_GAPS], np.intp).T
+    roots = np.sqrt([LIP_WEIGHT] * len(LIP_GAPS) + [LID_WEIGHT] * len(LID_GAPS))
+    return above, below, np.asarray(roots, np.float64)
 
 
 def _weights() -> npt.NDArray[np.float64]:
