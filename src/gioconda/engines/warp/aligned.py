@@ -38,6 +38,8 @@ SUBPIXEL = 4
 MOUTH_REACH, EYE_REACH = 0.24, 0.14
 # Inter-ocular units (sigma) over which the window fades out.
 EDGE = 0.07
+# Inter-ocular units around the lids that belong to them, and pixels of the crop over which this fades out.
+LID_REACH, LID_FADE = 0.08, 7
 # Rows of the crop in which only light may change: a network would give eyes the colours of other people's.
 EYE_ROWS = 70
 # Radii around an iris that stay as the warp has them, since nothing is sharper.
@@ -174,6 +176,17 @@ def _window(points: FloatArray) -> FloatArray:
     window = cv2.multiply(soft, _soft_border(), scale=1 / 255)
     window = cv2.multiply(window, cv2.bitwise_not(_seen_irises(points)), scale=1 / 255)
     return np.asarray(window, np.float32) / np.float32(255)
+
+
+def lids(points: FloatArray) -> FloatArray:
+    """1 on eyes and lids and right beside them, 0 on the skin around, (HEIGHT, WIDTH); points: as for `geometry`."""
+    topology = load_topology()
+    canvas = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for ring in (topology.right_eye, topology.left_eye):
+        hull = np.rint(cv2.convexHull(points[ring])).astype(np.int32)
+        cv2.fillConvexPoly(canvas, hull, (255,))
+        cv2.polylines(canvas, [hull], True, (255,), round(2 * LID_REACH * UNIT))
+    return np.asarray(cv2.blur(canvas, (LID_FADE, LID_FADE)), np.float32) / np.float32(255)
 
 
 @lru_cache(maxsize=1)

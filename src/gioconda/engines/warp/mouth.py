@@ -80,6 +80,9 @@ SKIN_LEAST, CHANNEL_LEAST = 8.0, 0.2
 WARM_LEAST, RED_LEAST = 0.55, 0.7
 # Change of red and green for each unit of blue that warm light lacks.
 WARM_RED, WARM_GREEN = 0.1, 0.3
+# Green of the portrait's skin relative to the source's, from which warm light is yellow, as under varnish, and leaves
+# all green.
+YELLOW = 1.06
 # Luma relative to the skin's from which highlights are compressed, and the slope beyond.
 KNEE, KNEE_SLOPE = 0.8, 0.55
 
@@ -299,7 +302,8 @@ def match_light(content: FloatArray, skin: FloatArray, appearance: MouthAppearan
     warm = float(np.clip((blue + appearance.blue) / 2, WARM_LEAST, 1.0))
     # red light, such as a fire's, would look yellow on teeth without less green
     green = (appearance.skin[1] / divisor) / max(float(skin[1]) / content_divisor, CHANNEL_LEAST)
-    green = float(np.clip(green, RED_LEAST, 1.0)) * (1 - WARM_GREEN * (1 - warm))
+    lost = WARM_GREEN * (1 - warm) * float(np.clip((YELLOW - green) / (YELLOW - 1), 0, 1))
+    green = float(np.clip(green, RED_LEAST, 1.0)) * (1 - lost)
     relit = content * (gain * np.array([1.0 + WARM_RED * (1 - warm), green, warm], np.float32))
     luma = (relit @ LUMA)[..., None]
     knee = KNEE * portrait_luma

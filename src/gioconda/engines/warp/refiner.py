@@ -45,6 +45,8 @@ STILL, MOVED = 0.1, 0.5
 DAYLIGHT, BRIGHTEN_MOST = 70.0, 6.0
 # Share of the face's light by which the light of painted teeth may change.
 MODEL_MOST = 0.18
+# Share of the face's light by which the skin beside the lids may become brighter.
+LIDS_MOST = 0.08
 # Distance of another photo, relative to the present reference's, below which it replaces it: more would flicker.
 SWITCH = 0.8
 # Bounds of the gain that matches the contrast of another photo to the portrait's.
@@ -118,6 +120,21 @@ def _limit_in_shadow(change: FloatArray, cover: FloatArray, lip_light: float) ->
     """
     light = np.maximum(change @ LUMA, 0)
     return np.asarray(change - ((1 - lip_light) * light * cover)[..., None], np.float32)
+
+
+def _limit_beside_lids(change: FloatArray, points: FloatArray, most: float) -> None:
+    """Limit how much a crop's change (H, W, 3) brightens the skin between lids and brows, in place.
+
+    The network has learnt photos, and would clear the painted shadow below a brow that rises.
+
+    Args:
+        change: In grey levels.
+        points: (478, 2), the target's landmarks in pixels of the crop.
+        most: Grey levels by which the skin may become brighter.
+    """
+    eyes = change[: aligned.EYE_ROWS]
+    beside = 1 - aligned.lids(points)[: aligned.EYE_ROWS, :, None]
+    eyes -= beside * np.maximum(eyes - most * np.tanh(eyes / most), 0)
 
 
 def _enlarged(change: FloatArray, matrix: FloatArray, size: tuple[int, int]) -> FloatArray:
@@ -273,6 +290,7 @@ class Repair:
     _chosen: int = field(default=0, init=False)
     _is_grey: bool = field(default=False, init=False)
     _light_change_most: float = field(default=0.0, init=False)
+    _light_beside_lids: float = field(default=0.0, init=False)
     _daylight_gain: float = field(default=1.0, init=False)
 
     def __post_init__(self) -> None:
@@ -281,6 +299,7 @@ class Repair:
         self._is_grey = float(np.ptp(colours, axis=2).mean()) < GREY
         light = float((colours @ LUMA).mean())
         self._light_change_most = max(MODEL_MOST * light, 1.0)
+        self._light_beside_lids = max(LIDS_MOST * light, 1.0)
         self._daylight_gain = float(np.clip(DAYLIGHT / max(light, 1.0), 1.0, BRIGHTEN_MOST))
 
     def repair(self, image: Image, crop: StageCrop, fill: Fill | None, bases: Bases = ONLY_PORTRAIT) -> None:
@@ -298,6 +317,7 @@ class Repair:
         if fill is not None and fill.lip_light < 1:
             full = aligned.FILL_BORROWED if fill.borrowed else aligned.FILL_MODEL
             change = _limit_in_shadow(change, crop.geometry.fill / full, fill.lip_light)
+        _limit_beside_lids(change, crop.points, self._light_beside_lids)
         if crop.held is not None:
             change *= 1 - crop.held[..., None]
         self._add(image, change, crop.geometry.window, crop.matrix)
