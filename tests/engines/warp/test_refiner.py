@@ -11,6 +11,7 @@ from gioconda.engines import affine
 from gioconda.engines.warp import aligned
 from gioconda.engines.warp.engine import WarpEngine
 from gioconda.engines.warp.mesh import load_topology
+from gioconda.engines.warp.mouth import Fill
 from gioconda.engines.warp.refiner import SHIMMER, Network, Repair, build_references, crop_stage, load_network
 from gioconda.errors import WeightsError
 from gioconda.inputs.portrait import load_portraits
@@ -145,6 +146,32 @@ def test_no_network_reaches_beyond_its_crop():
     cv2.fillConvexPoly(box, np.rint(affine.apply(inverse, corners)).astype(np.int32), 1)
     assert changed(image, after)[box == 0].max() == 0
     assert changed(image, after)[box > 0].mean() > 60
+
+
+def test_skin_between_lids_and_brows_becomes_hardly_brighter_while_lids_change_freely():
+    grey, landmarks = np.full((*SIZE[::-1], 3), 100, np.uint8), face()
+    portrait = Portrait(grey, Face(face(jawOpen=0.3)))
+    rises = {}
+    for level in (1.0, -1.0):
+        repair = repair_of(lambda planes, v=level: np.full((3, 160, 128), v, np.float32), portrait)
+        change = applied(repair, grey, landmarks).astype(int)[..., 0] - 100
+        lid, brow = landmarks[159, :2], landmarks[52, :2]
+        rises[level] = [change[tuple(np.rint(at)[::-1].astype(int))] for at in (lid, 0.4 * lid + 0.6 * brow)]
+    assert rises[1.0][0] > 100
+    assert 2 < rises[1.0][1] < 20
+    assert rises[-1.0][1] == pytest.approx(-100, abs=2), "shadows may deepen"
+
+
+@pytest.mark.parametrize(("jaw", "least", "most"), [(0.1, 90, 256), (1.0, 0, 40)])
+def test_a_drivers_teeth_keep_their_light_where_the_mouth_is_wide_open(jaw, least, most):
+    grey, landmarks = np.full((*SIZE[::-1], 3), 120, np.uint8), face(jawOpen=jaw)
+    repair = repair_of(lambda planes: np.full((3, 160, 128), -1, np.float32), Portrait(grey, Face(face())))
+    y, x = np.indices(grey.shape[:2], dtype=np.float32)
+    mouth = cv2.erode(lips_mask(landmarks).astype(np.uint8), np.ones((9, 9)))
+    fill = Fill((0, 0, *SIZE), lips_mask(landmarks).astype(np.float32), borrowed=True, lip_light=1.0)
+    after = grey.copy()
+    repair.repair(after, crop_stage(after, (x, y), fill, landmarks, WHOLE), fill)
+    assert least <= 120 - after[mouth > 0].mean() <= most
 
 
 def test_answers_beyond_the_range_are_cut():

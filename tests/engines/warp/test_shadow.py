@@ -110,3 +110,16 @@ def test_without_colour_a_tongue_is_darker_than_teeth():
     assert grey[0, 1].mean() < 0.9 * grey[0, 0].mean()
     seen = match_light(content, skin, replace(appearance, colour=1.0)) @ LUMA
     assert seen[0, 1] == pytest.approx(seen[0, 0], rel=0.1), "in colour they are told apart by it"
+
+
+@pytest.mark.parametrize(
+    ("skin", "least", "most"), [((190, 148, 72), 0.94, 1.01), ((215, 120, 70), 0.5, 0.85)]
+)
+def test_a_tongue_turns_yellow_under_varnish_and_red_in_the_light_of_a_fire(skin, least, most):
+    portrait = drawn(LIT)
+    appearance = build_mouth(portrait.image, portrait.face.landmarks, load_topology())
+    appearance = replace(appearance, skin=colour(*skin), blue=0.6, colour=1.0)
+    driver_skin, tongue = colour(170, 121, 106), colour(90, 62, 62)
+    relit = match_light(tongue[None, None], driver_skin, appearance)[0, 0]
+    assert least < (relit[1] / relit[0]) / (tongue[1] / tongue[0]) < most
+    assert relit[2] / relit[0] < 0.8 * tongue[2] / tongue[0]

@@ -43,8 +43,11 @@ STILL, MOVED = 0.1, 0.5
 # Mean light of a face, in grey levels, below which the network sees it brighter than it is, and the largest gain. The
 # network has learnt from people by day, and would paint bright eyes and teeth in the dark.
 DAYLIGHT, BRIGHTEN_MOST = 70.0, 6.0
-# Share of the face's light by which the light of painted teeth may change.
+# Share of the face's light by which the light of painted teeth may change, and of a driver's in a wide open mouth.
 MODEL_MOST = 0.18
+# The middle of the inner lips, and the gap between them, in inter-ocular units, from which a mouth begins to be wide
+# open, and at which it is. Talking people open it by less.
+INNER_LIPS, WIDE = (13, 14), (0.18, 0.32)
 # Share of the face's light by which the skin beside the lids may become brighter.
 LIDS_MOST = 0.08
 # Distance of another photo, relative to the present reference's, below which it replaces it: more would flicker.
@@ -101,14 +104,21 @@ def _match_light(portrait: Reference, other: Reference) -> Reference:
     return Reference(np.clip(matched, 0, 255).astype(np.uint8).reshape(other.crop.shape), other.shape)
 
 
-def _limit_in_fill(change: FloatArray, channel: FloatArray, most: float) -> FloatArray:
-    """Limit a crop's change (H, W, 3) where sprites fill the mouth; channel: (H, W), the geometry's fill.
+def _wide_open(points: FloatArray) -> float:
+    """0 for a mouth that is open as usual to 1 for a wide open one; points: (478, 2), in pixels of the crop."""
+    upper, lower = INNER_LIPS
+    gap = float(np.linalg.norm(points[lower] - points[upper])) / aligned.UNIT
+    return float(np.clip((gap - WIDE[0]) / (WIDE[1] - WIDE[0]), 0, 1))
 
-    Painted teeth may become lighter or darker by up to `most` grey levels. Without the limit they vanish or turn black
-    where a mouth is wider open than those that the network has learnt.
+
+def _limit_in_fill(change: FloatArray, share: FloatArray, most: float) -> FloatArray:
+    """Limit a crop's change (H, W, 3) where something fills the mouth; share: (H, W), 0 to 1, how much it is limited.
+
+    Teeth may become lighter or darker by up to `most` grey levels. Without the limit they vanish or turn black where a
+    mouth is wider open than those that the network has learnt.
     """
     light = change @ LUMA
-    correction = (most * np.tanh(light / most) - light) * channel / aligned.FILL_MODEL
+    correction = (most * np.tanh(light / most) - light) * share
     return np.asarray(change + correction[..., None], np.float32)
 
 
@@ -312,10 +322,11 @@ class Repair:
             bases: The photos that the stage is drawn from.
         """
         change = self._refined_change(crop, bases)
-        if fill is not None and not fill.borrowed:
-            change = _limit_in_fill(change, crop.geometry.fill, self._light_change_most)
-        if fill is not None and fill.lip_light < 1:
+        if fill is not None:
             full = aligned.FILL_BORROWED if fill.borrowed else aligned.FILL_MODEL
+            limited = crop.geometry.fill * (_wide_open(crop.points) if fill.borrowed else 1.0) / full
+            change = _limit_in_fill(change, limited, self._light_change_most)
+        if fill is not None and fill.lip_light < 1:
             change = _limit_in_shadow(change, crop.geometry.fill / full, fill.lip_light)
         _limit_beside_lids(change, crop.points, self._light_beside_lids)
         if crop.held is not None:
