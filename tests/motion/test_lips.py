@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from gioconda.face import FaceTracker
-from gioconda.motion.expression import offsets, solve
+from gioconda.motion.expression import load_basis, offsets, solve
 from gioconda.motion.from_faces import faces_to_motion
-from gioconda.motion.lips import UPPER_INNER, UPPER_OUTER, open_rounded
+from gioconda.motion.lips import CHIN, UPPER_INNER, UPPER_OUTER, lower_chin, open_rounded
 from gioconda.types import ARKIT_INDEX
 from heads import person, times
 from places import ROOT
@@ -88,3 +88,30 @@ def test_a_pucker_of_a_rendered_person_arrives(monkeypatch):
     assert rise[0, ARKIT_INDEX["mouthPucker"]] > 0.35
     assert rise[1, ARKIT_INDEX["mouthFunnel"]] > 0.1
     assert rise[:, ARKIT_INDEX["jawOpen"]].max() < 0.35
+
+
+@pytest.mark.parametrize("drop", [0.02, 0.3])
+def test_a_lip_that_reaches_over_the_chin_takes_its_skin_along(drop):
+    rest = load_basis().neutral
+    dropped = rest.copy()
+    dropped[CHIN[0], 1] += drop
+    shape = dropped.copy()
+    lower_chin(shape, rest)
+    fold, kept = (np.diff(face[CHIN, 1], axis=0).min() for face in (dropped, shape))
+    moved = set(np.flatnonzero((shape != dropped).any(1)))
+    if drop < 0.1:
+        assert fold > 0
+        assert np.abs(shape - dropped).max() < 0.02
+        return
+    assert fold < -0.1
+    assert kept > 0, "from the lip downwards to the outline"
+    assert moved
+    assert moved <= set(CHIN[1:-1].ravel())
+
+
+def test_an_open_jaw_of_the_head_model_stays_as_it_is():
+    rest = load_basis().neutral
+    opened = rest + 0.5 * load_basis().offsets[ARKIT_INDEX["jawOpen"]]
+    shape = opened.copy()
+    lower_chin(shape, rest)
+    assert np.abs(shape - opened).max() < 0.01

@@ -12,7 +12,7 @@ from gioconda.motion import gaze
 from gioconda.motion.emotion import parse_emotions, with_emotions
 from gioconda.motion.expression import load_basis
 from gioconda.motion.framing import Expressions, Framing, fit_frame
-from gioconda.motion.lips import LOWER_INNER, UPPER_INNER
+from gioconda.motion.lips import LOWER_INNER, UPPER_INNER, lower_chin
 from gioconda.motion.moments import (
     LOWER_LIDS,
     UPPER_LIDS,
@@ -175,6 +175,7 @@ class Retargeter:
         if not self._style.absolute and self._style.region != "pose":
             self._set_lids(canonical, lids)
         _separate_lips(canonical)
+        lower_chin(canonical, self.shape)
         return canonical
 
     def _with_lips_at_rest(self, jaw: FloatArray) -> FloatArray:
