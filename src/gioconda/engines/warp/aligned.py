@@ -168,9 +168,7 @@ def _window(points: FloatArray) -> FloatArray:
         (topology.right_eye, EYE_REACH),
         (topology.left_eye, EYE_REACH),
     ):
-        hull = np.rint(cv2.convexHull(points[ring])).astype(np.int32)
-        cv2.fillConvexPoly(canvas, hull, (255,))
-        cv2.polylines(canvas, [hull], True, (255,), round(2 * reach * UNIT))
+        _fill_grown(canvas, points[ring], reach)
     # Of 8 bits, OpenCV's own Gaussian blur takes ten times as long; results differ by a level at most.
     soft = cv2.sepFilter2D(canvas, -1, _edge_kernel(), _edge_kernel())
     window = cv2.multiply(soft, _soft_border(), scale=1 / 255)
@@ -178,14 +176,19 @@ def _window(points: FloatArray) -> FloatArray:
     return np.asarray(window, np.float32) / np.float32(255)
 
 
+def _fill_grown(canvas: Image, ring: FloatArray, reach: float) -> None:
+    """Write 255 into a canvas within a ring's hull, points (N, 2), and `reach` inter-ocular units around it."""
+    hull = np.rint(cv2.convexHull(ring)).astype(np.int32)
+    cv2.fillConvexPoly(canvas, hull, (255,))
+    cv2.polylines(canvas, [hull], True, (255,), round(2 * reach * UNIT))
+
+
 def lids(points: FloatArray) -> FloatArray:
     """1 on eyes and lids and right beside them, 0 on the skin around, (HEIGHT, WIDTH); points: as for `geometry`."""
     topology = load_topology()
     canvas = np.zeros((HEIGHT, WIDTH), np.uint8)
     for ring in (topology.right_eye, topology.left_eye):
-        hull = np.rint(cv2.convexHull(points[ring])).astype(np.int32)
-        cv2.fillConvexPoly(canvas, hull, (255,))
-        cv2.polylines(canvas, [hull], True, (255,), round(2 * LID_REACH * UNIT))
+        _fill_grown(canvas, points[ring], LID_REACH)
     return np.asarray(cv2.blur(canvas, (LID_FADE, LID_FADE)), np.float32) / np.float32(255)
 
 

@@ -16,6 +16,7 @@ from gioconda.engines import affine
 from gioconda.engines.warp import aligned
 from gioconda.engines.warp.mesh import load_topology
 from gioconda.engines.warp.mouth import Fill
+from gioconda.engines.warp.teeth import LIPS
 from gioconda.engines.warp.tones import LUMA, Tones
 from gioconda.errors import WeightsError
 from gioconda.runtime.onnx import open_graph, run_graph
@@ -45,9 +46,9 @@ STILL, MOVED = 0.1, 0.5
 DAYLIGHT, BRIGHTEN_MOST = 70.0, 6.0
 # Share of the face's light by which the light of painted teeth may change, and of a driver's in a wide open mouth.
 MODEL_MOST = 0.18
-# The middle of the inner lips, and the gap between them, in inter-ocular units, from which a mouth begins to be wide
-# open, and at which it is. Talking people open it by less.
-INNER_LIPS, WIDE = (13, 14), (0.18, 0.32)
+# Gap between the lips, in inter-ocular units, from which a mouth begins to be wide open, and at which it is. Talking
+# people open it by less.
+WIDE = (0.18, 0.32)
 # Share of the face's light by which the skin beside the lids may become brighter.
 LIDS_MOST = 0.08
 # Distance of another photo, relative to the present reference's, below which it replaces it: more would flicker.
@@ -106,7 +107,7 @@ def _match_light(portrait: Reference, other: Reference) -> Reference:
 
 def _wide_open(points: FloatArray) -> float:
     """0 for a mouth that is open as usual to 1 for a wide open one; points: (478, 2), in pixels of the crop."""
-    upper, lower = INNER_LIPS
+    upper, lower = LIPS
     gap = float(np.linalg.norm(points[lower] - points[upper])) / aligned.UNIT
     return float(np.clip((gap - WIDE[0]) / (WIDE[1] - WIDE[0]), 0, 1))
 
@@ -324,8 +325,9 @@ class Repair:
         change = self._refined_change(crop, bases)
         if fill is not None:
             full = aligned.FILL_BORROWED if fill.borrowed else aligned.FILL_MODEL
-            limited = crop.geometry.fill * (_wide_open(crop.points) if fill.borrowed else 1.0) / full
-            change = _limit_in_fill(change, limited, self._light_change_most)
+            share = _wide_open(crop.points) if fill.borrowed else 1.0
+            if share > 0:
+                change = _limit_in_fill(change, crop.geometry.fill * (share / full), self._light_change_most)
         if fill is not None and fill.lip_light < 1:
             change = _limit_in_shadow(change, crop.geometry.fill / full, fill.lip_light)
         _limit_beside_lids(change, crop.points, self._light_beside_lids)
