@@ -31,6 +31,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("voice")]
 SENTENCE = "Mama puts a big apple beside my papa."
 JAW = ARKIT_INDEX["jawOpen"]
 VOICE = 3
+SYLLABLE = 7
+"""Frames."""
 
 
 def sampled(text):
@@ -296,14 +298,16 @@ def test_a_portrait_says_a_text_with_its_lips_and_every_picture_is_marked(client
     for began, samples in ear.sounds:
         level |= {round(began * FPS) + i: value for i, value in enumerate(loudness(samples))}
     apart = openings([picture_of(body) for _, body in shown])
+    # Over a syllable, lips and voice agree by 0.57, and by more than 0.4 also where a busy machine leaves pictures out.
+    syllable = np.convolve([level[frame] for frame in sorted(level)], np.full(SYLLABLE, 1 / SYLLABLE), "same")
+    voice = dict(zip(sorted(level), syllable, strict=True))
     pairs = [
-        (apart[i], level[frame])
+        (apart[i], voice[frame])
         for i, (seconds, _) in enumerate(shown)
-        if (frame := round(seconds * FPS)) in level
+        if (frame := round(seconds * FPS)) in voice
     ]
     assert len(pairs) > 15
-    # 0.45 with all pictures; a busy machine leaves some out, and a few dozen differ by 0.15. Without a link it is 0.
-    assert np.corrcoef(np.array(pairs).T)[0, 1] > 0.25
+    assert np.corrcoef(np.array(pairs).T)[0, 1] > 0.4
     for i, (_, body) in enumerate((ear.pictures[0], shown[len(shown) // 2])):
         path = tmp_path / f"{i}.png"
         assert cv2.imwrite(str(path), picture_of(body)[..., ::-1])
