@@ -1,5 +1,6 @@
 """Batches and evaluation on a real Ray cluster of two nodes; one is killed midway."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -25,8 +26,8 @@ JOBS = 8
 SECONDS = 300.0
 
 
-@pytest.fixture(scope="module")
-def nodes():
+@contextlib.contextmanager
+def a_cluster():
     """A cluster of two nodes with a processor each: the cluster, and the second node. Nothing of it is left over."""
     from ray.cluster_utils import Cluster
 
@@ -42,6 +43,12 @@ def nodes():
     ):
         time.sleep(0.1)
     assert left == []
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    with a_cluster() as both:
+        yield both
 
 
 def command_of(process):
@@ -107,26 +114,40 @@ def test_a_node_killed_midway_costs_tries_and_no_job(nodes, astronaut_image, tmp
 
 
 def test_the_heads_death_is_told_and_the_batch_goes_on_elsewhere(nodes, astronaut_image, tmp_path):
-    """The last: nothing is left of the cluster."""
+    """The last of this cluster: nothing is left of it."""
     cluster, _ = nodes
     folder = world(tmp_path / "work", astronaut_image, frames=60)
     path = table(folder, [animated(f"{k}.mp4") for k in range(4)])
-    command = [sys.executable, "-m", "gioconda", "batch", str(path)]
-    with running(
-        [*command, "--ray", cluster.address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    lose_the_head(cluster, path, lambda: cut_off(cluster, cluster.head_node))
+    assert run(["batch", str(path), "--ray", "off"]) == 0
+    assert {gioconda.verify(folder / f"{k}.mp4").status for k in range(4)} == {"ours"}
+    assert scraps(folder) == []
+
+
+def test_a_head_that_hangs_is_told_as_one_that_died(astronaut_image, tmp_path):
+    """It still accepts connections, as a machine does that swaps."""
+    path = table(world(tmp_path / "work", astronaut_image), [animated(f"{k}.mp4") for k in range(40)])
+    with a_cluster() as (cluster, _):
+        head = psutil.Process(cluster.head_node.all_processes["gcs_server"][0].process.pid)
+        try:
+            lose_the_head(cluster, path, head.suspend)
+        finally:
+            head.resume()
+
+
+def lose_the_head(cluster, path, lose):
+    """Run a batch on a cluster, lose the head after the first job, and check that the batch says so and ends."""
+    command = [sys.executable, "-m", "gioconda", "batch", str(path), "--ray", cluster.address]
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         until = time.monotonic() + SECONDS
         while made(path) < 1:
             assert time.monotonic() < until
             assert process.poll() is None, process.communicate(timeout=SECONDS)
             time.sleep(0.02)
-        cut_off(cluster, cluster.head_node)
+        lose()
         out, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 1
     assert "no longer answers" in err
     assert "Traceback" not in err
-    done = made(path)
-    assert f"{done} done, 0 skipped, 0 failed, {4 - done} left" in out
-    assert run(["batch", str(path), "--ray", "off"]) == 0
-    assert {gioconda.verify(folder / f"{k}.mp4").status for k in range(4)} == {"ours"}
-    assert scraps(folder) == []
+    done, jobs = made(path), len(path.read_text().splitlines()) - 1
+    assert f"{done} done, 0 skipped, 0 failed, {jobs - done} left" in out

@@ -28,6 +28,7 @@ from gioconda.cli.commands import app
 from gioconda.cli.examples import epilog
 from gioconda.cli.hints import correction
 from gioconda.errors import GiocondaError
+from gioconda.runtime import deadline
 
 for _command in app.registered_commands:
     _command.epilog = epilog(str(_command.name or getattr(_command.callback, "__name__", "")))
@@ -80,6 +81,8 @@ def main() -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         code = _end_without_reader()
+    if deadline.any_left():
+        os._exit(code)
     sys.exit(code)
 
 

@@ -5,6 +5,7 @@ Source: Moritz et al., "Ray: A Distributed Framework for Emerging AI Application
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -22,6 +23,7 @@ from typing import Any
 
 from gioconda.cluster.executor import RENEWED, Outcome, Raised, Returned, WorkerLost
 from gioconda.errors import GiocondaError, InputError, MissingFileError
+from gioconda.runtime import deadline
 
 # The address for Ray on this machine.
 LOCAL = "local"
@@ -168,11 +170,12 @@ class RayExecutor:
         self._known = (-REFRESH, 1)
         self._head: str = ray.get_runtime_context().gcs_address
         self._heard = time.monotonic()
+        self._lost = False
 
     @property
     def place(self) -> str:
         """Where the tasks run, for people."""
-        machines = sum(1 for node in self._ray.nodes() if node.get("Alive"))
+        machines = sum(1 for node in self._ask(self._ray.nodes) if node.get("Alive"))
         cluster = "1 machine" if machines == 1 else f"{machines} machines"
         where = "on this machine" if self._folder is not None else f"on a cluster of {cluster}"
         tasks = "1 Ray task" if self.size() == 1 else f"{self.size()} Ray tasks"
@@ -182,12 +185,12 @@ class RayExecutor:
         """Return how many tasks can run at once at present; machines come and go."""
         now = time.monotonic()
         if now - self._known[0] >= REFRESH and self._answers():
-            self._known = (now, int(self._ray.cluster_resources().get("CPU", 0)))
+            self._known = (now, int(self._ask(self._ray.cluster_resources).get("CPU", 0)))
         return self._known[1] if self._most is None else min(self._known[1], self._most)
 
     def submit(self, number: int, function: Callable[[Any], Any], item: Any) -> None:
         """Start a task."""
-        self._running[self._task.remote(function, item)] = number
+        self._running[self._ask(self._task.remote, function, item)] = number
 
     def finished(self, seconds: float) -> list[tuple[int, Outcome]]:
         """Wait for tasks to end, for `seconds` at most, and return their numbers and outcomes.
@@ -196,16 +199,32 @@ class RayExecutor:
             GiocondaError: The cluster no longer answers.
         """
         if not self._answers() and time.monotonic() - self._heard > SILENCE:
-            raise GiocondaError(
-                f"the head of the Ray cluster, {self._head}, no longer answers; start the cluster again, then run the "
-                "same command again"
-            )
+            raise self._silent()
         if not self._running:
             return []
-        ended, others = self._ray.wait(list(self._running), timeout=seconds)
+        ended, others = self._ask(self._ray.wait, list(self._running), timeout=seconds)
         if ended and others:
-            ended += self._ray.wait(others, num_returns=len(others), timeout=0)[0]
-        return [(self._running.pop(reference), self._outcome(reference)) for reference in ended]
+            ended += self._ask(self._ray.wait, others, num_returns=len(others), timeout=0)[0]
+        return [(self._running.pop(reference), self._ask(self._outcome, reference)) for reference in ended]
+
+    def _ask(self, function: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
+        """Call a function of Ray that waits for the cluster's head, for SILENCE seconds at most.
+
+        Raises:
+            GiocondaError: The cluster no longer answers.
+        """
+        try:
+            return deadline.within(SILENCE, function, *inputs, **options)
+        except TimeoutError:
+            raise self._silent() from None
+
+    def _silent(self) -> GiocondaError:
+        """The error for people about a head that is lost; `close` does not ask it again."""
+        self._lost = True
+        return GiocondaError(
+            f"the head of the Ray cluster, {self._head}, no longer answers; start the cluster again, then run the "
+            "same command again"
+        )
 
     def _answers(self) -> bool:
         """Whether the cluster's head answers; Ray itself would wait for an answer and at last end this process."""
@@ -231,21 +250,34 @@ class RayExecutor:
 
     def close(self) -> None:
         """Stop running tasks; each gets a moment to remove its temporary files."""
-        ray, running = self._ray, list(self._running)
-        self._running = {}
         try:
-            for reference in running:
-                with contextlib.suppress(Exception):
-                    ray.cancel(reference)
-            if running:
-                _, running = ray.wait(running, num_returns=len(running), timeout=LEAVE)
-            for reference in running:
-                with contextlib.suppress(Exception):
-                    ray.cancel(reference, force=True)
+            if not self._lost:
+                self._ask(self._cancel)
         finally:
             if self._own:
-                ray.shutdown()
+                self._disconnect()
             _remove(self._folder)
+
+    def _cancel(self) -> None:
+        """Stop running tasks, in the end by force."""
+        ray, running = self._ray, list(self._running)
+        self._running = {}
+        for reference in running:
+            with contextlib.suppress(Exception):
+                ray.cancel(reference)
+        if running:
+            _, running = ray.wait(running, num_returns=len(running), timeout=LEAVE)
+        for reference in running:
+            with contextlib.suppress(Exception):
+                ray.cancel(reference, force=True)
+
+    def _disconnect(self) -> None:
+        """Leave the cluster; Ray itself would wait some minutes for a head that does not answer."""
+        try:
+            deadline.within(LEAVE if self._lost else SILENCE, self._ray.shutdown)
+        except TimeoutError:
+            # Ray would wait once more when the interpreter ends.
+            atexit.unregister(self._ray.shutdown)
 
 
 def _cause(error: Any) -> BaseException:
