@@ -30,6 +30,7 @@ from gioconda.motion.retarget import RetargetedMotion, Style
 from gioconda.provenance import Ingredient, job_payload
 from gioconda.render import Clock, Rendered
 from gioconda.requests.values import TRANSPARENT
+from gioconda.runtime.helpers import Helpers
 from gioconda.runtime.prefetch import run_ahead, shared
 from gioconda.runtime.threads import hold_libraries
 from gioconda.types import (
@@ -76,6 +77,7 @@ class PortraitRenderer:
         backdrop: The background's entry in the manifest if it is a picture; else None.
         identities: What the engine has prepared of each still portrait; empty where it prepares them later.
         frames: How many frames of the motion are rendered; None for all.
+        helpers: Processes that help the engine, until the frames are rendered; or None.
     """
 
     portrait_source: PortraitSource
@@ -94,6 +96,7 @@ class PortraitRenderer:
     backdrop: Ingredient | None = None
     identities: tuple[Any, ...] = ()
     frames: int | None = None
+    helpers: Helpers | None = None
 
     @property
     def engine(self) -> str:
@@ -141,8 +144,11 @@ class PortraitRenderer:
 
     def moments(self) -> Generator[Rendered, None, None]:
         """Render the frames of the motion in order, composed into the picture."""
-        # A thread renders ahead, while earlier frames are composed and encoded.
-        with closing(run_ahead(_rendered(self), depth=2)) as ahead:
+        with ExitStack() as stack:
+            if self.helpers is not None:
+                stack.enter_context(closing(self.helpers))
+            # A thread renders ahead, while earlier frames are composed and encoded.
+            ahead = stack.enter_context(closing(run_ahead(_rendered(self), depth=2)))
             for picture, patches, faces in ahead:
                 since = time.perf_counter()
                 image = composite.compose(picture, patches)
@@ -188,12 +194,11 @@ def plan(
         photos=photos,
         cut_out=background is not None,
     )
-    motions = partial(load_motion, motion, part=driven)
-    (portrait_source, identities), motion_source = load_both(portraits, engine, motions, progress, clock)
+    loaded = load_both(portraits, engine, partial(load_motion, motion, part=driven), progress, clock)
+    portrait_source, motion_source = loaded.portrait, loaded.motion
     box, output_size = _framed(portrait_source, size, late_crop=late_crop)
     size_note = _size_note(portrait_source, box, output_size, crop=crop, chosen=size is not None)
-    settings = _settings(portrait_source, style, box, label=label)
-    settings += "".join(f" {choice}" for choice in (background, driven) if choice not in (None, WHOLE_DRIVER))
+    settings = _settings(portrait_source, style, box, background, driven, label=label)
     digests = (portrait_source.ingredient.sha256, motion_source.ingredient.sha256)
     renderer = PortraitRenderer(
         portrait_source=portrait_source,
@@ -208,7 +213,8 @@ def plan(
         sound=motion_source.sound_track(),
         action="created" if portrait_source.video is None else "edited",
         notes=(*size_note, *_length_notes(portrait_source, motion_source.motion)),
-        identities=identities,
+        identities=loaded.identities,
+        helpers=loaded.helpers,
     )
     return _over(renderer, background)
 
@@ -242,9 +248,20 @@ def _background_notes(source: PortraitSource, background: PathLike | None) -> tu
     return ()
 
 
-def _settings(source: PortraitSource, style: Style, box: composite.Box | None, *, label: bool) -> str:
+def _settings(
+    source: PortraitSource,
+    style: Style,
+    box: composite.Box | None,
+    background: PathLike | None,
+    driven: DrivingPart,
+    *,
+    label: bool,
+) -> str:
     """The settings of a job as text, by which the watermark's payload tells jobs apart."""
-    return f"{style} {label} {source.image.shape} {box} {[photo.sha256 for photo in source.photos]}"
+    settings = f"{style} {label} {source.image.shape} {box} {[photo.sha256 for photo in source.photos]}"
+    return settings + "".join(
+        f" {choice}" for choice in (background, driven) if choice not in (None, WHOLE_DRIVER)
+    )
 
 
 def _framed(
@@ -374,12 +391,13 @@ def _rendered(job: PortraitRenderer) -> Generator[tuple[Image, list[Patch], list
     retargeted = [_retargeted(job, portrait) for portrait in source.portraits]
     prepared = job.identities or [engine.prepare(portrait) for portrait in source.portraits]
     faces = [portrait.face for portrait in source.portraits]
+    ahead = True if job.helpers is None else job.helpers
     since = job.clock.add("prepare", since)
     with ExitStack() as stack:
         mouths = stack.enter_context(closing(_mouths(job, retargeted[0])))
         streams = [
             stack.enter_context(
-                closing(engine.render(identity, _targets(motion, own_mouths, job.frames), ahead=True))
+                closing(engine.render(identity, _targets(motion, own_mouths, job.frames), ahead=ahead))
             )
             for identity, motion, own_mouths in zip(
                 prepared, retargeted, shared(mouths, len(prepared)), strict=True

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from gioconda.cluster.executor import RENEWED, Outcome, Raised, Returned, WorkerLost
-from gioconda.errors import GiocondaError
+from gioconda.runtime.helpers import sendable
 
 # Seconds in which a stopped process may clean up.
 LEAVE = 5.0
@@ -130,13 +130,8 @@ def _serve(pipe: Connection) -> None:
                 answer = Returned(function(item))
             # The parent raises it again.
             except Exception as error:
-                answer = Raised(_sendable(error))
+                answer = Raised(sendable(error))
             pipe.send(answer)
-
-
-def _sendable(error: Exception) -> Exception:
-    """The error, or one in its place that can be pickled."""
-    return error if isinstance(error, GiocondaError) else RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

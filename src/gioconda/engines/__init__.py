@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
-from typing import Any, Protocol
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from gioconda.errors import InputError
 from gioconda.registry import engine_entry, misfit
+from gioconda.runtime.helpers import Helpers
 from gioconda.types import Patch, Portrait, TargetPose
+
+Ahead: TypeAlias = bool | Helpers
+"""Whether an engine may draw target poses ahead, and perhaps the helpers that may draw them."""
 
 
 class Engine(Protocol):
@@ -28,7 +32,7 @@ class Engine(Protocol):
         ...
 
     def render(
-        self, identity: Any, target_poses: Iterable[TargetPose], *, ahead: bool = False
+        self, identity: Any, target_poses: Iterable[TargetPose], *, ahead: Ahead = False
     ) -> Generator[Patch, None, None]:
         """Render the portrait in each target pose.
 
@@ -36,12 +40,21 @@ class Engine(Protocol):
             identity: What `prepare` returned.
             target_poses: The moments to render.
             ahead: Whether the engine may draw target poses before the caller asks for their patches. This is faster
-                where all poses are known; a live stream leaves it off.
+                where all poses are known; a live stream leaves it off. Helpers may draw for the engine.
 
         Yields:
             One patch of the portrait's picture for each target pose, in order.
         """
         ...
+
+
+def helper_modules(engine: Engine, portraits: Sequence[Portrait]) -> tuple[str, ...]:
+    """The modules that helpers need to draw portraits for an engine; none if it draws them in its own process.
+
+    An engine says so by a method `helper_modules` of its own, which engines of other packages may lack.
+    """
+    modules = getattr(engine, "helper_modules", None)
+    return () if modules is None else tuple(modules(portraits))
 
 
 def get_engine(name: str, **options: Any) -> Engine:

@@ -12,11 +12,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import TypeVar
 
+from gioconda.runtime.helpers import Helpers
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 # Seconds after which a thread that waits for room checks whether the consumer has stopped.
 CHECK_SECONDS = 0.1
+# Calls that each helper has, in work and waiting, and results that wait for those before them.
+LEAD = 3
 # Seconds that a thread may take to end when Python ends.
 LEAVE_SECONDS = 10.0
 
@@ -96,8 +100,10 @@ def _offer(ready: queue.Queue[tuple[bool, object]], item: tuple[bool, object], s
     return False
 
 
-def map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> Generator[R, None, None]:
-    """Call a function for each item in several threads.
+def map_ahead(
+    function: Callable[[T], R], items: Iterable[T], workers: int, helpers: Helpers | None = None
+) -> Generator[R, None, None]:
+    """Call a function for each item in several threads, or in other processes.
 
     An error, of the function or of `items`, is raised where its result would come. When the consumer stops early, calls
     that have begun still end. Finally, `items` is closed if it has a method `close`.
@@ -105,7 +111,8 @@ def map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> G
     Args:
         function: Called for each item. Calls run at the same time, so none may depend on another.
         items: To iterate over, in a thread of its own.
-        workers: Number of calls at once; memory holds the results of one more.
+        workers: Number of calls at once in threads; memory holds the results of one more.
+        helpers: Processes that call the function instead once they are ready; memory holds LEAD results of each.
 
     Yields:
         The results in the order of the items.
@@ -115,8 +122,8 @@ def map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> G
         try:
             more = True
             while more or waiting:
-                while more and len(waiting) <= workers:
-                    more = _submit(pool, function, ahead, waiting)
+                while more and len(waiting) <= max(workers, LEAD * helpers.ready if helpers else 0):
+                    more = _submit(pool, helpers, function, ahead, waiting)
                 if waiting:
                     yield waiting.popleft().result()
         finally:
@@ -125,12 +132,15 @@ def map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> G
 
 
 def _submit(
-    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterator[T], waiting: deque[Future[R]]
+    pool: ThreadPoolExecutor,
+    helpers: Helpers | None,
+    function: Callable[[T], R],
+    items: Iterator[T],
+    waiting: deque[Future[R]],
 ) -> bool:
     """Append the call for the next item, or the error that ends the items; False where there is no further item."""
     try:
-        waiting.append(pool.submit(function, next(items)))
-        return True
+        item = next(items)
     except StopIteration:
         return False
     # It is raised after the results before it.
@@ -139,6 +149,9 @@ def _submit(
         failed.set_exception(error)
         waiting.append(failed)
         return False
+    helped = None if helpers is None else helpers.submit(function, item)
+    waiting.append(pool.submit(function, item) if helped is None else helped)
+    return True
 
 
 def shared(items: Iterable[T], count: int) -> list[Iterator[T]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from gioconda.engines import affine
+from gioconda.engines import Ahead, affine
 from gioconda.engines.affine import Box
 from gioconda.engines.fewshot import crop
 from gioconda.engines.fewshot.network import REFIT, Graph, Networks
@@ -86,7 +86,7 @@ class FewshotEngine:
         return np.asarray(np.mean(embedded, 0), np.float32)
 
     def render(
-        self, identity: FewshotIdentity, target_poses: Iterable[TargetPose], *, ahead: bool = False
+        self, identity: FewshotIdentity, target_poses: Iterable[TargetPose], *, ahead: Ahead = False
     ) -> Generator[Patch, None, None]:
         """Render the portrait in each target pose.
 

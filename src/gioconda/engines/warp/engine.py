@@ -5,13 +5,15 @@ The stage is the part of the picture that may move.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
+from gioconda.engines import Ahead
 from gioconda.engines.affine import Box
 from gioconda.engines.warp.background import Layers, build_layers
 from gioconda.engines.warp.background_warp import (
@@ -31,7 +33,7 @@ from gioconda.engines.warp.lips import build_lips
 from gioconda.engines.warp.maps import POINTS, RIM, target_maps
 from gioconda.engines.warp.mesh import load_topology
 from gioconda.engines.warp.mirror import Mirror, build_mirror, face_outline
-from gioconda.engines.warp.mouth import build_mouth
+from gioconda.engines.warp.mouth import Fill, build_mouth
 from gioconda.engines.warp.outline import outline, outwards
 from gioconda.engines.warp.refiner import (
     ONLY_PORTRAIT,
@@ -47,8 +49,9 @@ from gioconda.engines.warp.views import Views, morphed
 from gioconda.engines.warp.wrinkles import build_wrinkle_target
 from gioconda.landmarks import inter_ocular
 from gioconda.runtime.cores import cores
+from gioconda.runtime.helpers import Helpers
 from gioconda.runtime.prefetch import map_ahead
-from gioconda.types import FloatArray, Patch, Portrait, TargetPose
+from gioconda.types import FloatArray, Image, Patch, Portrait, TargetPose
 
 # Frames that are warped at once, at most: the refiner takes a third of a frame's time, and takes them in turn.
 WARPED_AT_ONCE = 4
@@ -82,6 +85,11 @@ class WarpEngine:
         prepare = partial(self._prepared, box=box, behind=behind)
         identity = prepare(portrait)
         return replace(identity, views=Views(portrait, identity, prepare))
+
+    def helper_modules(self, portraits: Sequence[Portrait]) -> tuple[str, ...]:
+        """This module; none for portraits with further photos, each of which is prepared once, in one process."""
+        alone = not any(photo.same_view for portrait in portraits for photo in portrait.others)
+        return (__name__,) if alone else ()
 
     def _prepared(self, portrait: Portrait, box: Box, behind: Behind | None = None) -> WarpIdentity:
         """Prepare one picture.
@@ -122,15 +130,16 @@ class WarpEngine:
         return replace(identity, limit=turn_limit(portrait, mirror, background_warp, maps))
 
     def render(
-        self, identity: WarpIdentity, target_poses: Iterable[TargetPose], *, ahead: bool = False
+        self, identity: WarpIdentity, target_poses: Iterable[TargetPose], *, ahead: Ahead = False
     ) -> Generator[Patch, None, None]:
         """Render the portrait in each target pose.
 
         Args:
             identity: What `prepare` returned.
             target_poses: The moments to render.
-            ahead: Whether threads warp the next frames while this one refines the last. The result is the same, but
-                where there are further photos of the view: they are chosen for the poses of the next moments too.
+            ahead: Whether threads, or helpers, warp the next frames while this one refines the last. The result is the
+                same, but where there are further photos of the view: they are chosen for the poses of the next moments
+                too.
 
         Yields:
             One patch of the portrait's picture for each target pose, in order.
@@ -140,16 +149,23 @@ class WarpEngine:
             if self._network is None
             else Repair(self._network, identity.references, identity.mouth.tones)
         )
-        draw = partial(_draw, identity, refined=repair is not None)
+        # Only the refiner needs the references, which helpers need not get.
+        draw = partial(_draw, replace(identity, references=()), refined=repair is not None)
         moments = _with_photos(identity, target_poses, LOOK_SECONDS if ahead else 0.0)
-        drawn = map_ahead(draw, moments, _threads()) if ahead else (draw(moment) for moment in moments)
-        with closing(drawn) as frames:
+        with closing(_all_drawn(draw, moments, ahead)) as frames:
             for frame in frames:
                 if repair is not None and frame.crop is not None:
-                    repair.repair(
-                        frame.warped.image, frame.crop, frame.warped.fill, _bases(identity, frame.mix)
-                    )
+                    repair.repair(frame.image, frame.crop, frame.fill, _bases(identity, frame.mix))
                 yield _patch(identity, frame)
+
+
+def _all_drawn(
+    draw: Callable[[_Moment], _Drawn], moments: Iterable[_Moment], ahead: Ahead
+) -> Generator[_Drawn, None, None]:
+    """Draw each moment when it is requested, or ahead."""
+    if ahead:
+        return map_ahead(draw, moments, _threads(), ahead if isinstance(ahead, Helpers) else None)
+    return (draw(moment) for moment in moments)
 
 
 def _threads() -> int:
@@ -194,26 +210,34 @@ class _Drawn:
     Attributes:
         time: Seconds.
         mix: The photos that it is drawn from.
-        warped: The frame, warped to its pose.
+        image: (h, w, 3) uint8 RGB, the stage.
+        alpha: (h, w) uint8, of a transparent portrait; else None.
+        fill: The painted inside of the mouth, or None.
         crop: Its crop for the refiner, or None.
     """
 
     time: float
     mix: Mix
-    warped: WarpedFrame
+    image: Image
+    alpha: Image | None
+    fill: Fill | None
     crop: StageCrop | None
+
+
+_Moment: TypeAlias = tuple[TargetPose, Mix]
+"""A target pose, and the photos that it is drawn from."""
 
 
 def _with_photos(
     identity: WarpIdentity, target_poses: Iterable[TargetPose], look_seconds: float
-) -> Iterator[tuple[TargetPose, Mix]]:
+) -> Iterator[_Moment]:
     """Each target pose with the photos that it is drawn from; they are chosen for some seconds of poses."""
     if identity.views is not None:
         return identity.views.chosen(target_poses, look_seconds)
     return ((target_pose, ONLY_PHOTO) for target_pose in target_poses)
 
 
-def _draw(identity: WarpIdentity, moment: tuple[TargetPose, Mix], *, refined: bool) -> _Drawn:
+def _draw(identity: WarpIdentity, moment: _Moment, *, refined: bool) -> _Drawn:
     """Draw a moment from its photos; `refined`: whether the refiner repairs the frame."""
     unlimited, mix = moment
     target_pose, warped = _warped(identity, unlimited, mix.main)
@@ -224,7 +248,7 @@ def _draw(identity: WarpIdentity, moment: tuple[TargetPose, Mix], *, refined: bo
     if refined:
         maps, corner = (warped.map_x, warped.map_y), identity.background_warp.box[:2]
         crop = crop_stage(warped.image, maps, warped.fill, target_pose.landmarks, corner, warped.hold)
-    return _Drawn(unlimited.time, mix, warped, crop)
+    return _Drawn(unlimited.time, mix, warped.image, warped.alpha, warped.fill, crop)
 
 
 def _warped(identity: WarpIdentity, unlimited: TargetPose, photo: int) -> tuple[TargetPose, WarpedFrame]:
@@ -246,9 +270,9 @@ def _bases(identity: WarpIdentity, mix: Mix) -> Bases:
 
 def _patch(identity: WarpIdentity, frame: _Drawn) -> Patch:
     """The patch of a frame: the stage, or the whole picture where it is drawn from another photo than the portrait."""
-    image, corner = frame.warped.image, identity.background_warp.box[:2]
+    image, corner = frame.image, identity.background_warp.box[:2]
     if identity.views is None or frame.mix == ONLY_PHOTO:
-        return Patch(image, corner, frame.time, identity.weight, frame.warped.alpha)
+        return Patch(image, corner, frame.time, identity.weight, frame.alpha)
     whole = identity.views.picture(frame.mix).copy()
     (left, top), (height, width) = corner, image.shape[:2]
     whole[top : top + height, left : left + width] = image

@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gioconda.errors import GiocondaError, lacks_memory
+from gioconda.runtime.helpers import use_no_helpers
 from gioconda.runtime.onnx import use_device
 from gioconda.web.files import PREVIEW
 
@@ -76,6 +77,8 @@ def main() -> None:
     setting = json.loads(stream.readline())
     restrain(setting["limits"])
     use_device(setting["device"])
+    # The limits hold for this process alone.
+    use_no_helpers()
     commands = _Commands(stream)
     # Otherwise the first job would wait for the import.
     from gioconda import pipeline  # noqa: F401
