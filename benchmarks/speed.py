@@ -23,14 +23,19 @@ import numpy as np
 
 from common import Bar, Clock, arguments, bars_table, cores, machine, markdown, say, two_cores, write_results
 
+# As the command begins, before numpy is imported; another version may begin in another way.
+BEGIN = """
+import gioconda.__main__ as program
+getattr(program, "start_no_threads", lambda: None)()
+"""
 # The real command; only the seconds of each stage are read off on its way out.
-ANIMATE = """
+ANIMATE = f"""{BEGIN}
 import json, sys
 from gioconda import cli, pipeline
 carry_out = pipeline.run
 def run(request):
     result = carry_out(request)
-    print("STAGES " + json.dumps({**result.stages, "frames": result.frames}), flush=True)
+    print("STAGES " + json.dumps(dict(result.stages, frames=result.frames)), flush=True)
     return result
 pipeline.run = run
 sys.argv[0] = "gioconda"

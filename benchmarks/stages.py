@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from common import Clock, arguments, cores, markdown, say, two_cores, write_results
-from speed import compiled, material, repeat_clip
+from speed import BEGIN, compiled, material, repeat_clip
 
 # Stage, then the functions that make it up, as module:function or module:class.function, of the package `gioconda`.
 STAGES: dict[str, tuple[str, ...]] = {
@@ -114,7 +114,7 @@ def run(words: list[str], source: Path | None) -> dict[str, Any]:
 
     words: of the command line. source: folder of the package `gioconda`, or None for the installed one.
     """
-    command = [sys.executable, "-c", TIMED, json.dumps(STAGES), *words]
+    command = [sys.executable, "-c", BEGIN + TIMED, json.dumps(STAGES), *words]
     seen: list[tuple[float, int]] = []
     with tempfile.TemporaryFile("w+") as told:
         process = subprocess.Popen(command, stdout=told, env=compiled(source))

@@ -45,6 +45,16 @@ def test_command_line_help_needs_no_media_library():
     assert not {name.partition(".")[0] for name in loaded} & {"cv2", "onnxruntime", "av", "c2pa", "scipy"}
 
 
+def test_the_command_line_starts_no_threads_of_blas():
+    code = (
+        "import contextlib, sys; from gioconda.__main__ import main; from threadpoolctl import threadpool_info\n"
+        "sys.argv = ['gioconda', '--version']\n"
+        "with contextlib.suppress(SystemExit): main()\n"
+        "import numpy; print([one['num_threads'] for one in threadpool_info() if one['user_api'] == 'blas'])"
+    )
+    assert python(code).split("\n")[-1] == "[1]"
+
+
 def test_public_names_are_the_real_ones():
     assert gioconda.Motion is types.Motion
     assert gioconda.NoFaceError is errors.NoFaceError

@@ -350,7 +350,7 @@ def plan_edit(
     Raises:
         InputError, NoFaceError, LimitError: As `load_portraits`.
     """
-    clock = Clock()
+    hold_libraries()
     portrait_source = load_portraits(
         portrait, chosen=face, crop=crop, size=size, photos=photos, cut_out=background is not None
     )
@@ -365,7 +365,7 @@ def plan_edit(
         size=image_size,
         label=label,
         payload=job_payload(engine.name, *digests, f"{settings} {image_size}"),
-        clock=clock,
+        clock=Clock(),
         action="edited",
         notes=_size_note(portrait_source, None, image_size, crop=crop, chosen=size is not None),
         # The motion of an edit holds rest after the pose.

@@ -22,6 +22,7 @@ from typing import Any
 
 from gioconda.errors import GiocondaError
 from gioconda.runtime.cores import cores
+from gioconda.runtime.threads import ONE_THREAD, hold_libraries
 
 # Processes for one job: two draw faster than the rest of a job takes their pictures. That rest needs a core of its own.
 COUNT, CORES = 2, 3
@@ -123,8 +124,7 @@ class _Helper:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=None if os.environ.get("GIOCONDA_DEBUG", "0") not in ("", "0") else subprocess.DEVNULL,
-                # Of BLAS, which would start one thread for each core.
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+                env={**os.environ, **ONE_THREAD},
             )
         except OSError:
             self._pipe.close()
@@ -232,8 +232,6 @@ def serve(descriptor: int) -> None:
     """
     # Only the parent handles Ctrl-C.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from gioconda.runtime.threads import hold_libraries
-
     functions: list[Callable[[Any], Any]] = []
     with suppress(EOFError, OSError):
         pipe = Connection(descriptor)
