@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from gioconda.errors import InputError
 from gioconda.motion.expression import gaze_from_coefficients
+from gioconda.motion.monotone import interpolate
 from gioconda.motion.pose import euler_from_rotation, rotation_from_euler
 from gioconda.runtime.easing import EASINGS, eased
 from gioconda.types import FloatArray, Motion
@@ -65,9 +66,7 @@ def _interpolated(
     times: npt.NDArray[np.float64],
 ) -> FloatArray:
     """The rows (K, C) of keyframes at key_times (K,), interpolated at times (T,): (T, C); easings has K - 1 names."""
-    from scipy.interpolate import PchipInterpolator
-
-    values = np.asarray(PchipInterpolator(key_times, rows)(times), np.float32)
+    values = interpolate(key_times, rows, times).astype(np.float32)
     for index, name in enumerate(easings):
         if name == EASINGS[0]:
             continue

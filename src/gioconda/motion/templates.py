@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from gioconda.errors import InputError
 from gioconda.motion.expression import coefficients_from_gaze, gaze_from_coefficients
+from gioconda.motion.monotone import interpolate
 from gioconda.motion.pose import neck_swing, rotation_from_euler
 from gioconda.types import ARKIT_INDEX, ARKIT_NAMES, Motion
 
@@ -284,14 +285,11 @@ def _channels(script: Script, moments: Curve) -> dict[str, Curve]:
 
 def _add(curves: dict[str, Curve], keys: Keys, seconds: float, moments: Curve) -> None:
     """Add keyframes to the curves, in place: monotone cubics without overshoot, at rest at both ends."""
-    # SciPy takes a second to import, and most importers of this module need only the names of the templates.
-    from scipy.interpolate import PchipInterpolator
-
     for group in dict.fromkeys(group for values in keys.values() for group in values):
         key_values = {t: values[group] for t, values in sorted(keys.items()) if group in values}
         times = np.array([-1.0, 0.0, *key_values, seconds, seconds + 1.0])
         values = np.array([0.0, 0.0, *key_values.values(), 0.0, 0.0])
-        curve = PchipInterpolator(times, values)(moments)
+        curve = interpolate(times, values, moments)
         for name, share in GROUPS.get(group, {group: 1.0}).items():
             curves[name] += share * curve
 

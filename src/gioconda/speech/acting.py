@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from math import gcd
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from gioconda.speech.closing import close_lips
 from gioconda.speech.features import RATE
 from gioconda.speech.idle import Performance, idle
 from gioconda.speech.listen import Heard, listen
+from gioconda.speech.signals import resample
 from gioconda.speech.voice import Voice
 from gioconda.types import USUAL_MANNER, FloatArray, Manner
 
@@ -36,11 +36,7 @@ def perform(blocks: Iterable[FloatArray], fps: float = FPS, manner: Manner = USU
 
 def perform_voice(voice: Voice, fps: float = FPS, manner: Manner = USUAL_MANNER) -> Performance:
     """As `perform`, for a synthesised voice: since its phones are known, the lips meet on p, b and m."""
-    from scipy.signal import resample_poly
-
-    common = gcd(RATE, voice.rate)
-    sound = resample_poly(voice.samples, RATE // common, voice.rate // common)
-    heard = listen([np.asarray(sound, np.float32)], fps)
+    heard = listen([resample(voice.samples, voice.rate, RATE)], fps)
     mouth = close_lips(heard.expression, heard.times, voice.phones, voice.seconds)
     return _with_idle(heard, mouth, fps, manner)
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gioconda.runtime.easing import eased
+from gioconda.speech.signals import peaks
 from gioconda.types import ARKIT_INDEX, ARKIT_NAMES, USUAL_MANNER, FloatArray, Manner
 
 Curve = npt.NDArray[np.float64]
@@ -154,13 +155,12 @@ def _phrases(voiced: Flags, fps: float) -> npt.NDArray[np.int_]:
 def _stresses(energy: FloatArray, fps: float) -> tuple[npt.NDArray[np.int_], Curve]:
     """Frames of the voice's stresses, (S,), and their strengths, (S,) in 0..1."""
     from scipy.ndimage import gaussian_filter1d
-    from scipy.signal import find_peaks
 
     smooth = gaussian_filter1d(energy.astype(np.float64), STRESS_SECONDS * fps, mode="nearest")
     apart = max(1.0, ACCENT_APART * fps)
-    peaks, properties = find_peaks(np.r_[0.0, smooth, 0.0], distance=apart, prominence=ACCENT_RISE)
-    strengths = np.clip(properties["prominences"] / FULL_RISE, LEAST_STRENGTH, 1.0)
-    return np.clip(peaks - 1, 0, len(energy) - 1), strengths
+    stresses, prominences = peaks(np.r_[0.0, smooth, 0.0], apart, ACCENT_RISE)
+    strengths = np.clip(prominences / FULL_RISE, LEAST_STRENGTH, 1.0)
+    return np.clip(stresses - 1, 0, len(energy) - 1), strengths
 
 
 def _pose(

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from math import gcd
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import resample_poly
 
 from gioconda.errors import GiocondaError, InputError
 from gioconda.inputs.speech import motion_of
@@ -21,6 +19,7 @@ from gioconda.runtime.easing import eased
 from gioconda.speech import features
 from gioconda.speech.idle import Performance, idle
 from gioconda.speech.listen import voiced_at
+from gioconda.speech.signals import resample
 from gioconda.speech.streaming import FPS, StreamingListener, with_lips_closed
 from gioconda.speech.voice import LEAD, Voice, say
 from gioconda.types import ARKIT_NAMES, FloatArray, Manner, Word
@@ -122,11 +121,7 @@ class _Text(_Utterance):
         self.words = tuple(replace(word, start=word.start - cut, end=word.end - cut) for word in voice.words)
         self._phones = tuple((max(0.0, time - cut), name) for time, name in voice.phones)
         self._seconds, self._emotions = voice.seconds - cut, parse_emotions(emotion)
-        common = gcd(RATE, voice.rate)
-        samples = resample_poly(
-            voice.samples[round(cut * voice.rate) :], RATE // common, voice.rate // common
-        )
-        samples = np.asarray(samples, np.float32)
+        samples = resample(voice.samples[round(cut * voice.rate) :], voice.rate, RATE)
         self.feed(np.pad(samples, (0, -len(samples) % _FRAME_SAMPLES)))
         self.listener.end()
         energy = features.energy(features.log_mel(samples))
