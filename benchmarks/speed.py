@@ -29,13 +29,13 @@ import gioconda.__main__ as program
 getattr(program, "start_no_threads", lambda: None)()
 """
 # The real command; only the seconds of each stage are read off on its way out.
-ANIMATE = f"""{BEGIN}
+ANIMATE = """
 import json, sys
 from gioconda import cli, pipeline
 carry_out = pipeline.run
 def run(request):
     result = carry_out(request)
-    print("STAGES " + json.dumps(dict(result.stages, frames=result.frames)), flush=True)
+    print("STAGES " + json.dumps({**result.stages, "frames": result.frames}), flush=True)
     return result
 pipeline.run = run
 sys.argv[0] = "gioconda"
@@ -118,7 +118,7 @@ def animate(portrait: Path, driver: Path, folder: Path, *options: str, source: P
     """Measure `gioconda animate`, of the package in `source` where that is given."""
     out = folder / "out.mp4"
     words = ["animate", str(portrait), "--motion", str(driver), "-o", str(out), *options]
-    return run([sys.executable, "-c", ANIMATE, *words], source)
+    return run([sys.executable, "-c", BEGIN + ANIMATE, *words], source)
 
 
 def baseline(driver: Path, folder: Path, size: int) -> Run:
@@ -171,7 +171,7 @@ def material(data: Path, folder: Path) -> tuple[Path, Path, Path]:
     image = cv2.copyMakeBorder(cv2.resize(image, (side, side)), 0, border, 0, 0, cv2.BORDER_REPLICATE)
     cv2.imwrite(str(folder / "tall.png"), image)
     words = ["animate", str(portrait), "--motion", "talk", "-o", str(folder / "talk.mp4")]
-    run([sys.executable, "-c", ANIMATE, *words])
+    run([sys.executable, "-c", BEGIN + ANIMATE, *words])
     return folder / "talk.mp4", portrait, folder / "tall.png"
 
 

@@ -11,6 +11,7 @@ import gioconda
 from gioconda import loading
 from gioconda.engines.warp.engine import WarpEngine
 from gioconda.runtime import cores, helpers
+from programs import wait_for
 
 WAIT_SECONDS = 20.0
 
@@ -75,9 +76,7 @@ class Noted(helpers.Helpers):
     calls = 0
 
     def submit(self, function, item):
-        until = time.monotonic() + WAIT_SECONDS
-        while self.ready < helpers.COUNT and time.monotonic() < until:
-            time.sleep(0.01)
+        wait_for(lambda: self.ready == helpers.COUNT, WAIT_SECONDS)
         answer = super().submit(function, item)
         Noted.calls += answer is not None
         return answer

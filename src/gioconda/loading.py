@@ -52,24 +52,7 @@ def load_both(
         progress: Called as `motion` reports.
         clock: Gets the stages "track" and "portrait": the time that is waited for each.
     """
-    hiring = _Hiring(engine)
-    try:
-        return _load_both(portraits, engine, motion, progress, clock, hiring)
-    except BaseException:
-        hiring.close()
-        raise
-
-
-def _load_both(
-    portraits: Callable[[], PortraitSource],
-    engine: Engine,
-    motion: Callable[[Progress], MotionSource],
-    progress: Progress,
-    clock: Clock,
-    hiring: _Hiring,
-) -> Loaded:
-    """As `load_both`, for helpers that somebody else closes if that fails."""
-    with ThreadPoolExecutor(1, "gioconda-portrait") as pool:
+    with _Hiring(engine) as hiring, ThreadPoolExecutor(1, "gioconda-portrait") as pool:
         future = pool.submit(lambda: _prepared(portraits(), engine, hiring))
 
         def progress_unless_failed(stage: str, done: int, total: int) -> None:
@@ -94,7 +77,7 @@ def _load_both(
 
 
 class _Hiring:
-    """Starts helpers as soon as it is known that they pay off.
+    """Starts helpers as soon as it is known that they pay off, and sends them away if the loading fails.
 
     Attributes:
         helpers: They, or None.
@@ -107,6 +90,13 @@ class _Hiring:
         self._portrait: PortraitSource | None = None
         self._decided = False
 
+    def __enter__(self) -> _Hiring:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self.helpers is not None:
+            self.helpers.close()
+
     def hear(self, frames: int = 0, portrait: PortraitSource | None = None) -> None:
         """Hear how many frames there will be, or which portrait; two threads may tell at once."""
         with self._lock:
@@ -116,11 +106,6 @@ class _Hiring:
                 return
             self._decided = True
             self.helpers = self._hired(self._portrait)
-
-    def close(self) -> None:
-        """Send the helpers away."""
-        if self.helpers is not None:
-            self.helpers.close()
 
     def _hired(self, portrait: PortraitSource) -> Helpers | None:
         """Helpers for a portrait; a video's frames are portraits of their own, and take none."""

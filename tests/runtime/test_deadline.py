@@ -1,11 +1,11 @@
 """A call with a deadline, against functions that return, raise, and do not come back."""
 
 import threading
-import time
 
 import pytest
 
 from gioconda.runtime import deadline
+from programs import wait_for
 
 
 def test_what_a_function_returns_and_raises_comes_through():
@@ -22,7 +22,4 @@ def test_a_function_that_does_not_come_back_is_left_behind():
         deadline.within(0.05, free.wait)
     assert deadline.any_left()
     free.set()
-    until = time.monotonic() + 60
-    while deadline.any_left():
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    wait_for(lambda: not deadline.any_left(), 60)

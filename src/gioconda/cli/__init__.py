@@ -29,6 +29,7 @@ from gioconda.cli.examples import epilog
 from gioconda.cli.hints import correction
 from gioconda.errors import GiocondaError
 from gioconda.runtime import deadline
+from gioconda.runtime.debug import debugging
 
 for _command in app.registered_commands:
     _command.epilog = epilog(str(_command.name or getattr(_command.callback, "__name__", "")))
@@ -94,7 +95,7 @@ def _print_error(message: str, code: int, error: BaseException | None = None) ->
     # A service may have no standard error.
     if sys.stderr is None:
         return code
-    if error is not None and os.environ.get("GIOCONDA_DEBUG", "0") not in ("", "0"):
+    if error is not None and debugging():
         traceback.print_exception(error)
     sys.stderr.write(f"gioconda: {message}\n")
     return code

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from gioconda.cluster.executor import RENEWED, Outcome, Raised, Returned, WorkerLost
+from gioconda.runtime.debug import debugging
 from gioconda.runtime.helpers import sendable
 
 # Seconds in which a stopped process may clean up.
@@ -120,7 +121,7 @@ def _serve(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if os.environ.get("GIOCONDA_DEBUG", "0") in ("", "0"):
+    if not debugging():
         _mute()
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         while True:

@@ -22,6 +22,7 @@ from typing import Any
 
 from gioconda.errors import GiocondaError
 from gioconda.runtime.cores import cores
+from gioconda.runtime.debug import debugging
 from gioconda.runtime.threads import ONE_THREAD, hold_libraries
 
 # Processes for one job: two draw faster than the rest of a job takes their pictures. That rest needs a core of its own.
@@ -123,7 +124,7 @@ class _Helper:
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=None if os.environ.get("GIOCONDA_DEBUG", "0") not in ("", "0") else subprocess.DEVNULL,
+                stderr=None if debugging() else subprocess.DEVNULL,
                 env={**os.environ, **ONE_THREAD},
             )
         except OSError:
