@@ -21,6 +21,7 @@ from gioconda.errors import InputError
 
 FloatArray = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
+Curve = npt.NDArray[np.float64]
 
 RGB, RGBA = 3, 4
 """Channels of a picture without and with alpha."""

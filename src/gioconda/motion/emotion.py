@@ -10,14 +10,11 @@ import re
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from gioconda.errors import InputError
 from gioconda.motion.expression import lips_gap, part_lips
 from gioconda.runtime.easing import eased
-from gioconda.types import ARKIT_INDEX, ARKIT_NAMES, FloatArray, Motion
-
-Curve = npt.NDArray[np.float64]
+from gioconda.types import ARKIT_INDEX, ARKIT_NAMES, Curve, FloatArray, Motion
 
 # Coefficients at full strength. A name without Left or Right stands for both sides, which differ by SIDES as in people.
 PROTOTYPES: dict[str, dict[str, float]] = {

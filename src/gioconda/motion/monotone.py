@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Curve = npt.NDArray[np.float64]
+from gioconda.types import Curve
 
 # Slope at an end, relative to the step beside it, above which a curve could turn between two keyframes.
 STEEPEST = 3.0

@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from gioconda.errors import InputError
 from gioconda.motion.expression import coefficients_from_gaze, gaze_from_coefficients
 from gioconda.motion.monotone import interpolate
 from gioconda.motion.pose import neck_swing, rotation_from_euler
-from gioconda.types import ARKIT_INDEX, ARKIT_NAMES, Motion
+from gioconda.types import ARKIT_INDEX, ARKIT_NAMES, Curve, Motion
 
-Curve = npt.NDArray[np.float64]
 Keys = Mapping[float, Mapping[str, float]]
 
 # Channels beside the ARKit names. Degrees: yaw to the viewer's right, pitch up, roll clockwise. Inter-ocular

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from gioconda.runtime.easing import eased
-from gioconda.types import ARKIT_INDEX, FloatArray
-
-Curve = npt.NDArray[np.float64]
+from gioconda.types import ARKIT_INDEX, Curve, FloatArray
 
 STOPS, VOICED_STOPS, NASALS = "p", "bɓ", "m"
 LABIODENTALS = "fvʋɱ"

@@ -9,9 +9,8 @@ import numpy.typing as npt
 
 from gioconda.runtime.easing import eased
 from gioconda.speech.signals import peaks
-from gioconda.types import ARKIT_INDEX, ARKIT_NAMES, USUAL_MANNER, FloatArray, Manner
+from gioconda.types import ARKIT_INDEX, ARKIT_NAMES, USUAL_MANNER, Curve, FloatArray, Manner
 
-Curve = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 # Standard deviation in seconds with which a voice's energy is smoothed before its peaks count as stresses.

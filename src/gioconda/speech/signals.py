@@ -11,9 +11,7 @@ from math import gcd
 import numpy as np
 import numpy.typing as npt
 
-from gioconda.types import FloatArray
-
-Curve = npt.NDArray[np.float64]
+from gioconda.types import Curve, FloatArray
 
 # Zero crossings of the low-pass filter to each side, and the shape of its Kaiser window.
 CROSSINGS, KAISER = 10, 5.0
